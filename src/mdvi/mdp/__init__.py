@@ -1,0 +1,29 @@
+"""What is planned on: finite Markov decision processes, families of them, and importers."""
+
+from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points
+from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid
+from mdvi.mdp.gym import from_gymnasium
+from mdvi.mdp.kernels import Dense, Successors
+from mdvi.mdp.model import FiniteMDP
+
+FAMILIES = {
+    family.__name__: family
+    for family in (garnet, chain, grid, cliff, deep_sea, gambler, forest, softmax_two_fixed_points)
+}
+
+__all__ = [
+    "FAMILIES",
+    "Dense",
+    "FiniteMDP",
+    "Successors",
+    "chain",
+    "cliff",
+    "deep_sea",
+    "forest",
+    "from_gymnasium",
+    "gambler",
+    "garnet",
+    "grid",
+    "late_start",
+    "softmax_two_fixed_points",
+]

@@ -1,0 +1,182 @@
+"""Families of models: each a function of a few numbers, the same numbers giving the same model."""
+
+import numpy as np
+
+from mdvi.mdp.model import FiniteMDP
+
+_MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
+
+
+def garnet(
+    states: int = 30,
+    actions: int = 4,
+    branching: int = 4,
+    discount: float = 0.9,
+    seed: int = 0,
+    *,
+    rewarded: float = 0.1,
+) -> FiniteMDP:
+    """The paper's Garnet(N_S, N_A, N_B): random successors, random gaps, reward on a few states.
+
+    Each (s, a) has `branching` distinct successors, drawn uniformly; their probabilities are the gaps between
+    sorted uniforms in (0, 1). A fraction `rewarded` of the states carries a reward, uniform in (0, 1).
+
+    Source: the paper, section 5.1 and appendix; after Archibald, McKinnon and Thomas (1995).
+    """
+    _at_least(1, states=states, actions=actions, branching=branching)
+    if branching > states:
+        raise ValueError(f"garnet: branching {branching} exceeds the {states} states to branch to")
+    _probability(rewarded=rewarded)
+    rng = np.random.default_rng(seed)
+    successor = np.zeros((states, actions, branching), np.int64)
+    probability = np.zeros(successor.shape)
+    for s, a in np.ndindex(states, actions):
+        successor[s, a] = rng.choice(states, branching, replace=False)
+        cuts = np.sort(np.concatenate([[0.0, 1.0], rng.random(branching - 1)]))
+        probability[s, a] = np.diff(cuts)
+    reward = np.zeros(states)
+    chosen = rng.choice(states, max(1, round(rewarded * states)), replace=False)
+    reward[chosen] = rng.random(len(chosen))
+    return FiniteMDP((successor, probability), reward, discount)
+
+
+def chain(states: int = 10, slip: float = 0.1, discount: float = 0.9) -> FiniteMDP:
+    """A line of states; left or right, and with probability `slip` the other way. The right end pays 1.
+
+    Both ends are walls. Actions: 0 left, 1 right.
+    """
+    _at_least(2, states=states)
+    _probability(slip=slip)
+    here = np.arange(states)
+    left, right = np.maximum(here - 1, 0), np.minimum(here + 1, states - 1)
+    successor = np.stack([np.stack([left, right], -1), np.stack([right, left], -1)], axis=1)
+    probability = np.broadcast_to([1 - slip, slip], successor.shape)
+    return FiniteMDP((successor, probability), (here == states - 1).astype(float), discount)
+
+
+def grid(rows: int = 5, columns: int = 5, slip: float = 0.1, discount: float = 0.95) -> FiniteMDP:
+    """An empty room: start top left, goal bottom right, reward 1 for entering the goal, which is terminal.
+
+    With probability `slip` the move goes to one side or the other, half each. Actions: up, right, down, left;
+    a move into a wall stays.
+    """
+    _at_least(1, rows=rows, columns=columns)
+    _at_least(2, cells=rows * columns)
+    _probability(slip=slip)
+    goal = rows * columns - 1
+    step = np.stack([_move(rows, columns, direction) for direction in range(4)], axis=1)
+    tables = [np.stack([step[:, a], step[:, (a + 1) % 4], step[:, (a + 3) % 4]], -1) for a in range(4)]
+    return _merged(
+        np.stack(tables, axis=1), [1 - slip, slip / 2, slip / 2], discount, terminal=goal, entry_reward=1.0
+    )
+
+
+def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> FiniteMDP:
+    """Cliff walking: −1 a step, −100 and back to the start for the bottom edge, terminal at its right end.
+
+    Source: Sutton and Barto (2018), example 6.6. Start bottom left; actions: up, right, down, left.
+    """
+    _at_least(2, rows=rows)
+    _at_least(3, columns=columns)
+    start, goal = (rows - 1) * columns, rows * columns - 1
+    step = np.stack([_move(rows, columns, direction) for direction in range(4)], axis=1)
+    fallen = (step > start) & (step < goal)
+    terminal = np.arange(rows * columns) == goal
+    successor = np.where(fallen, start, step)[..., None]
+    reward = np.where(fallen, -100.0, -1.0)
+    return FiniteMDP((successor, np.ones(successor.shape)), reward, discount, terminal=terminal)
+
+
+def deep_sea(size: int = 10, discount: float = 0.99) -> FiniteMDP:
+    """A diving board of size × size: only `size` moves right in a row reach the treasure of 1; each costs .01/size.
+
+    Left is free, and leads down the other diagonal to nothing. The sea floor ends the episode. Actions: 0 left,
+    1 right. State 0 is the start, the last state is terminal. Source: Osband et al. (2020), bsuite.
+    """
+    _at_least(1, size=size)
+    row, column = np.divmod(np.arange(size * size), size)
+    end = size * size
+    successor = np.full((end + 1, 2, 1), end)
+    below = np.where(row + 1 < size, (row + 1) * size, end)
+    for action, move in enumerate((np.maximum(column - 1, 0), np.minimum(column + 1, size - 1))):
+        successor[:end, action, 0] = np.where(below < end, below + move, end)
+    reward = np.zeros((end + 1, 2))
+    reward[:end, 1] = -0.01 / size
+    reward[end - 1, 1] += 1.0
+    return FiniteMDP(
+        (successor, np.ones(successor.shape)), reward, discount, terminal=np.arange(end + 1) == end
+    )
+
+
+def gambler(goal: int = 100, heads: float = 0.4, discount: float = 0.999) -> FiniteMDP:
+    """The gambler's problem: stake up to what you own on a coin; reaching `goal` pays 1, ruin pays 0.
+
+    State: the capital 0…goal, both ends terminal. Action a stakes a + 1, legal up to min(capital, goal − capital).
+    Source: Sutton and Barto (2018), example 4.3, with a discount below 1.
+    """
+    _at_least(2, goal=goal)
+    _probability(heads=heads)
+    capital = np.arange(goal + 1)[:, None]
+    stake = np.arange(1, goal // 2 + 1)[None, :]
+    legal = stake <= np.minimum(capital, goal - capital)
+    win, lose = np.where(legal, capital + stake, 0), np.where(legal, capital - stake, 0)
+    terminal = (capital[:, 0] == 0) | (capital[:, 0] == goal)
+    return FiniteMDP(
+        (np.stack([win, lose], -1), np.broadcast_to([heads, 1 - heads], (*legal.shape, 2))),
+        heads * (legal & (win == goal)),
+        discount,
+        terminal=terminal,
+        legal=legal,
+    )
+
+
+def forest(ages: int = 3, fire: float = 0.1, wait_reward: float = 4.0, discount: float = 0.9) -> FiniteMDP:
+    """Forest management: wait (action 0) or cut (action 1) a forest that grows a year or burns down.
+
+    Waiting in the oldest age pays `wait_reward`; cutting pays 1 between the youngest and oldest age, and 2 in the
+    oldest. Source: the `forest` example of MDPtoolbox (Chadès et al. 2014).
+    """
+    _at_least(2, ages=ages)
+    _probability(fire=fire)
+    age = np.arange(ages)
+    older = np.minimum(age + 1, ages - 1)
+    young = np.zeros(ages, int)
+    successor = np.stack([np.stack([older, young], -1), np.stack([young, older], -1)], axis=1)
+    probability = np.broadcast_to([[1 - fire, fire], [1.0, 0.0]], successor.shape)
+    reward = np.stack([np.where(age == ages - 1, wait_reward, 0.0), np.minimum(age, 1.0)], axis=1)
+    reward[-1, 1] = 2.0
+    return FiniteMDP((successor, probability), reward, discount)
+
+
+def _move(rows: int, columns: int, direction: int) -> np.ndarray:
+    """The cell reached from every cell; walls stop."""
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    down, right = _MOVES[direction]
+    return np.clip(row + down, 0, rows - 1) * columns + np.clip(column + right, 0, columns - 1)
+
+
+def _merged(
+    successor: np.ndarray, chances: list[float], discount: float, *, terminal: int, entry_reward: float
+) -> FiniteMDP:
+    """A model from a table in which the same next state may be listed twice: the chances are added up."""
+    probability = np.broadcast_to(chances, successor.shape).copy()
+    for later in range(1, successor.shape[-1]):
+        for earlier in range(later):
+            same = successor[..., later] == successor[..., earlier]
+            probability[..., earlier] += np.where(same, probability[..., later], 0.0)
+            probability[..., later] = np.where(same, 0.0, probability[..., later])
+    reward = entry_reward * np.where(successor == terminal, probability, 0.0).sum(-1)
+    ends = np.arange(len(successor)) == terminal
+    return FiniteMDP((successor, probability), reward, discount, terminal=ends)
+
+
+def _at_least(least: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+            raise ValueError(f"{name}: expected an integer of at least {least}, got {number!r}")
+
+
+def _probability(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not 0 <= number <= 1:
+            raise ValueError(f"{name}: expected a probability, got {number!r}")

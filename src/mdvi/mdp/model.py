@@ -1,0 +1,215 @@
+"""`FiniteMDP`: a finite Markov decision process (S, A, P, r, γ) that is known to be one.
+
+Conventions, stated once. **Terminal** states are absorbing and worth zero: no reward, no entropy bonus, whatever
+their rows say. **Illegal** actions have no probability under any policy; their q is kept at zero and read
+by nobody. The discount belongs to the model and to nothing else.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+import scipy.sparse
+from jaxtyping import Bool, Float
+
+from mdvi.mdp.kernels import Dense, Kernel, Successors
+from mdvi.mdp.validation import (
+    check_discount,
+    check_rewards,
+    check_rows,
+    check_shape,
+    check_some_legal_action,
+    check_successors,
+)
+from mdvi.types import Array, namespace
+
+
+class FiniteMDP(eqx.Module):
+    """(S, A, P, r, γ), with terminal states and state-dependent action sets.
+
+    Attributes:
+        kernel: P(s'|s, a), zero on illegal and terminal rows.
+        reward: r(s, a), shape (states, actions), zero on illegal and terminal rows.
+        discount: γ in [0, 1).
+        terminal: shape (states,).
+        legal: shape (states, actions).
+    """
+
+    kernel: Kernel
+    reward: Float[Array, "states actions"]
+    discount: Float[Array, ""]
+    terminal: Bool[Array, " states"]
+    legal: Bool[Array, "states actions"]
+
+    def __init__(
+        self,
+        transition: Any,
+        reward: Any,
+        discount: float,
+        *,
+        terminal: Any = None,
+        legal: Any = None,
+    ) -> None:
+        """Check every number and build the model.
+
+        Args:
+            transition: P(s'|s, a), either an array of shape (states, actions, states), a SciPy sparse matrix of
+                shape (states · actions, states) with row s · actions + a, or a pair `(next_state, probability)`
+                of arrays of shape (states, actions, branching), padded with probability 0.
+            reward: r(s, a) of shape (states, actions); or r(s) of shape (states,); or, with a dense transition,
+                r(s, a, s') of shape (states, actions, states), of which the mean is taken.
+            discount: γ in [0, 1).
+            terminal: Boolean, shape (states,). Default: none.
+            legal: Boolean, shape (states, actions). Default: all. Illegal rows are not looked at.
+
+        Raises:
+            ValueError: naming the state, the action and the value that is wrong.
+        """
+        kernel = _kernel(transition, reward)
+        shape = kernel.shape
+        ends = np.zeros(shape[0], bool) if terminal is None else _mask("terminal", terminal, shape[:1])
+        allowed = np.ones(shape, bool) if legal is None else _mask("legal", legal, shape)
+        check_some_legal_action(allowed | ends[:, None])
+        live = allowed & ~ends[:, None]
+        check_successors(kernel, live)
+        check_rows(kernel, live, tolerance=_row_tolerance(transition, kernel))
+        self.kernel = kernel.keep_rows(live)
+        self.reward = _reward(reward, kernel, live)
+        self.discount = np.asarray(check_discount(discount))
+        self.terminal = ends
+        self.legal = allowed | ends[:, None]
+
+    @property
+    def states(self) -> int:
+        """The number of states."""
+        return self.kernel.shape[0]
+
+    @property
+    def actions(self) -> int:
+        """The number of actions, illegal ones included."""
+        return self.kernel.shape[1]
+
+    @property
+    def live(self) -> Bool[Array, "states actions"]:
+        """The pairs (s, a) that can be met: legal, and not in a terminal state."""
+        return self.legal & ~self.terminal[:, None]
+
+    @property
+    def max_abs_reward(self) -> float:
+        """r_max = max |r(s, a)|."""
+        return float(np.abs(self.reward).max())
+
+    @property
+    def log_actions(self) -> float:
+        """log |A|, the largest entropy a policy can have in any state, in nats."""
+        return float(np.log(self.legal[~self.terminal].sum(-1).max(initial=1)))
+
+    def expect(self, v: Float[Array, " states"]) -> Float[Array, "states actions"]:
+        """(Pv)(s, a), where terminal states count as zero whatever v says."""
+        return self.kernel.expect(namespace(v, self.terminal).where(self.terminal, 0.0, v))
+
+    def induced(self, policy: Float[Array, "states actions"]) -> Float[Array, "states states"]:
+        """P_π(s'|s), without the transitions into terminal states, whose value is zero."""
+        chain = self.kernel.induced(policy)
+        return namespace(chain, self.terminal).where(self.terminal[None, :], 0.0, chain)
+
+    def dense(self) -> "FiniteMDP":
+        """The same model with a dense kernel."""
+        return eqx.tree_at(lambda mdp: mdp.kernel, self, self.kernel.dense())
+
+    def __repr__(self) -> str:
+        ends = int(np.count_nonzero(self.terminal))
+        return (
+            f"FiniteMDP(states={self.states}, actions={self.actions}, discount={float(self.discount):g}, "
+            f"terminal={ends}, storage={type(self.kernel).__name__})"
+        )
+
+
+def _kernel(transition: Any, reward: Any) -> Kernel:
+    if isinstance(transition, Dense | Successors):
+        return transition
+    if isinstance(transition, tuple):
+        return _successor_table(*transition)
+    if scipy.sparse.issparse(transition):
+        return _from_sparse(transition, reward)
+    probability = _floats("transition", transition)
+    if probability.ndim != 3 or probability.shape[0] != probability.shape[2] or 0 in probability.shape:
+        raise ValueError(
+            f"transition: expected shape (states, actions, states), got {probability.shape}; "
+            "sparse models go in as a SciPy sparse matrix or a pair (next_state, probability)"
+        )
+    return Dense(probability)
+
+
+def _successor_table(state: Any, probability: Any) -> Successors:
+    state, probability = np.asarray(state), _floats("transition probabilities", probability)
+    if state.ndim != 3 or 0 in state.shape or not np.issubdtype(state.dtype, np.integer):
+        raise ValueError(
+            f"transition: next states must be integers of shape (states, actions, branching), "
+            f"got {state.dtype} of shape {state.shape}"
+        )
+    check_shape("transition probabilities", probability, state.shape)
+    return Successors(state.astype(np.int64), probability)
+
+
+def _from_sparse(matrix: Any, reward: Any) -> Successors:
+    """The rows of a sparse matrix as a table as wide as the longest row; duplicates are kept, and refused later."""
+    rows, states = matrix.shape
+    if states == 0 or rows % states or rows == 0:
+        raise ValueError(
+            f"transition: a sparse matrix needs shape (states · actions, states), got {matrix.shape}"
+        )
+    coo = scipy.sparse.coo_array(matrix)
+    order = np.argsort(coo.row, kind="stable")
+    row, column, value = coo.row[order], coo.col[order], coo.data[order]
+    for bad in np.flatnonzero((column < 0) | (column >= states) | (row < 0))[:1]:
+        raise ValueError(f"transition: row {row[bad]} names next state {column[bad]}, outside 0…{states - 1}")
+    length = np.bincount(row, minlength=rows)
+    slot = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
+    width = max(int(length.max(initial=0)), 1)
+    state = np.zeros((rows, width), np.int64)
+    probability = np.zeros((rows, width))
+    state[row, slot], probability[row, slot] = column, value
+    shape = (states, rows // states, width)
+    return Successors(state.reshape(shape), probability.reshape(shape))
+
+
+def _reward(reward: Any, kernel: Kernel, live: np.ndarray) -> np.ndarray:
+    r = _floats("reward", reward)
+    states, actions = kernel.shape
+    if r.ndim == 3 and isinstance(kernel, Dense):
+        check_shape("reward", r, (states, actions, states))
+        # Rewards of impossible transitions are not read.
+        r = np.where(kernel.probability > 0, kernel.probability * r, 0.0).sum(-1)
+    elif r.ndim == 1:
+        check_shape("reward", r, (states,))
+        r = np.repeat(r[:, None], actions, axis=1)
+    check_shape("reward", r, (states, actions))
+    check_rewards(r, live)
+    return np.where(live, r, 0.0)
+
+
+def _floats(name: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "OSUc":
+            raise TypeError
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected an array of real numbers, got {type(values).__name__}") from None
+
+
+def _mask(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype != bool:
+        raise ValueError(f"{name}: expected Booleans, got {array.dtype}")
+    check_shape(name, array, shape)
+    return array
+
+
+def _row_tolerance(transition: Any, kernel: Kernel) -> float:
+    """How far from 1 a sum of n rounded probabilities may be: 4 n ulps of the type they came in."""
+    given = transition[-1] if isinstance(transition, tuple) else transition
+    dtype = getattr(given, "dtype", np.dtype(float))
+    epsilon = float(np.finfo(dtype if dtype.kind == "f" else float).eps)
+    return 4 * epsilon * max(kernel.probability.shape[-1], 4)

@@ -1,0 +1,159 @@
+"""Error models: where an iteration of the scheme may go wrong, and by how much.
+
+    π_{k+1} = G^{λ,τ}_{π_k}(q_k + e_{k+1}),     q_{k+1} = regress( (T̂^{λ,τ}_{π_{k+1}|π_k})^m q_k )
+
+`Errors` has one slot for each of the three places; an empty slot is exact. The theorems speak of the error
+of the evaluation, ε_{k+1} = q_{k+1} − (T^{λ,τ}_{π_{k+1}|π_k})^m q_k, whatever slot it comes from, and assume e = 0.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from mdvi.mdp.kernels import Kernel
+from mdvi.types import Array
+
+Q = Float[Array, "states actions"]
+
+
+class Moment(eqx.Module):
+    """What an error may depend on.
+
+    Attributes:
+        iteration: k + 1, the index of the q that is being computed.
+        key: random bits of this iteration.
+        run_key: random bits of the whole run.
+        optimal_q: q_* of the problem the run converges to.
+    """
+
+    iteration: Int[Array, ""]
+    key: jax.Array
+    run_key: jax.Array
+    optimal_q: Q
+
+
+class Errors(eqx.Module):
+    """The errors of a run, one slot per place; `None` is exact.
+
+    Attributes:
+        kernel: (moment, P) ↦ P̂, the transitions as far as they are known.
+        regress: (moment, q) ↦ what is stored of q.
+        perturb: (moment, x) ↦ the values that the greedy step sees.
+    """
+
+    kernel: Callable[[Moment, Kernel], Kernel] | None = None
+    regress: Callable[[Moment, Q], Q] | None = None
+    perturb: Callable[[Moment, Q], Q] | None = None
+
+    @property
+    def know_optimum(self) -> bool:
+        """Whether the errors depend on q_*."""
+        return isinstance(self.regress, _WorstSign)
+
+
+class _Sampled(eqx.Module):
+    samples: int = eqx.field(static=True)
+
+    def __call__(self, moment: Moment, kernel: Kernel) -> Kernel:
+        return kernel.sample(moment.key, self.samples)
+
+
+class _Gaussian(eqx.Module):
+    scale: Float[Array, ""]
+
+    def __call__(self, moment: Moment, q: Q) -> Q:
+        return q + self.scale * jax.random.normal(moment.key, q.shape, q.dtype)
+
+
+class _Constant(eqx.Module):
+    scale: Float[Array, ""]
+    alternate: bool = eqx.field(static=True)
+
+    def __call__(self, moment: Moment, q: Q) -> Q:
+        pattern = jax.random.uniform(moment.run_key, q.shape, q.dtype, -1.0, 1.0)
+        sign = jnp.where(moment.iteration % 2 == 0, -1.0, 1.0) if self.alternate else 1.0
+        return q + self.scale * sign * pattern
+
+
+class _WorstSign(eqx.Module):
+    scale: Float[Array, ""]
+
+    def __call__(self, moment: Moment, q: Q) -> Q:
+        best = moment.optimal_q.max(-1, keepdims=True)
+        return q + self.scale * jnp.where(moment.optimal_q == best, -1.0, 1.0)
+
+
+class _Projection(eqx.Module):
+    basis: Float[Array, "pairs dimension"]
+
+    def __call__(self, moment: Moment, q: Q) -> Q:
+        return (self.basis @ (self.basis.T @ q.ravel())).reshape(q.shape)
+
+
+def none() -> Errors:
+    """No error: q_{k+1} = (T^{λ,τ}_{π_{k+1}|π_k})^m q_k."""
+    return Errors()
+
+
+def gaussian(scale: float) -> Errors:
+    """ε_k(s, a) ~ N(0, scale²), independent; `scale` in units of q."""
+    return Errors(regress=_Gaussian(_scale(scale)))
+
+
+def constant(scale: float) -> Errors:
+    """ε_k(s, a) = scale · u(s, a) for all k, with u uniform in (−1, 1) drawn once a run: errors that add up."""
+    return Errors(regress=_Constant(_scale(scale), alternate=False))
+
+
+def alternating(scale: float) -> Errors:
+    """ε_k(s, a) = (−1)^{k+1} scale · u(s, a), with u uniform in (−1, 1) drawn once a run: errors that cancel."""
+    return Errors(regress=_Constant(_scale(scale), alternate=True))
+
+
+def worst_sign(scale: float) -> Errors:
+    """ε_k(s, a) = −scale on the optimal actions and +scale on all others: an adversary who knows q_*."""
+    return Errors(regress=_WorstSign(_scale(scale)))
+
+
+def sampled(samples: int = 1) -> Errors:
+    """A generative model: each iteration draws `samples` next states per (s, a) and uses their average for P.
+
+    Source: the paper, Algorithm 1 (sampled MD-VI) with samples = 1.
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
+        raise ValueError(f"samples: expected an integer of at least 1, got {samples!r}")
+    return Errors(kernel=_Sampled(int(samples)))
+
+
+def projection(features: Any) -> Errors:
+    """q_{k+1} = Φ(ΦᵀΦ)⁻¹Φᵀ (T^m q_k): least squares on linear features.
+
+    Args:
+        features: Φ, shape (states, actions, dimension), finite.
+    """
+    phi = np.asarray(features, np.float64)
+    if phi.ndim != 3 or not np.isfinite(phi).all():
+        raise ValueError(f"features: expected finite numbers of shape (states, actions, dimension), got {phi.shape}")
+    left, singular, _ = np.linalg.svd(phi.reshape(-1, phi.shape[-1]), full_matrices=False)
+    rounding = np.finfo(float).eps * max(left.shape) * singular.max(initial=0)
+    return Errors(regress=_Projection(left[:, singular > rounding]))
+
+
+def greedy(scale: float) -> Errors:
+    """e_k(s, a) ~ N(0, scale²) on the values that the greedy step sees; the evaluation stays exact."""
+    return Errors(perturb=_Gaussian(_scale(scale)))
+
+
+def _scale(scale: float) -> np.ndarray:
+    number = np.asarray(scale, np.float64)
+    if number.ndim or not (np.isfinite(number) and number >= 0):
+        raise ValueError(f"scale: expected a finite number of at least 0, got {scale!r}")
+    return number
+
+
+ALL = (none, gaussian, constant, alternating, worst_sign, sampled, projection, greedy)

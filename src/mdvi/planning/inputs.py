@@ -1,0 +1,107 @@
+"""The arguments of `iterate`, checked and brought into shape."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mdvi.scheme import DualAveraging, Scheme
+from mdvi.types import Array
+
+T = TypeVar("T")
+
+
+def is_batch(given: Any) -> bool:
+    """Whether an argument is several of its kind."""
+    return isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim > 0)
+
+
+def as_list(name: str, given: Any, kind: Any) -> list[Any]:
+    """One or several of a kind, as a list."""
+    items = list(given) if is_batch(given) else [given]
+    if not items:
+        raise ValueError(f"{name}: expected at least one, got an empty sequence")
+    for item in items:
+        if not isinstance(item, kind):
+            raise ValueError(f"{name}: expected {getattr(kind, '__name__', 'a Scheme')}, got {type(item).__name__}")
+    return items
+
+
+def stack(name: str, items: list[T]) -> T:
+    """Several of the same structure and shape as one, with a leading axis on every array."""
+    first, structure = items[0], jax.tree.structure(items[0])
+    for i, item in enumerate(items):
+        same = jax.tree.structure(item) == structure and [np.shape(x) for x in jax.tree.leaves(item)] == [
+            np.shape(x) for x in jax.tree.leaves(first)
+        ]
+        if not same:
+            raise ValueError(f"{name}: number {i} differs from number 0 in structure or shape: {item} and {first}")
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
+
+
+def seeds_of(seed: Any) -> np.ndarray:
+    """One or several seeds as an array of integers."""
+    seeds = np.atleast_1d(np.asarray(seed))
+    if seeds.ndim != 1 or seeds.dtype.kind not in "iu" or seeds.size == 0:
+        raise ValueError(f"seed: expected an integer or a sequence of integers, got {seed!r}")
+    return seeds
+
+
+def check_schedules(schemes: list[Scheme | DualAveraging], iterations: int) -> None:
+    """A schedule has one coefficient per iteration."""
+    for scheme in schemes:
+        for leaf in jax.tree.leaves(scheme):
+            if np.ndim(leaf) and len(leaf) != iterations:
+                raise ValueError(f"scheme: a schedule of {len(leaf)} coefficients for {iterations} iterations")
+
+
+def check_memory(numbers: int) -> None:
+    """The trace fits into the memory of this machine."""
+    needed, available = 2 * 8 * numbers, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        raise ValueError(
+            f"record: the trace would need {needed / 2**30:.1f} GiB of {available / 2**30:.1f} GiB; "
+            "record less than q, log_policy and errors, or split the runs"
+        )
+
+
+def initial_q_of(given: Any, lead: tuple[int, ...], shape: tuple[int, ...], tables: tuple[int, int]) -> np.ndarray:
+    """q_0 of every run, from nothing, one table, or one table per run."""
+    q = np.zeros(tables) if given is None else np.asarray(given, np.float64)
+    if q.shape not in (tables, lead + tables):
+        raise ValueError(f"initial_q: expected shape {tables}, got {q.shape}")
+    for place in np.argwhere(~np.isfinite(q))[:1]:
+        state, action = place[-2:]
+        raise ValueError(f"initial_q: state {state}, action {action} has value {q[tuple(place)]}")
+    return np.broadcast_to(q, shape + tables) if q.ndim == 2 else q.reshape(shape + tables)
+
+
+def initial_log_policy(
+    given: Any, scheme: Scheme | DualAveraging, legal: Bool[Array, "models states actions"]
+) -> Float[Array, "models states actions"]:
+    """log π_0 of every model: uniform over legal actions unless given."""
+    if given is None:
+        return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), -np.inf)
+    if isinstance(scheme, DualAveraging):
+        raise ValueError("initial_policy: dual averaging starts from the uniform policy; use a Scheme")
+    policy = np.asarray(given, np.float64)
+    if policy.shape != legal.shape[1:]:
+        raise ValueError(f"initial_policy: expected shape {legal.shape[1:]}, got {policy.shape}")
+    for _, s, a in np.argwhere(legal & ~(policy > 0))[:1]:
+        raise ValueError(
+            f"initial_policy: state {s}, action {a} is legal but has probability {policy[s, a]}; "
+            "a prior must be positive on every legal action"
+        )
+    for _, s, a in np.argwhere(~legal & (policy != 0))[:1]:
+        raise ValueError(f"initial_policy: state {s}, action {a} is illegal but has probability {policy[s, a]}")
+    for (s,) in np.argwhere(np.abs(policy.sum(-1) - 1) > 1e-12 * policy.shape[-1])[:1]:
+        raise ValueError(f"initial_policy: state {s} has probabilities that sum to {policy[s].sum():.15g}, not 1")
+    return np.broadcast_to(np.log(np.where(policy > 0, policy, 1.0)) + np.where(policy > 0, 0.0, -np.inf), legal.shape)
+
+
+def lead_of(*given: Any) -> tuple[int, ...]:
+    """The leading axes of a trace: one for each argument that is several."""
+    return tuple(len(item) for item in given if is_batch(item))

@@ -1,0 +1,279 @@
+"""The paper's loop: (model, scheme, errors, seed) → trace, one compiled program over schemes × models × seeds."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from mdvi.mdp.model import FiniteMDP
+from mdvi.planning.bounds import with_bound
+from mdvi.planning.bellman import BellmanOperator, Objective, objective_of, optimum, policy_value
+from mdvi.planning.errors import Errors, Moment
+from mdvi.planning.inputs import (
+    as_list,
+    check_memory,
+    check_schedules,
+    initial_log_policy,
+    initial_q_of,
+    lead_of,
+    seeds_of,
+    stack,
+)
+from mdvi.planning.trace import Trace, of_records
+from mdvi.scheme import DualAveraging, Scheme
+from mdvi.types import Array
+
+Q = Float[Array, "states actions"]
+AnyScheme = Scheme | DualAveraging
+
+RECORDS = ("q", "log_policy", "errors", "loss", "normalized_loss", "bound")
+_CHUNK = 100  # iterations between two looks at the clock
+
+
+class _Run(eqx.Module):
+    """One run of the grid: everything that does not change from iteration to iteration."""
+
+    mdp: FiniteMDP
+    dense: FiniteMDP | None
+    scheme: AnyScheme
+    objective: Objective
+    optimal_q: Q | None
+    errors: Errors
+    key: jax.Array
+
+
+class _Carry(eqx.Module):
+    """What one iteration hands to the next.
+
+    Attributes:
+        state: the scheme's own.
+        log_policy: log π_k.
+        error: ε_k.
+        average_error: (ε_1 + … + ε_k)/k when β = 1, (1 − β) Σ_j β^{k−j} ε_j when β < 1.
+        finite_until: the last iteration up to which every q was finite.
+    """
+
+    state: Any
+    log_policy: Q
+    error: Q
+    average_error: Q
+    finite_until: Int[Array, ""]
+
+
+def iterate(
+    mdp: FiniteMDP | Sequence[FiniteMDP],
+    scheme: AnyScheme | Sequence[AnyScheme],
+    iterations: int,
+    errors: Errors | None = None,
+    seed: int | Sequence[int] = 0,
+    *,
+    initial_q: Any = None,
+    initial_policy: Any = None,
+    record: Sequence[str] = RECORDS,
+    dtype: Any = np.float64,
+    progress: Callable[[int], None] | None = None,
+) -> Trace:
+    """Run a scheme on a model for a number of iterations, with errors, and evaluate every policy exactly.
+
+        π_{k+1} = G^{λ,τ}_{π_k}(q_k),     q_{k+1} = (T^{λ,τ}_{π_{k+1}|π_k})^m q_k + ε_{k+1},     k = 0 … K − 1
+
+    Models, schemes and seeds may each be a sequence; the run is then one compiled program over their product, and
+    the trace has one leading axis for each sequence, in the order scheme, model, seed. Runs that differ only in the
+    scheme see the same random numbers.
+
+    Args:
+        mdp: a model, or several of the same shape and storage.
+        scheme: a scheme, or several of the same structure (κ and β may differ; evaluation, m and form may not).
+        iterations: K.
+        errors: an error model; default none.
+        seed: an integer, or several.
+        initial_q: q_0, shape (states, actions), the same for all runs or with the leading axes of the trace;
+            default 0.
+        initial_policy: π_0, shape (states, actions); default uniform over legal actions. With a "fixed" prior
+            it is the prior, for all iterations.
+        record: what to keep, among "q", "log_policy", "errors" (each K + 1 tables a run), "loss",
+            "normalized_loss", "bound" (each K + 1 numbers a run). What is not kept is not computed.
+        dtype: the floating-point type of the loop; the default is the only one meant for results.
+        progress: called now and then with the number of iterations done.
+
+    Raises:
+        ValueError: for inputs of the wrong shape or value, naming them.
+        FloatingPointError: when a q stops being finite, naming the iteration and the run.
+    """
+    if isinstance(iterations, bool) or not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise ValueError(f"iterations: expected an integer of at least 1, got {iterations!r}")
+    for name in record:
+        if name not in RECORDS:
+            raise ValueError(f"record: unknown name {name!r}; known are {', '.join(RECORDS)}")
+    models = as_list("mdp", mdp, FiniteMDP)
+    schemes = as_list("scheme", scheme, Scheme | DualAveraging)
+    check_schedules(schemes, iterations)
+    seeds = seeds_of(seed)
+    lead = lead_of(scheme, mdp, seed)
+    tables = models[0].legal.shape
+    shape = (len(schemes), len(models), len(seeds))
+    per_run = 4 + len({"q", "log_policy", "errors"} & set(record)) * math.prod(tables)
+    check_memory(math.prod(shape) * (iterations + 1) * per_run)
+    errors = Errors() if errors is None else errors
+    mdps = stack("mdp", models)
+    q = initial_q_of(initial_q, lead, shape, tables)
+    log_policy = initial_log_policy(initial_policy, schemes[0], mdps.legal)
+    judged = {"loss", "normalized_loss", "bound"} & set(record)
+    dense = stack("mdp", [model.dense() for model in models]) if judged or errors.know_optimum else None
+    with jax.enable_x64(np.dtype(dtype) == np.float64):
+        runs, carry = _prepare(mdps, dense, stack("scheme", schemes), errors, jnp.asarray(seeds), q, log_policy)
+        records = _loop(runs, carry, int(iterations), tuple(record), progress)
+        optimal_q = None if runs.optimal_q is None else np.asarray(runs.optimal_q)
+    facts = {"uniform_start": initial_policy is None, "exact_greedy_step": errors.perturb is None}
+    trace = of_records(mdp, scheme, seed, optimal_q, records, **facts)
+    return with_bound(trace) if "bound" in record else trace
+
+
+def _over_grid(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function(run, carry, …)` over schemes × models × seeds, with every table stored once per axis it varies on."""
+
+    def varying(*fields: str) -> _Run:
+        names = ("mdp", "dense", "scheme", "objective", "optimal_q", "errors", "key")
+        return _Run(**{name: 0 if name in fields else None for name in names})  # type: ignore[arg-type]
+
+    for run in (
+        varying("key"),
+        varying("mdp", "dense", "objective", "optimal_q", "key"),
+        varying("scheme", "objective", "optimal_q"),
+    ):
+        function = jax.vmap(function, in_axes=(run, 0, None))
+    return function
+
+
+@jax.jit
+def _prepare(
+    mdps: FiniteMDP, dense: FiniteMDP | None, schemes: AnyScheme, errors: Errors, seeds: Any, q: Any, log_policy: Any
+) -> tuple[_Run, _Carry]:
+    """The grid of runs and their states at k = 0."""
+
+    def problem(scheme: AnyScheme, mdp: FiniteMDP, dense: FiniteMDP | None, log_policy: Q) -> tuple[Any, Any]:
+        stationary = scheme.scheme if isinstance(scheme, DualAveraging) else scheme
+        objective = objective_of(stationary, log_policy, mdp.legal)
+        return objective, None if dense is None else optimum(dense, objective)
+
+    def start(run: _Run, inputs: tuple[Q, Q], _: None) -> _Carry:
+        q, log_policy = inputs
+        q = jnp.where(run.mdp.live, q, 0.0)
+        state = run.scheme.init(q, log_policy, run.mdp.legal)
+        nothing = jnp.zeros_like(q)
+        return _Carry(state, log_policy, nothing, nothing, jnp.zeros((), int))
+
+    keys = jax.vmap(lambda i: jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), i))(seeds))
+    over_models = jax.vmap(problem, in_axes=(None, 0, 0, 0))
+    objective, optimal_q = jax.vmap(over_models, in_axes=(0, None, None, None))(schemes, mdps, dense, log_policy)
+    runs = _Run(mdps, dense, schemes, objective, optimal_q, errors, keys(jnp.arange(log_policy.shape[0])))
+    spread = jnp.broadcast_to(log_policy[None, :, None], q.shape)
+    return runs, _over_grid(start)(runs, (q, spread), None)
+
+
+def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
+    """From q_k and π_k to q_{k+1} and π_{k+1}."""
+    scheme, errors = run.scheme.at(k), run.errors
+    nature, mistake = jax.random.split(jax.random.fold_in(run.key, k))
+    moment = Moment(k + 1, nature, run.key, run.optimal_q)
+    perturb = None if errors.perturb is None else partial(errors.perturb, Moment(k + 1, mistake, run.key, None))
+
+    step = scheme.greedy(carry.state, run.mdp.legal, perturb)
+    exact = scheme.evaluate(carry.state.q, step, BellmanOperator(run.mdp))
+    q = exact
+    if errors.kernel is not None:
+        known = eqx.tree_at(lambda mdp: mdp.kernel, run.mdp, errors.kernel(moment, run.mdp.kernel))
+        q = scheme.evaluate(carry.state.q, step, BellmanOperator(known))
+    if errors.regress is not None:
+        q = jnp.where(run.mdp.live, errors.regress(moment, q), 0.0)
+
+    error = q - exact
+    mean = carry.average_error + (error - carry.average_error) / jnp.asarray(k + 1, q.dtype)
+    moving = scheme.beta * carry.average_error + (1 - scheme.beta) * error
+    so_far = (carry.finite_until == k) & jnp.isfinite(q).all()
+    return _Carry(
+        state=scheme.advance(carry.state, step, q),
+        log_policy=step.log_policy,
+        error=error,
+        average_error=jnp.where(scheme.beta == 1, mean, moving),
+        finite_until=jnp.where(so_far, k + 1, carry.finite_until),
+    )
+
+
+def _observe(run: _Run, carry: _Carry, record: tuple[str, ...]) -> dict[str, Array]:
+    """What the trace keeps of one iteration."""
+    q, seen = carry.state.q, {}
+    if "q" in record:
+        seen["q"] = q
+    if "log_policy" in record:
+        seen["log_policy"] = carry.log_policy
+    if "errors" in record:
+        seen["errors"] = carry.error
+    if "loss" in record or "normalized_loss" in record:
+        policy = jnp.exp(carry.log_policy)
+        v = policy_value(run.dense, policy, run.objective.bonus(policy, carry.log_policy))
+        lost = jnp.abs(run.optimal_q - BellmanOperator(run.dense).backup(v))
+        seen["loss"] = lost.max()
+        seen["normalized_loss"] = lost.sum() / jnp.abs(run.optimal_q).sum()
+    if "bound" in record:
+        seen["error_norm"] = jnp.abs(carry.error).max()
+        seen["average_error_norm"] = jnp.abs(carry.average_error).max()
+        seen["q_norm"] = jnp.abs(q).max()
+        seen["q_gap"] = jnp.abs(run.optimal_q - q).max()
+    return seen
+
+
+@partial(jax.jit, static_argnames="record")
+def _observe_grid(runs: _Run, carry: _Carry, record: tuple[str, ...]) -> dict[str, Array]:
+    return _over_grid(lambda run, carry, _: _observe(run, carry, record))(runs, carry, None)
+
+
+@partial(jax.jit, static_argnames=("length", "record"))
+def _advance(
+    runs: _Run, carry: _Carry, first: Any, length: int, record: tuple[str, ...]
+) -> tuple[_Carry, dict[str, Array]]:
+    """`length` iterations of every run."""
+
+    def one(run: _Run, carry: _Carry, first: Any) -> tuple[_Carry, dict[str, Array]]:
+        def body(carry: _Carry, k: Any) -> tuple[_Carry, dict[str, Array]]:
+            carry = _step(run, carry, k)
+            return carry, _observe(run, carry, record)
+
+        return jax.lax.scan(body, carry, first + jnp.arange(length))
+
+    return _over_grid(one)(runs, carry, first)
+
+
+def _loop(
+    runs: _Run, carry: _Carry, iterations: int, record: tuple[str, ...], progress: Callable[[int], None] | None
+) -> dict[str, np.ndarray]:
+    """Chunks of equal length, so that one program serves them all; the last may overshoot, and is cut."""
+    chunks = math.ceil(iterations / _CHUNK)
+    length = math.ceil(iterations / chunks)
+    pieces = [jax.tree.map(lambda leaf: np.asarray(leaf)[:, :, :, None], _observe_grid(runs, carry, record))]
+    for first in range(0, chunks * length, length):
+        carry, seen = _advance(runs, carry, jnp.asarray(first), length, record)
+        pieces.append(jax.tree.map(np.asarray, seen))
+        done = min(first + length, iterations)
+        _check_finite(np.asarray(carry.finite_until), done)
+        if progress is not None:
+            progress(done)
+    return {
+        name: np.concatenate([piece[name] for piece in pieces], axis=3)[:, :, :, : iterations + 1]
+        for name in pieces[0]
+    }
+
+
+def _check_finite(finite_until: np.ndarray, done: int) -> None:
+    for scheme, model, seed in np.argwhere(finite_until < done)[:1]:
+        raise FloatingPointError(
+            f"q stopped being finite at iteration {finite_until[scheme, model, seed] + 1} "
+            f"(scheme {scheme}, model {model}, seed {seed} of the grid): the errors grow faster than the discount "
+            "shrinks them"
+        )

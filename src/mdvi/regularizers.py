@@ -1,0 +1,220 @@
+"""KL and entropy on the last axis: soft maximum, soft argmax, regularised greedy and value.
+
+Everything here is a pure function of arrays whose **last axis is the action**, and runs unchanged on NumPy
+and JAX arrays. With λ the weight of the KL term and τ the weight of the entropy,
+
+    κ = λ + τ   (temperature)        β = λ / (λ + τ)   (beta; 0 when κ = 0)
+
+    G_μ^{λ,τ}(q) = argmax_π ⟨π, q⟩ − λ KL(π‖μ) + τ H(π)  ∝  μ^β exp(q / κ)
+    maximum      = κ log Σ_a μ(a)^β exp(q(a) / κ)
+
+A temperature of zero is a value like any other and gives the limit κ → 0 exactly. `legal` is a Boolean mask
+over actions: illegal actions have probability zero and never enter a sum, in values and in gradients.
+
+Source: Vieillard et al., "Leverage the Average" (2020), section 2.
+"""
+
+from typing import Any
+
+import jax
+from jaxtyping import Bool, Float
+
+from mdvi.types import Array, Scalar, namespace
+
+Values = Float[Array, "*batch actions"]
+States = Float[Array, "*batch"]
+Legal = Bool[Array, "*#batch actions"] | None
+
+_VANISHED = 1e4  # exp(-1e4) is exactly 0 in every floating-point type we use
+_TIE = 8  # values this many ulps below the largest are ties
+
+
+def soft_maximum(x: Values, temperature: Scalar, legal: Legal = None) -> States:
+    """M_κ(x) = κ log Σ_a exp(x(a) / κ), and max_a x(a) when κ = 0.
+
+    Args:
+        x: values, shape (..., actions).
+        temperature: κ ≥ 0, in units of x.
+        legal: legal actions; a row with none gives −∞.
+
+    Returns:
+        Shape (...). 1-Lipschitz in the sup norm; its gradient is `soft_argmax`, at κ = 0 too.
+    """
+    xp = namespace(x, temperature)
+    best, gap = _best_and_gap(x, legal)
+    weights = _weights(gap, temperature)
+    total = weights.sum(-1, keepdims=True)
+    value = xp.where(total > 0, best + temperature * xp.log(_nonzero(total)), -xp.inf)
+    # At κ = 0 the line above does not depend on the gaps, so the slope 1/n on the maximisers is put in by hand.
+    slope = xp.where(temperature > 0, 0.0, _constant(weights / _nonzero(total)))
+    moved = xp.where(slope > 0, gap, 0.0)
+    return value[..., 0] + (slope * (moved - _constant(moved))).sum(-1)
+
+
+def mellowmax(x: Values, temperature: Scalar, legal: Legal = None) -> States:
+    """mm_κ(x) = κ log( (1/n) Σ_a exp(x(a) / κ) ), n the number of legal actions.
+
+    Equal to max_π ⟨π, x⟩ − κ KL(π‖uniform). Source: Asadi and Littman (2017), equation 1 (ω = 1/κ).
+    """
+    xp = namespace(x, temperature)
+    count = xp.asarray(x.shape[-1], x.dtype) if legal is None else legal.sum(-1).astype(x.dtype)
+    return soft_maximum(x, temperature, legal) - temperature * xp.log(_nonzero(count))
+
+
+def boltzmann_average(x: Values, temperature: Scalar, legal: Legal = None) -> States:
+    """B_κ(x) = ⟨softmax(x / κ), x⟩: the average of x under its own soft argmax.
+
+    Equal to M_κ(x) − κ H(softmax(x / κ)). Source: Azar, Gómez and Kappen (2012), the operator M_η of DPP.
+    """
+    return expectation(soft_argmax(x, temperature, legal), x)
+
+
+def soft_argmax(x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+    """softmax(x / κ): argmax_π ⟨π, x⟩ + κ H(π), and uniform over the maximisers when κ = 0.
+
+    Args:
+        x: values, shape (..., actions).
+        temperature: κ ≥ 0, in units of x.
+        legal: legal actions; a row with none gives zeros.
+
+    Returns:
+        Probabilities, shape (..., actions).
+    """
+    weights = _weights(_best_and_gap(x, legal)[1], temperature)
+    return weights / _nonzero(weights.sum(-1, keepdims=True))
+
+
+def log_soft_argmax(x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+    """log softmax(x / κ); −∞ where the probability is exactly zero (illegal, or beaten when κ = 0)."""
+    xp = namespace(x, temperature)
+    _, gap = _best_and_gap(x, legal)
+    total = _weights(gap, temperature).sum(-1, keepdims=True)
+    possible, scaled = _divided(gap, temperature)
+    return xp.where(possible, scaled - xp.log(_nonzero(total)), -xp.inf)
+
+
+def expectation(policy: Values, x: Values) -> States:
+    """⟨π, x⟩ = Σ_a π(a) x(a), where actions of probability zero do not count even if x is infinite."""
+    xp = namespace(policy, x)
+    return (policy * xp.where(policy > 0, x, 0.0)).sum(-1)
+
+
+def entropy(log_policy: Values) -> States:
+    """H(π) = −Σ_a π(a) log π(a), in nats, with 0 · log 0 = 0. Takes log π; shape (..., actions) → (...)."""
+    xp = namespace(log_policy)
+    return -expectation(xp.exp(log_policy), log_policy)
+
+
+def kl_divergence(log_policy: Values, log_prior: Values) -> States:
+    """KL(π‖μ) = Σ_a π(a) (log π(a) − log μ(a)), in nats, with 0 · log 0 = 0.
+
+    Takes log π and log μ, shape (..., actions) → (...). +∞ where π puts mass on an action that μ forbids.
+    """
+    xp = namespace(log_policy, log_prior)
+    policy = xp.exp(log_policy)
+    taken = policy > 0
+    return expectation(policy, xp.where(taken, log_policy, 0.0) - xp.where(taken, log_prior, 0.0))
+
+
+def regularized_greedy(
+    q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal = None
+) -> Values:
+    """log G_μ^{λ,τ}(q): the log-policy that maximises ⟨π, q⟩ − λ KL(π‖μ) + τ H(π).
+
+        π ∝ μ^β exp(q / κ);   when κ → 0 at fixed β:  π ∝ μ^β on argmax_a q(a).
+
+    Args:
+        q: action values, shape (..., actions).
+        log_prior: log μ, same shape; finite on legal actions.
+        kl: λ ≥ 0, in units of q.
+        entropy: τ ≥ 0, in units of q.
+        legal: legal actions.
+
+    Returns:
+        log π, shape (..., actions). Source: the paper, section 2, equation of G.
+    """
+    _, exponents, support = _regularized_exponents(q, log_prior, kl, entropy, legal)
+    return log_soft_argmax(exponents, 1.0, support)
+
+
+def regularized_maximum(
+    q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal = None
+) -> States:
+    """max_π ⟨π, q⟩ − λ KL(π‖μ) + τ H(π) = κ log Σ_a μ(a)^β exp(q(a) / κ). Arguments as `regularized_greedy`."""
+    best, exponents, support = _regularized_exponents(q, log_prior, kl, entropy, legal)
+    return best + (kl + entropy) * soft_maximum(exponents, 1.0, support)
+
+
+def regularized_value(
+    log_policy: Values, q: Values, log_prior: Values, kl: Scalar, entropy: Scalar
+) -> States:
+    """⟨π, q⟩ − λ KL(π‖μ) + τ H(π) of a given policy. Shapes (..., actions) → (...)."""
+    xp = namespace(log_policy, q, log_prior)
+    return (
+        expectation(xp.exp(log_policy), q)
+        - kl * kl_divergence(log_policy, log_prior)
+        + entropy * _entropy(log_policy)
+    )
+
+
+_entropy = entropy  # `regularized_value` has an argument of that name
+
+
+def _masked(x: Values, legal: Legal) -> Values:
+    xp = namespace(x)
+    return x if legal is None else xp.where(legal, x, -xp.inf)
+
+
+def _nonzero(x: Any) -> Any:
+    """x, with 1 in place of 0: a divisor, or the argument of a logarithm, that the caller's mask makes moot."""
+    return namespace(x).where(x > 0, x, 1.0)
+
+
+def _constant(x: Array) -> Array:
+    """x, held constant by differentiation."""
+    return jax.lax.stop_gradient(x) if isinstance(x, jax.Array) else x
+
+
+def _best_and_gap(x: Values, legal: Legal) -> tuple[Array, Array]:
+    """max x with the last axis kept, and x − max x: exactly 0 at the maximisers, −∞ where illegal.
+
+    Compilers evaluate one expression in two places with two roundings, so that x − max x need not vanish
+    anywhere. Values within a few ulps of the largest are therefore ties, and the first maximiser always is one.
+    """
+    xp = namespace(x)
+    x = _masked(x, legal)
+    best = _constant(x.max(-1, keepdims=True))
+    best = xp.where(best > -xp.inf, best, 0.0)
+    gap = x - best
+    action = xp.arange(x.shape[-1]).reshape((1,) * (x.ndim - 1) + (-1,))
+    first = action == x.argmax(-1, keepdims=True)
+    top = (x > -xp.inf) & (first | (gap >= -_TIE * xp.finfo(x.dtype).eps * xp.abs(best)))
+    return best, gap - _constant(xp.where(top, gap, 0.0))
+
+
+def _weights(gap: Array, temperature: Scalar) -> Array:
+    """exp(gap / κ), and its limit 1{gap = 0} at κ = 0."""
+    xp = namespace(gap, temperature)
+    scaled = xp.maximum(gap, -_VANISHED * temperature) / _nonzero(temperature)
+    exponent = xp.where(temperature > 0, scaled, xp.where(gap < 0, -_VANISHED, 0.0))
+    return xp.where(gap > -xp.inf, xp.exp(exponent), 0.0)
+
+
+def _divided(gap: Array, temperature: Scalar) -> tuple[Array, Array]:
+    """Which actions can have positive probability, and gap / κ for them, kept from overflowing at tiny κ."""
+    xp = namespace(gap, temperature)
+    possible = (gap > -xp.inf) & ((gap == 0) | (temperature > 0))
+    lowest = -xp.minimum(temperature, 1.0) * (xp.finfo(gap.dtype).max / 4)
+    return possible, xp.where(possible, xp.maximum(gap, lowest), 0.0) / _nonzero(temperature)
+
+
+def _regularized_exponents(
+    q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal
+) -> tuple[Array, Array, Array]:
+    """max q, the exponents (q − max q)/κ + β log μ, and the actions that can have positive probability."""
+    xp = namespace(q, log_prior, kl, entropy)
+    temperature = kl + entropy
+    beta = kl / _nonzero(temperature)
+    best, gap = _best_and_gap(q, legal)
+    possible, scaled = _divided(gap, temperature)
+    return best[..., 0], scaled + beta * xp.where(possible, log_prior, 0.0), possible

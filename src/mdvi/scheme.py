@@ -1,0 +1,285 @@
+"""The scheme: one program, of which every algorithm in `mdvi.named` is a value.
+
+With κ = λ + τ, β = λ/κ and the scaled log-policy s = κ log π carried from step to step, MD-VI(λ, τ) is
+
+    x  = q + β s
+    v  = M_κ(x)              κ log Σ_a exp(x/κ), and max x at κ = 0
+    s' = x − v               κ log π'
+    q' = r + γ P v + ε
+
+Nothing in these lines divides by κ, so κ = 0 is a point like any other, and (κ, β) rather than (λ, τ) is what is
+stored: at κ = 0, β = 0 is value iteration, 0 < β < 1 Advantage Learning and β = 1 Speedy Q-learning, which
+λ = τ = 0 cannot tell apart.
+
+`DualAveraging` is the same scheme written with averages of past q instead, as in the paper's analysis. It shares no
+line of the greedy step with `Scheme` and serves as its twin.
+
+Source: Vieillard et al., "Leverage the Average" (2020), sections 3 and 4, equations of MD-MPI and DA-MPI.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mdvi.regularizers import expectation, log_soft_argmax, soft_argmax, soft_maximum
+from mdvi.types import Array, Scalar
+
+Q = Float[Array, "states actions"]
+V = Float[Array, " states"]
+Legal = Bool[Array, "states actions"]
+
+
+class Bellman(Protocol):
+    """What a scheme needs of a model: exact, sampled or learned."""
+
+    def backup(self, v: V) -> Q:
+        """r + γ P v."""
+
+    def evaluate(self, policy: Q, bonus: V) -> Q:
+        """The fixed point of q ↦ r + γ P (⟨π, q⟩ + bonus)."""
+
+
+class GreedyStep(eqx.Module):
+    """π_{k+1} and how it was reached.
+
+    Attributes:
+        policy: π_{k+1}, shape (states, actions).
+        scaled_log_policy: s' = κ log π_{k+1}, up to a constant per state if `maximum` is not the soft maximum.
+        anchor: κ log π_k, the scaled log of the policy that the KL term refers to.
+        log_policy: log π_{k+1}.
+        v: M_κ(x), the regularised value of q_k under π_{k+1}; None when π_{k+1} is not the exact maximiser.
+    """
+
+    policy: Q
+    scaled_log_policy: Q
+    anchor: Q
+    log_policy: Q
+    v: V | None
+
+
+class MirrorDescentState(eqx.Module):
+    """q_k and s_k = κ log π_k, with the κ it was scaled by; s is 0 on illegal actions."""
+
+    q: Q
+    scaled_log_policy: Q
+    temperature: Float[Array, ""]
+
+
+class DualAveragingState(eqx.Module):
+    """q_k, the average h_k of q_0 … q_k, and s_k = κ log π_k for the KL term."""
+
+    q: Q
+    h: Q
+    scaled_log_policy: Q
+    iteration: Float[Array, ""]
+
+
+class Scheme(eqx.Module):
+    """MD-MPI(λ, τ), stored as (κ, β); `Scheme.of(kl=…, entropy=…)` is the form people type.
+
+        π_{k+1} = G^{λ,τ}_{π_k}(q_k),     q_{k+1} = (T^{λ,τ}_{π_{k+1}|π_k})^m q_k + ε_{k+1}
+
+    Attributes:
+        temperature: κ = λ + τ ≥ 0, in units of q; a number, or one per iteration (a schedule).
+        beta: β = λ / (λ + τ) in [0, 1]; a number or a schedule.
+        evaluate_kl: whether the evaluation subtracts λ KL(π_{k+1}‖π_k).
+        evaluate_entropy: whether the evaluation adds τ H(π_{k+1}).
+        backups: m, the applications of the evaluation operator per iteration; `math.inf` for its fixed point.
+        prior: the policy the KL term refers to: the "previous" one, or the initial one, "fixed".
+        maximum: what stands for M_κ in v = M_κ(x). Other than `soft_maximum` only with m = 1 and full evaluation.
+
+    Raises:
+        ValueError: for a negative or NaN number, β outside [0, 1], backups below 1, or a schedule that leaves κ = 0.
+    """
+
+    temperature: Float[Array, "*schedule"] = eqx.field(converter=lambda value: _number("temperature", value))
+    beta: Float[Array, "*schedule"] = eqx.field(default=0.0, converter=lambda value: _number("beta", value))
+    evaluate_kl: bool = eqx.field(default=True, static=True)
+    evaluate_entropy: bool = eqx.field(default=True, static=True)
+    backups: float = eqx.field(default=1, static=True)
+    prior: Literal["previous", "fixed"] = eqx.field(default="previous", static=True)
+    maximum: Callable[..., Any] = eqx.field(default=soft_maximum, static=True)
+
+    def __check_init__(self) -> None:
+        if not (self.backups == math.inf or (self.backups >= 1 and self.backups == int(self.backups))):
+            raise ValueError(f"backups: expected an integer of at least 1, or inf, got {self.backups!r}")
+        if self.prior not in ("previous", "fixed"):
+            raise ValueError(f"prior: expected 'previous' or 'fixed', got {self.prior!r}")
+        if self.maximum is not soft_maximum and not (
+            self.backups == 1 and self.evaluate_kl and self.evaluate_entropy
+        ):
+            raise ValueError("maximum: one other than soft_maximum needs backups=1 and full evaluation")
+        if isinstance(self.temperature, np.ndarray) and isinstance(self.beta, np.ndarray):
+            if np.any(self.beta > 1):
+                raise ValueError(f"beta: expected numbers in [0, 1], got {self.beta.max()}")
+            schedule = np.atleast_1d(self.temperature)
+            if np.any((schedule[:-1] == 0) & (schedule[1:] > 0)):
+                raise ValueError("temperature: a schedule that reaches 0 must stay there")
+            if self.temperature.ndim and self.beta.ndim and self.temperature.shape != self.beta.shape:
+                raise ValueError(
+                    f"schedules differ in length: {self.temperature.shape[0]} and {self.beta.shape[0]}"
+                )
+
+    @classmethod
+    def of(cls, kl: Any = 0.0, entropy: Any = 0.0, **structure: Any) -> Self:
+        """The scheme MD-MPI(λ, τ): κ = λ + τ and β = λ/κ, or 0 when both are 0.
+
+        Args:
+            kl: λ ≥ 0, a number or one per iteration.
+            entropy: τ ≥ 0, a number or one per iteration.
+            structure: the other fields of `Scheme`.
+        """
+        kl, entropy = _number("kl", kl), _number("entropy", entropy)
+        temperature = kl + entropy
+        return cls(temperature, kl / np.where(temperature > 0, temperature, 1.0), **structure)
+
+    @property
+    def kl(self) -> Any:
+        """λ = βκ."""
+        return self.beta * self.temperature
+
+    @property
+    def entropy(self) -> Any:
+        """τ = (1 − β)κ."""
+        return (1 - self.beta) * self.temperature
+
+    @property
+    def evaluation(self) -> str:
+        """Which terms the evaluation keeps: "kl+entropy" (the paper's w/), "kl", "entropy" or "none" (w/o)."""
+        kept = [name for name, on in (("kl", self.evaluate_kl), ("entropy", self.evaluate_entropy)) if on]
+        return "+".join(kept) or "none"
+
+    def at(self, iteration: Any) -> Self:
+        """The scheme of one iteration: its entry of a schedule, itself otherwise."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[iteration] if jnp.ndim(leaf) else leaf, self)
+
+    def init(self, q: Q, log_policy: Q, legal: Legal) -> MirrorDescentState:
+        """The state (q_0, π_0)."""
+        first = self.at(0)
+        return MirrorDescentState(q, _scaled(first.temperature, log_policy, legal), first.temperature)
+
+    def greedy(
+        self, state: MirrorDescentState, legal: Legal, perturb: Callable[[Q], Q] | None = None
+    ) -> GreedyStep:
+        """π_{k+1} = G^{λ,τ}_{π_k}(q_k), as x = q + βs, v = M_κ(x), s' = x − v."""
+        rescaled = self.temperature / jnp.where(state.temperature > 0, state.temperature, 1.0)
+        anchor = state.scaled_log_policy * jnp.where(self.temperature == state.temperature, 1.0, rescaled)
+        x = state.q + self.beta * anchor
+        return _greedy_step(self, x, anchor, legal, perturb)
+
+    def evaluate(self, q: Q, step: GreedyStep, bellman: Bellman) -> Q:
+        """(T^{λ,τ}_{π_{k+1}|π_k})^m q, with the terms that the evaluation keeps."""
+        if step.v is not None and self.backups == 1 and self.evaluate_kl and self.evaluate_entropy:
+            return bellman.backup(step.v)
+        # λ KL(π'‖π) = ⟨π', β(s' − s)⟩ and τ H(π') = −⟨π', (1 − β)s'⟩: no division, hence no corner, at κ = 0.
+        kl = self.evaluate_kl * self.beta * (step.scaled_log_policy - step.anchor)
+        entropy = -self.evaluate_entropy * (1 - self.beta) * step.scaled_log_policy
+        bonus = expectation(step.policy, entropy - kl)
+        if self.backups == math.inf:
+            return bellman.evaluate(step.policy, bonus)
+        for _ in range(int(self.backups)):
+            q = bellman.backup(expectation(step.policy, q) + bonus)
+        return q
+
+    def advance(self, state: MirrorDescentState, step: GreedyStep, q: Q) -> MirrorDescentState:
+        """The next state, given π_{k+1} and q_{k+1}."""
+        if self.prior == "fixed":
+            return MirrorDescentState(q, state.scaled_log_policy, state.temperature)
+        return MirrorDescentState(q, step.scaled_log_policy, jnp.asarray(self.temperature, q.dtype))
+
+
+class DualAveraging(eqx.Module):
+    """DA-MPI(λ, τ): the policy from the average of past q instead of from the previous policy.
+
+        τ = 0:  h_k = (q_0 + … + q_k)/(k + 1),          π_{k+1} = softmax((k + 1) h_k / λ)
+        τ > 0:  h_k = (1 − β) Σ_{j≤k} β^{k−j} q_j,       π_{k+1} = softmax(h_k / τ)
+
+    Equal to MD-MPI(λ, τ), policy by policy, without errors in the greedy step and from a uniform π_0. Meant for
+    float64: it subtracts large numbers where `Scheme` does not. Source: the paper, equations 4 and 5, Proposition 1.
+    """
+
+    scheme: Scheme
+
+    def __check_init__(self) -> None:
+        if self.scheme.prior == "fixed" or self.scheme.maximum is not soft_maximum:
+            raise ValueError("dual averaging needs prior='previous' and the soft maximum")
+        if jnp.ndim(self.scheme.temperature) or jnp.ndim(self.scheme.beta):
+            raise ValueError("dual averaging needs constant coefficients; schedules have no average form here")
+
+    @property
+    def beta(self) -> Any:
+        """β = λ / (λ + τ)."""
+        return self.scheme.beta
+
+    def at(self, iteration: Any) -> Self:
+        """The scheme of one iteration, which is the same for all."""
+        return self
+
+    def init(self, q: Q, log_policy: Q, legal: Legal) -> DualAveragingState:
+        """h_0 = q_0 when τ = 0; h_0 = (1 − β)q_0 when τ > 0, because h_{−1} = 0."""
+        beta = self.scheme.beta
+        h = jnp.where(beta == 1, q, (1 - beta) * q)
+        uniform = _scaled(self.scheme.temperature, log_policy, legal)
+        return DualAveragingState(q, h, uniform, jnp.zeros((), q.dtype))
+
+    def greedy(
+        self, state: DualAveragingState, legal: Legal, perturb: Callable[[Q], Q] | None = None
+    ) -> GreedyStep:
+        """softmax((k + 1)h/λ) or softmax(h/τ), both written as softmax(x/κ)."""
+        beta = self.scheme.beta
+        weight = jnp.where(beta == 1, state.iteration + 1, 1 / jnp.where(beta == 1, 1.0, 1 - beta))
+        step = _greedy_step(self.scheme, weight * state.h, state.scaled_log_policy, legal, perturb)
+        return eqx.tree_at(lambda s: s.v, step, None, is_leaf=lambda leaf: leaf is None)
+
+    def evaluate(self, q: Q, step: GreedyStep, bellman: Bellman) -> Q:
+        """(T^{λ,τ}_{π_{k+1}|π_k})^m q, always from its definition."""
+        return self.scheme.evaluate(q, step, bellman)
+
+    def advance(self, state: DualAveragingState, step: GreedyStep, q: Q) -> DualAveragingState:
+        """h_{k+1} = ((k + 1)h_k + q_{k+1})/(k + 2), or βh_k + (1 − β)q_{k+1}."""
+        k, beta = state.iteration, self.scheme.beta
+        mean = ((k + 1) * state.h + q) / (k + 2)
+        moving = beta * state.h + (1 - beta) * q
+        h = jnp.where(beta == 1, mean, moving)
+        return DualAveragingState(q, h, step.scaled_log_policy, state.iteration + 1)
+
+
+def _greedy_step(
+    scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable[[Q], Q] | None
+) -> GreedyStep:
+    if perturb is not None:
+        x = perturb(x)
+    v = scheme.maximum(x, scheme.temperature, legal)
+    return GreedyStep(
+        policy=soft_argmax(x, scheme.temperature, legal),
+        scaled_log_policy=jnp.where(legal, x - v[:, None], 0.0),
+        anchor=anchor,
+        log_policy=log_soft_argmax(x, scheme.temperature, legal),
+        v=v if perturb is None else None,
+    )
+
+
+def _scaled(temperature: Scalar, log_policy: Q, legal: Legal) -> Q:
+    """κ log π, with 0 on illegal actions, where log π is −∞."""
+    return temperature * jnp.where(legal, log_policy, 0.0)
+
+
+def _number(name: str, value: Any) -> Any:
+    """A coefficient as a float64 array of at most one dimension; traced values pass unseen."""
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        number = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected a number, got {value!r}") from None
+    if number.ndim > 1:
+        raise ValueError(f"{name}: expected a number or one per iteration, got shape {number.shape}")
+    for bad in number[~(np.isfinite(number) & (number >= 0))].ravel()[:1]:
+        raise ValueError(f"{name}: expected a finite number of at least 0, got {bad}")
+    return number
