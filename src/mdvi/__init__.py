@@ -1,9 +1,9 @@
 """mdvi: planning and learning with KL and entropy regularisation, one scheme, two numbers.
 
-    >>> import mdvi
-    >>> trace = mdvi.iterate(mdvi.mdp.garnet(), mdvi.Scheme.of(kl=0.1), 200, mdvi.errors.sampled(1))
-    >>> bool(trace.loss[-1] < trace.bound[-1])
-    True
+>>> import mdvi
+>>> trace = mdvi.iterate(mdvi.mdp.garnet(), mdvi.Scheme.of(kl=0.1), 200, mdvi.errors.sampled(1))
+>>> bool(trace.loss[-1] < trace.bound[-1])
+True
 """
 
 from importlib import import_module
@@ -34,28 +34,29 @@ __all__ = [
     "regularizers",
 ]
 
-_HOMES = {
+_MODULES = {
+    "bounds": "mdvi.planning.bounds",
+    "errors": "mdvi.planning.errors",
+    "mdp": "mdvi.mdp",
+    "named": "mdvi.named",
+    "regularizers": "mdvi.regularizers",
+}
+_MEMBERS = {
     "DualAveraging": "mdvi.scheme",
     "FiniteMDP": "mdvi.mdp",
     "Scheme": "mdvi.scheme",
     "Trace": "mdvi.planning.trace",
-    "bounds": "mdvi.planning",
-    "errors": "mdvi.planning",
     "iterate": "mdvi.planning.iterate",
-    "mdp": "mdvi",
-    "named": "mdvi",
-    "regularizers": "mdvi",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when first used, so that `mdvi --help` does not wait for JAX."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mdvi' has no attribute {name!r}")
-    home = _HOMES[name]
-    if name.islower() and name != "iterate":
-        return import_module(f"{home}.{name}")
-    return getattr(import_module(home), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _MEMBERS:
+        return getattr(import_module(_MEMBERS[name]), name)
+    raise AttributeError(f"module 'mdvi' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,11 +9,11 @@ Source: Vieillard et al., "Leverage the Average" (2020), Table 1 and appendix B,
 """
 
 import dataclasses
+import difflib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
-from typing import Any
 
 from mdvi.regularizers import boltzmann_average
 from mdvi.regularizers import mellowmax as mellowmax_operator
@@ -48,9 +48,7 @@ class Algorithm:
 
     def bibtex(self) -> str:
         """The BibTeX entry of the reference."""
-        library = (files("mdvi") / "references.bib").read_text(encoding="utf-8")
-        entries = {entry.split("{", 1)[1].split(",", 1)[0]: entry for entry in library.split("\n\n") if "{" in entry}
-        return entries[self.reference].strip()
+        return bibtex(self.reference)
 
 
 def vi() -> Scheme:
@@ -115,7 +113,7 @@ def dpp_boltzmann(kl: float = 0.1) -> Scheme:
 
 
 def speedy_q() -> Scheme:
-    """Speedy Q-learning, κ = 0 and β = 1: h' = h + (T h₋ − h)/(k + 2) + (k + 1)/(k + 2) (T h − T h₋), h the mean of q."""
+    """Speedy Q-learning, κ = 0 and β = 1: h' = h + α(Th₋ − h) + (1 − α)(Th − Th₋), α = 1/(k + 2), h the mean of q."""
     return Scheme(0.0, 1.0)
 
 
@@ -187,14 +185,10 @@ ALL: dict[str, Algorithm] = {
         Algorithm("dpp_boltzmann", dpp_boltzmann, "(λ, 0), v = ⟨softmax(ψ/λ), ψ⟩", "azar2012dynamic"),
         Algorithm("speedy_q", speedy_q, "(λ, 0) as λ → 0", "azar2011speedy"),
         Algorithm("cvi", cvi, "(λ, τ)", "kozuno2019theoretical"),
-        Algorithm(
-            "advantage_learning", advantage_learning, "(βκ, (1 − β)κ) as κ → 0", "bellemare2016increasing"
-        ),
+        Algorithm("advantage_learning", advantage_learning, "(βκ, (1 − β)κ) as κ → 0", "bellemare2016increasing"),
         Algorithm("movi", movi, "(λ, 0) as λ → 0", "vieillard2020momentum"),
         Algorithm("modqn", modqn, "(βκ, (1 − β)κ) as κ → 0", "vieillard2020momentum"),
-        Algorithm(
-            "softened_lspi", softened_lspi, "(βκ, (1 − β)κ) as κ → 0, m = ∞", "perolat2016softened"
-        ),
+        Algorithm("softened_lspi", softened_lspi, "(βκ, (1 − β)κ) as κ → 0, m = ∞", "perolat2016softened"),
         Algorithm("munchausen", munchausen, "(ατ', (1 − α)τ')", "vieillard2020munchausen"),
         Algorithm("entropy_npg", entropy_npg, "((1 − γ)/η − τ, τ), m = ∞", "cen2022fast"),
         Algorithm("implicit_q", implicit_q, "(ατ', (1 − α)τ')", "vieillard2022implicitly"),
@@ -214,10 +208,14 @@ def find(name: str) -> Algorithm:
     return ALL[name]
 
 
-def did_you_mean(name: str, known: Any) -> str:
-    """A suggestion to append to an error message: the nearest known name, or all of them."""
-    import difflib
+def bibtex(key: str) -> str:
+    """The entry of that key in the package's reference list."""
+    library = (files("mdvi") / "references.bib").read_text(encoding="utf-8")
+    return next(entry.strip() for entry in library.split("\n\n") if f"{{{key}," in entry)
 
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A suggestion to append to an error message: the nearest known name, or all of them."""
     near = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
 

@@ -85,7 +85,7 @@ def soft_argmax(x: Values, temperature: Scalar, legal: Legal = None) -> Values:
 
 
 def log_soft_argmax(x: Values, temperature: Scalar, legal: Legal = None) -> Values:
-    """log softmax(x / κ); −∞ where the probability is exactly zero (illegal, or beaten when κ = 0)."""
+    """Log softmax(x / κ); −∞ where the probability is exactly zero (illegal, or beaten when κ = 0)."""
     xp = namespace(x, temperature)
     _, gap = _best_and_gap(x, legal)
     total = _weights(gap, temperature).sum(-1, keepdims=True)
@@ -116,10 +116,8 @@ def kl_divergence(log_policy: Values, log_prior: Values) -> States:
     return expectation(policy, xp.where(taken, log_policy, 0.0) - xp.where(taken, log_prior, 0.0))
 
 
-def regularized_greedy(
-    q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal = None
-) -> Values:
-    """log G_μ^{λ,τ}(q): the log-policy that maximises ⟨π, q⟩ − λ KL(π‖μ) + τ H(π).
+def regularized_greedy(q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal = None) -> Values:
+    """Log G_μ^{λ,τ}(q): the log-policy that maximises ⟨π, q⟩ − λ KL(π‖μ) + τ H(π).
 
         π ∝ μ^β exp(q / κ);   when κ → 0 at fixed β:  π ∝ μ^β on argmax_a q(a).
 
@@ -137,23 +135,17 @@ def regularized_greedy(
     return log_soft_argmax(exponents, 1.0, support)
 
 
-def regularized_maximum(
-    q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal = None
-) -> States:
+def regularized_maximum(q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal = None) -> States:
     """max_π ⟨π, q⟩ − λ KL(π‖μ) + τ H(π) = κ log Σ_a μ(a)^β exp(q(a) / κ). Arguments as `regularized_greedy`."""
     best, exponents, support = _regularized_exponents(q, log_prior, kl, entropy, legal)
     return best + (kl + entropy) * soft_maximum(exponents, 1.0, support)
 
 
-def regularized_value(
-    log_policy: Values, q: Values, log_prior: Values, kl: Scalar, entropy: Scalar
-) -> States:
+def regularized_value(log_policy: Values, q: Values, log_prior: Values, kl: Scalar, entropy: Scalar) -> States:
     """⟨π, q⟩ − λ KL(π‖μ) + τ H(π) of a given policy. Shapes (..., actions) → (...)."""
     xp = namespace(log_policy, q, log_prior)
     return (
-        expectation(xp.exp(log_policy), q)
-        - kl * kl_divergence(log_policy, log_prior)
-        + entropy * _entropy(log_policy)
+        expectation(xp.exp(log_policy), q) - kl * kl_divergence(log_policy, log_prior) + entropy * _entropy(log_policy)
     )
 
 
@@ -176,7 +168,7 @@ def _constant(x: Array) -> Array:
 
 
 def _best_and_gap(x: Values, legal: Legal) -> tuple[Array, Array]:
-    """max x with the last axis kept, and x − max x: exactly 0 at the maximisers, −∞ where illegal.
+    """Max x with the last axis kept, and x − max x: exactly 0 at the maximisers, −∞ where illegal.
 
     Compilers evaluate one expression in two places with two roundings, so that x − max x need not vanish
     anywhere. Values within a few ulps of the largest are therefore ties, and the first maximiser always is one.
@@ -211,7 +203,7 @@ def _divided(gap: Array, temperature: Scalar) -> tuple[Array, Array]:
 def _regularized_exponents(
     q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal
 ) -> tuple[Array, Array, Array]:
-    """max q, the exponents (q − max q)/κ + β log μ, and the actions that can have positive probability."""
+    """Max q, the exponents (q − max q)/κ + β log μ, and the actions that can have positive probability."""
     xp = namespace(q, log_prior, kl, entropy)
     temperature = kl + entropy
     beta = kl / _nonzero(temperature)

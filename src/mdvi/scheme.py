@@ -19,7 +19,7 @@ Source: Vieillard et al., "Leverage the Average" (2020), sections 3 and 4, equat
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -33,13 +33,15 @@ from mdvi.types import Array, Scalar
 Q = Float[Array, "states actions"]
 V = Float[Array, " states"]
 Legal = Bool[Array, "states actions"]
+Coefficient = Float[Array, "*schedule"] | float
 
 
+@runtime_checkable
 class Bellman(Protocol):
     """What a scheme needs of a model: exact, sampled or learned."""
 
     def backup(self, v: V) -> Q:
-        """r + γ P v."""
+        """R + γ P v."""
 
     def evaluate(self, policy: Q, bonus: V) -> Q:
         """The fixed point of q ↦ r + γ P (⟨π, q⟩ + bonus)."""
@@ -98,8 +100,8 @@ class Scheme(eqx.Module):
         ValueError: for a negative or NaN number, β outside [0, 1], backups below 1, or a schedule that leaves κ = 0.
     """
 
-    temperature: Float[Array, "*schedule"] = eqx.field(converter=lambda value: _number("temperature", value))
-    beta: Float[Array, "*schedule"] = eqx.field(default=0.0, converter=lambda value: _number("beta", value))
+    temperature: Coefficient = eqx.field(converter=lambda value: _number("temperature", value))
+    beta: Coefficient = eqx.field(default=0.0, converter=lambda value: _number("beta", value))
     evaluate_kl: bool = eqx.field(default=True, static=True)
     evaluate_entropy: bool = eqx.field(default=True, static=True)
     backups: float = eqx.field(default=1, static=True)
@@ -111,9 +113,7 @@ class Scheme(eqx.Module):
             raise ValueError(f"backups: expected an integer of at least 1, or inf, got {self.backups!r}")
         if self.prior not in ("previous", "fixed"):
             raise ValueError(f"prior: expected 'previous' or 'fixed', got {self.prior!r}")
-        if self.maximum is not soft_maximum and not (
-            self.backups == 1 and self.evaluate_kl and self.evaluate_entropy
-        ):
+        if self.maximum is not soft_maximum and not (self.backups == 1 and self.evaluate_kl and self.evaluate_entropy):
             raise ValueError("maximum: one other than soft_maximum needs backups=1 and full evaluation")
         if isinstance(self.temperature, np.ndarray) and isinstance(self.beta, np.ndarray):
             if np.any(self.beta > 1):
@@ -122,12 +122,10 @@ class Scheme(eqx.Module):
             if np.any((schedule[:-1] == 0) & (schedule[1:] > 0)):
                 raise ValueError("temperature: a schedule that reaches 0 must stay there")
             if self.temperature.ndim and self.beta.ndim and self.temperature.shape != self.beta.shape:
-                raise ValueError(
-                    f"schedules differ in length: {self.temperature.shape[0]} and {self.beta.shape[0]}"
-                )
+                raise ValueError(f"schedules differ in length: {self.temperature.shape[0]} and {self.beta.shape[0]}")
 
     @classmethod
-    def of(cls, kl: Any = 0.0, entropy: Any = 0.0, **structure: Any) -> Self:
+    def of(cls, kl: Any = 0.0, entropy: Any = 0.0, **structure: Any) -> "Scheme":
         """The scheme MD-MPI(λ, τ): κ = λ + τ and β = λ/κ, or 0 when both are 0.
 
         Args:
@@ -155,18 +153,17 @@ class Scheme(eqx.Module):
         kept = [name for name, on in (("kl", self.evaluate_kl), ("entropy", self.evaluate_entropy)) if on]
         return "+".join(kept) or "none"
 
-    def at(self, iteration: Any) -> Self:
+    def at(self, iteration: Any) -> "Scheme":
         """The scheme of one iteration: its entry of a schedule, itself otherwise."""
         return jax.tree.map(lambda leaf: jnp.asarray(leaf)[iteration] if jnp.ndim(leaf) else leaf, self)
 
     def init(self, q: Q, log_policy: Q, legal: Legal) -> MirrorDescentState:
         """The state (q_0, π_0)."""
         first = self.at(0)
-        return MirrorDescentState(q, _scaled(first.temperature, log_policy, legal), first.temperature)
+        temperature = jnp.asarray(first.temperature, q.dtype)
+        return MirrorDescentState(q, _scaled(temperature, log_policy, legal), temperature)
 
-    def greedy(
-        self, state: MirrorDescentState, legal: Legal, perturb: Callable[[Q], Q] | None = None
-    ) -> GreedyStep:
+    def greedy(self, state: MirrorDescentState, legal: Legal, perturb: Callable[[Q], Q] | None = None) -> GreedyStep:
         """π_{k+1} = G^{λ,τ}_{π_k}(q_k), as x = q + βs, v = M_κ(x), s' = x − v."""
         rescaled = self.temperature / jnp.where(state.temperature > 0, state.temperature, 1.0)
         anchor = state.scaled_log_policy * jnp.where(self.temperature == state.temperature, 1.0, rescaled)
@@ -178,9 +175,12 @@ class Scheme(eqx.Module):
         if step.v is not None and self.backups == 1 and self.evaluate_kl and self.evaluate_entropy:
             return bellman.backup(step.v)
         # λ KL(π'‖π) = ⟨π', β(s' − s)⟩ and τ H(π') = −⟨π', (1 − β)s'⟩: no division, hence no corner, at κ = 0.
-        kl = self.evaluate_kl * self.beta * (step.scaled_log_policy - step.anchor)
-        entropy = -self.evaluate_entropy * (1 - self.beta) * step.scaled_log_policy
-        bonus = expectation(step.policy, entropy - kl)
+        terms = jnp.zeros_like(q)
+        if self.evaluate_kl:
+            terms = terms - self.beta * (step.scaled_log_policy - step.anchor)
+        if self.evaluate_entropy:
+            terms = terms - (1 - self.beta) * step.scaled_log_policy
+        bonus = expectation(step.policy, terms)
         if self.backups == math.inf:
             return bellman.evaluate(step.policy, bonus)
         for _ in range(int(self.backups)):
@@ -217,7 +217,7 @@ class DualAveraging(eqx.Module):
         """β = λ / (λ + τ)."""
         return self.scheme.beta
 
-    def at(self, iteration: Any) -> Self:
+    def at(self, iteration: Any) -> "DualAveraging":
         """The scheme of one iteration, which is the same for all."""
         return self
 
@@ -228,9 +228,7 @@ class DualAveraging(eqx.Module):
         uniform = _scaled(self.scheme.temperature, log_policy, legal)
         return DualAveragingState(q, h, uniform, jnp.zeros((), q.dtype))
 
-    def greedy(
-        self, state: DualAveragingState, legal: Legal, perturb: Callable[[Q], Q] | None = None
-    ) -> GreedyStep:
+    def greedy(self, state: DualAveragingState, legal: Legal, perturb: Callable[[Q], Q] | None = None) -> GreedyStep:
         """softmax((k + 1)h/λ) or softmax(h/τ), both written as softmax(x/κ)."""
         beta = self.scheme.beta
         weight = jnp.where(beta == 1, state.iteration + 1, 1 / jnp.where(beta == 1, 1.0, 1 - beta))
@@ -250,9 +248,7 @@ class DualAveraging(eqx.Module):
         return DualAveragingState(q, h, step.scaled_log_policy, state.iteration + 1)
 
 
-def _greedy_step(
-    scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable[[Q], Q] | None
-) -> GreedyStep:
+def _greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable[[Q], Q] | None) -> GreedyStep:
     if perturb is not None:
         x = perturb(x)
     v = scheme.maximum(x, scheme.temperature, legal)

@@ -66,9 +66,7 @@ def grid(rows: int = 5, columns: int = 5, slip: float = 0.1, discount: float = 0
     goal = rows * columns - 1
     step = np.stack([_move(rows, columns, direction) for direction in range(4)], axis=1)
     tables = [np.stack([step[:, a], step[:, (a + 1) % 4], step[:, (a + 3) % 4]], -1) for a in range(4)]
-    return _merged(
-        np.stack(tables, axis=1), [1 - slip, slip / 2, slip / 2], discount, terminal=goal, entry_reward=1.0
-    )
+    return _merged(np.stack(tables, axis=1), [1 - slip, slip / 2, slip / 2], discount, terminal=goal, entry_reward=1.0)
 
 
 def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> FiniteMDP:
@@ -103,9 +101,7 @@ def deep_sea(size: int = 10, discount: float = 0.99) -> FiniteMDP:
     reward = np.zeros((end + 1, 2))
     reward[:end, 1] = -0.01 / size
     reward[end - 1, 1] += 1.0
-    return FiniteMDP(
-        (successor, np.ones(successor.shape)), reward, discount, terminal=np.arange(end + 1) == end
-    )
+    return FiniteMDP((successor, np.ones(successor.shape)), reward, discount, terminal=np.arange(end + 1) == end)
 
 
 def gambler(goal: int = 100, heads: float = 0.4, discount: float = 0.999) -> FiniteMDP:

@@ -39,9 +39,7 @@ def _make(name: str, options: dict[str, Any]) -> Any:
     try:
         import gymnasium
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "Gymnasium is not installed: pip install 'mdvi[envs]'", name="gymnasium"
-        ) from None
+        raise ModuleNotFoundError("Gymnasium is not installed: pip install 'mdvi[envs]'", name="gymnasium") from None
     try:
         return gymnasium.make(name, **options)
     except gymnasium.error.Error as error:

@@ -4,8 +4,6 @@ Both hold plain arrays and work on NumPy arrays as on JAX tracers. Rows may sum 
 mass is a transition into a terminal state, where the value is zero.
 """
 
-from typing import Self
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -51,7 +49,7 @@ class Dense(eqx.Module):
         """P as a sparse matrix of shape (states · actions, states)."""
         return scipy.sparse.csr_array(np.asarray(self.probability).reshape(-1, self.probability.shape[-1]))
 
-    def keep_rows(self, kept: np.ndarray) -> Self:
+    def keep_rows(self, kept: np.ndarray) -> "Dense":
         """This kernel with the rows of all other (s, a) set to zero; `kept` has shape (states, actions)."""
         return type(self)(np.where(kept[..., None], self.probability, 0.0))
 
@@ -100,7 +98,7 @@ class Successors(eqx.Module):
         entries = (np.asarray(self.probability).ravel(), (row, np.asarray(self.state).ravel()))
         return scipy.sparse.csr_array(scipy.sparse.coo_array(entries, shape=(states * actions, states)))
 
-    def keep_rows(self, kept: np.ndarray) -> Self:
+    def keep_rows(self, kept: np.ndarray) -> "Successors":
         """This kernel with the rows of all other (s, a) set to zero; `kept` has shape (states, actions)."""
         kept = kept[..., None]
         return type(self)(np.where(kept, self.state, 0), np.where(kept, self.probability, 0.0))

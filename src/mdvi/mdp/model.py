@@ -101,7 +101,7 @@ class FiniteMDP(eqx.Module):
 
     @property
     def log_actions(self) -> float:
-        """log |A|, the largest entropy a policy can have in any state, in nats."""
+        """Log |A|, the largest entropy a policy can have in any state, in nats."""
         return float(np.log(self.legal[~self.terminal].sum(-1).max(initial=1)))
 
     def expect(self, v: Float[Array, " states"]) -> Float[Array, "states actions"]:
@@ -156,9 +156,7 @@ def _from_sparse(matrix: Any, reward: Any) -> Successors:
     """The rows of a sparse matrix as a table as wide as the longest row; duplicates are kept, and refused later."""
     rows, states = matrix.shape
     if states == 0 or rows % states or rows == 0:
-        raise ValueError(
-            f"transition: a sparse matrix needs shape (states · actions, states), got {matrix.shape}"
-        )
+        raise ValueError(f"transition: a sparse matrix needs shape (states · actions, states), got {matrix.shape}")
     coo = scipy.sparse.coo_array(matrix)
     order = np.argsort(coo.row, kind="stable")
     row, column, value = coo.row[order], coo.col[order], coo.data[order]

@@ -10,6 +10,7 @@ t = τ, c = 0 is entropy regularisation; t = λ + τ, c = λ log μ adds the KL 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from mdvi.mdp.model import FiniteMDP
@@ -27,7 +28,7 @@ class BellmanOperator(eqx.Module):
     model: FiniteMDP
 
     def backup(self, v: V) -> Q:
-        """r + γ P v; terminal states count as zero."""
+        """R + γ P v; terminal states count as zero."""
         return self.model.reward + self.model.discount * self.model.expect(v)
 
     def evaluate(self, policy: Q, bonus: V) -> Q:
@@ -86,7 +87,7 @@ def optimum(mdp: FiniteMDP, objective: Objective) -> Q:
 
     def rises(carry: tuple[V, V]) -> Bool[Array, ""]:
         before, v = carry
-        rounding = 4 * jnp.finfo(v.dtype).eps / (1 - mdp.discount)
+        rounding = 4 * np.finfo(v.dtype).eps / (1 - mdp.discount)
         return (v - before).max() > rounding * jnp.abs(v).max()
 
     operator = BellmanOperator(mdp)

@@ -35,7 +35,7 @@ def norm_bound(trace: Trace) -> Series:
             return theorem2_norm(trace)
         case "avi":
             return avi(trace)
-    return np.full(len(_kept(trace, "error_norm")), np.inf)
+    return np.full(len(trace.error_norm), np.inf)
 
 
 def with_bound(trace: Trace) -> Trace:
@@ -43,7 +43,7 @@ def with_bound(trace: Trace) -> Trace:
     series = np.empty_like(trace.error_norm)
     for index in np.ndindex(series.shape[:-1]):
         series[index] = norm_bound(trace[index])
-    return dataclasses.replace(trace, bound=series)
+    return dataclasses.replace(trace, records={**trace.records, "bound": series})
 
 
 def avi(trace: Trace, *, printed: bool = False) -> Series:
@@ -53,19 +53,19 @@ def avi(trace: Trace, *, printed: bool = False) -> Series:
     ‖q_* − q_0‖ ≤ v_max, which ‖q_0‖ ≤ v_max alone does not give: it can be exceeded by a factor 2 − γ.
     """
     gamma = float(trace.mdp.discount)
-    errors = _kept(trace, "error_norm")
+    errors = trace.error_norm
     k = np.arange(len(errors))
     discounted = 2 * gamma / (1 - gamma) * lfilter([1.0], [1.0, -gamma], errors)
     if printed:
         return _from(1, discounted + 2 / (1 - gamma) * gamma**k * _v_max(trace.mdp))
-    derived = discounted + 2 * gamma ** (k + 1) / (1 - gamma) * _kept(trace, "q_gap")[0]
+    derived = discounted + 2 * gamma ** (k + 1) / (1 - gamma) * trace.q_gap[0]
     return _next(derived)
 
 
 def theorem1_norm(trace: Trace) -> Series:
     """‖q_* − q_{π_k}‖ ≤ 2/(1−γ) ‖(ε_1 + … + ε_k)/k‖ + 4/(1−γ) v^λ_max/k, for DA-VI(λ, 0)."""
     gamma = float(trace.mdp.discount)
-    average = 2 / (1 - gamma) * _kept(trace, "average_error_norm")
+    average = 2 / (1 - gamma) * trace.average_error_norm
     return _from(1, average + _theorem1_initial(trace))
 
 
@@ -83,8 +83,8 @@ def theorem1_sharp(trace: Trace) -> Tables:
     q_* − q_{π_k} ≤ A¹_k E_k/k + (I − γP_{π_*})⁻¹ (q_k − q_0 + γλ log|A|)/k − (I − γP_{π_k})⁻¹ (q_k − q_0)/k.
     Source: step (iii) of the proof of Theorem 1, before its last line.
     """
-    mdp, q = trace.mdp, _kept(trace, "q")
-    optimal, policies = _optimal_resolvent(trace), np.exp(_kept(trace, "log_policy"))
+    mdp, q = trace.mdp, trace.q
+    optimal, policies = _optimal_resolvent(trace), np.exp(trace.log_policy)
     bound = _theorem1_propagated(trace)
     entropy = float(mdp.discount * _scheme(trace).kl) * mdp.log_actions
     for k in range(1, len(bound)):
@@ -99,7 +99,7 @@ def theorem2_norm(trace: Trace, *, printed: bool = False) -> Series:
     E^β_k = (1−β)Σ_{j≤k} β^{k−j} ε_j. Printed: g² without its factor 2, see `theorem2_initial`.
     """
     gamma = float(trace.mdp.discount)
-    discounted = lfilter([1.0], [1.0, -gamma], _kept(trace, "average_error_norm"))
+    discounted = lfilter([1.0], [1.0, -gamma], trace.average_error_norm)
     return _next(2 / (1 - gamma) * discounted + _theorem2_initial(trace, printed))
 
 
@@ -111,8 +111,8 @@ def theorem2(trace: Trace, *, printed: bool = False) -> Tables:
     g² without its factor 2.
     """
     mdp, beta = trace.mdp, float(_scheme(trace).beta)
-    gamma, errors = float(mdp.discount), _kept(trace, "errors")
-    policies = np.exp(_kept(trace, "log_policy"))
+    gamma, errors = float(mdp.discount), trace.errors
+    policies = np.exp(trace.log_policy)
     optimal = _optimal_policy(trace)
     averages = lfilter([1 - beta], [1.0, -beta], errors, axis=0)
     sign = 1.0 if printed else -1.0
@@ -130,9 +130,7 @@ def theorem2(trace: Trace, *, printed: bool = False) -> Tables:
     return _next(bound + _theorem2_initial(trace, printed)[:, None, None])
 
 
-def theorem2_initial(
-    discount: float, beta: float, v_max: float, iterations: int, *, printed: bool = False
-) -> Series:
+def theorem2_initial(discount: float, beta: float, v_max: float, iterations: int, *, printed: bool = False) -> Series:
     """g²(k) = 2 γ^k (1 + (1−β)/(1−γ)) Σ_{j≤k} (β/γ)^j v^τ_max, for k = 0 … iterations.
 
     The printed g² has no factor 2 and is violated by a factor up to 1.9 without any error; see
@@ -173,19 +171,9 @@ def entropy_bias(mdp: FiniteMDP, entropy: float) -> float:
 
 
 def _scheme(trace: Trace) -> Scheme:
-    scheme = trace.scheme
-    return scheme.scheme if isinstance(scheme, DualAveraging) else scheme
-
-
-def _kept(trace: Trace, name: str) -> np.ndarray:
-    """A field of a single run's trace, or the reason why it cannot be had."""
     if trace.axes:
         raise ValueError("bounds are evaluated on one run: pick it with trace[i, …]")
-    value = getattr(trace, name)
-    if value is None:
-        source = name if name in ("q", "log_policy", "errors") else "bound"
-        raise ValueError(f"the trace has no {name}: iterate with {source!r} in `record`")
-    return np.asarray(value)
+    return trace.scheme.scheme if isinstance(trace.scheme, DualAveraging) else trace.scheme
 
 
 def _v_max(mdp: FiniteMDP) -> float:
@@ -206,7 +194,7 @@ def _next(values: np.ndarray) -> Any:
 
 def _theorem1_initial(trace: Trace) -> Series:
     """4/(1−γ) (R + λ log|A|/(1−γ))/k, with R ≥ ‖q_0‖, ‖q_k‖, v_max; the proof needs no other iterate bounded."""
-    mdp, norms = trace.mdp, _kept(trace, "q_norm")
+    mdp, norms = trace.mdp, trace.q_norm
     gamma = float(mdp.discount)
     radius = np.maximum(np.maximum(norms[0], norms), _v_max(mdp))
     v_kl = radius + float(_scheme(trace).kl) * mdp.log_actions / (1 - gamma)
@@ -214,7 +202,7 @@ def _theorem1_initial(trace: Trace) -> Series:
 
 
 def _theorem2_initial(trace: Trace, printed: bool) -> Series:
-    mdp, norms = trace.mdp, _kept(trace, "q_norm")
+    mdp, norms = trace.mdp, trace.q_norm
     scheme = _scheme(trace)
     radius = max(_v_max(mdp) + entropy_bias(mdp, float(scheme.entropy)), float(norms[0]))
     return theorem2_initial(float(mdp.discount), float(scheme.beta), radius, len(norms) - 1, printed=printed)
@@ -222,7 +210,7 @@ def _theorem2_initial(trace: Trace, printed: bool) -> Series:
 
 def _theorem1_propagated(trace: Trace) -> Tables:
     """A¹_k E_k/k."""
-    policies, errors = np.exp(_kept(trace, "log_policy")), _kept(trace, "errors")
+    policies, errors = np.exp(trace.log_policy), trace.errors
     optimal = _optimal_resolvent(trace)
     averages = -np.cumsum(errors, axis=0) / np.maximum(np.arange(len(errors)), 1)[:, None, None]
     return np.stack(
@@ -232,9 +220,9 @@ def _theorem1_propagated(trace: Trace) -> Tables:
 
 def _optimal_policy(trace: Trace) -> Float[np.ndarray, "states actions"]:
     """π_* as the theorems use it: π^τ_*, which is deterministic when τ = 0."""
-    q, mdp, entropy = _kept(trace, "optimal_q"), trace.mdp, float(_scheme(trace).entropy)
+    q, mdp, entropy = trace.optimal_q, trace.mdp, float(_scheme(trace).entropy)
     if entropy > 0:
-        return soft_argmax(q, entropy, mdp.legal)
+        return np.asarray(soft_argmax(q, entropy, mdp.legal))
     return np.eye(mdp.actions)[np.where(mdp.legal, q, -np.inf).argmax(-1)]
 
 
@@ -250,7 +238,7 @@ def _follow(mdp: FiniteMDP, policy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _resolvent(mdp: FiniteMDP, policy: np.ndarray) -> Any:
-    """x ↦ (I − γP_π)⁻¹ x, for one table or a stack of them, by one solve in the states: w = ⟨π, x⟩ + γP_π w."""
+    """X ↦ (I − γP_π)⁻¹ x, for one table or a stack of them, by one solve in the states: w = ⟨π, x⟩ + γP_π w."""
     probability = mdp.kernel.dense().probability
     gamma = float(mdp.discount)
     alive = ~mdp.terminal

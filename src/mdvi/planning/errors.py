@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.kernels import Kernel
+from mdvi.mdp.model import FiniteMDP
 from mdvi.types import Array
 
 Q = Float[Array, "states actions"]
@@ -27,14 +28,14 @@ class Moment(eqx.Module):
     Attributes:
         iteration: k + 1, the index of the q that is being computed.
         key: random bits of this iteration.
-        run_key: random bits of the whole run.
-        optimal_q: q_* of the problem the run converges to.
+        pattern: numbers uniform in (−1, 1), drawn once a run.
+        optimal_q: q_* of the problem the scheme settles on, where the errors or the trace ask for it.
     """
 
     iteration: Int[Array, ""]
     key: jax.Array
-    run_key: jax.Array
-    optimal_q: Q
+    pattern: Q
+    optimal_q: Q | None
 
 
 class Errors(eqx.Module):
@@ -75,15 +76,15 @@ class _Constant(eqx.Module):
     alternate: bool = eqx.field(static=True)
 
     def __call__(self, moment: Moment, q: Q) -> Q:
-        pattern = jax.random.uniform(moment.run_key, q.shape, q.dtype, -1.0, 1.0)
         sign = jnp.where(moment.iteration % 2 == 0, -1.0, 1.0) if self.alternate else 1.0
-        return q + self.scale * sign * pattern
+        return q + self.scale * sign * moment.pattern
 
 
 class _WorstSign(eqx.Module):
     scale: Float[Array, ""]
 
     def __call__(self, moment: Moment, q: Q) -> Q:
+        assert moment.optimal_q is not None, "see Errors.know_optimum"
         best = moment.optimal_q.max(-1, keepdims=True)
         return q + self.scale * jnp.where(moment.optimal_q == best, -1.0, 1.0)
 
@@ -144,6 +145,13 @@ def projection(features: Any) -> Errors:
     return Errors(regress=_Projection(left[:, singular > rounding]))
 
 
+def random_features(mdp: FiniteMDP, dimension: int, seed: int = 0) -> np.ndarray:
+    """Φ(s, a) ~ N(0, I), shape (states, actions, dimension), for `projection`."""
+    if isinstance(dimension, bool) or not isinstance(dimension, int | np.integer) or dimension < 1:
+        raise ValueError(f"dimension: expected an integer of at least 1, got {dimension!r}")
+    return np.random.default_rng(seed).standard_normal((mdp.states, mdp.actions, dimension))
+
+
 def greedy(scale: float) -> Errors:
     """e_k(s, a) ~ N(0, scale²) on the values that the greedy step sees; the evaluation stays exact."""
     return Errors(perturb=_Gaussian(_scale(scale)))
@@ -156,4 +164,6 @@ def _scale(scale: float) -> np.ndarray:
     return number
 
 
-ALL = (none, gaussian, constant, alternating, worst_sign, sampled, projection, greedy)
+ALL: dict[str, Callable[..., Errors]] = {
+    model.__name__: model for model in (none, gaussian, constant, alternating, worst_sign, sampled, projection, greedy)
+}

@@ -32,13 +32,15 @@ def as_list(name: str, given: Any, kind: Any) -> list[Any]:
 
 def stack(name: str, items: list[T]) -> T:
     """Several of the same structure and shape as one, with a leading axis on every array."""
-    first, structure = items[0], jax.tree.structure(items[0])
+
+    def shapes(item: T) -> list[tuple[int, ...]]:
+        return [np.shape(leaf) for leaf in jax.tree.leaves(item)]
+
+    structure = str(jax.tree.structure(items[0])), shapes(items[0])
     for i, item in enumerate(items):
-        same = jax.tree.structure(item) == structure and [np.shape(x) for x in jax.tree.leaves(item)] == [
-            np.shape(x) for x in jax.tree.leaves(first)
-        ]
+        same = (str(jax.tree.structure(item)), shapes(item)) == structure
         if not same:
-            raise ValueError(f"{name}: number {i} differs from number 0 in structure or shape: {item} and {first}")
+            raise ValueError(f"{name}: number {i} differs from number 0 in structure or shape: {item} and {items[0]}")
     return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
 
 
@@ -82,7 +84,7 @@ def initial_q_of(given: Any, lead: tuple[int, ...], shape: tuple[int, ...], tabl
 def initial_log_policy(
     given: Any, scheme: Scheme | DualAveraging, legal: Bool[Array, "models states actions"]
 ) -> Float[Array, "models states actions"]:
-    """log π_0 of every model: uniform over legal actions unless given."""
+    """Log π_0 of every model: uniform over legal actions unless given."""
     if given is None:
         return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), -np.inf)
     if isinstance(scheme, DualAveraging):

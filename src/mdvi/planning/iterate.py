@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.planning.bounds import with_bound
 from mdvi.planning.bellman import BellmanOperator, Objective, objective_of, optimum, policy_value
+from mdvi.planning.bounds import with_bound
 from mdvi.planning.errors import Errors, Moment
 from mdvi.planning.inputs import (
     as_list,
@@ -36,7 +36,7 @@ RECORDS = ("q", "log_policy", "errors", "loss", "normalized_loss", "bound")
 _CHUNK = 100  # iterations between two looks at the clock
 
 
-class _Run(eqx.Module):
+class _Run(NamedTuple):
     """One run of the grid: everything that does not change from iteration to iteration."""
 
     mdp: FiniteMDP
@@ -46,6 +46,7 @@ class _Run(eqx.Module):
     optimal_q: Q | None
     errors: Errors
     key: jax.Array
+    pattern: Q
 
 
 class _Carry(eqx.Module):
@@ -139,12 +140,11 @@ def _over_grid(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function(run, carry, …)` over schemes × models × seeds, with every table stored once per axis it varies on."""
 
     def varying(*fields: str) -> _Run:
-        names = ("mdp", "dense", "scheme", "objective", "optimal_q", "errors", "key")
-        return _Run(**{name: 0 if name in fields else None for name in names})  # type: ignore[arg-type]
+        return _Run(*(0 if name in fields else None for name in _Run._fields))  # type: ignore[arg-type]
 
     for run in (
-        varying("key"),
-        varying("mdp", "dense", "objective", "optimal_q", "key"),
+        varying("key", "pattern"),
+        varying("mdp", "dense", "objective", "optimal_q", "key", "pattern"),
         varying("scheme", "objective", "optimal_q"),
     ):
         function = jax.vmap(function, in_axes=(run, 0, None))
@@ -153,7 +153,13 @@ def _over_grid(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @jax.jit
 def _prepare(
-    mdps: FiniteMDP, dense: FiniteMDP | None, schemes: AnyScheme, errors: Errors, seeds: Any, q: Any, log_policy: Any
+    mdps: FiniteMDP,
+    dense: FiniteMDP | None,
+    schemes: AnyScheme,
+    errors: Errors,
+    seeds: Any,
+    q: Any,
+    log_policy: Any,
 ) -> tuple[_Run, _Carry]:
     """The grid of runs and their states at k = 0."""
 
@@ -169,10 +175,14 @@ def _prepare(
         nothing = jnp.zeros_like(q)
         return _Carry(state, log_policy, nothing, nothing, jnp.zeros((), int))
 
-    keys = jax.vmap(lambda i: jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), i))(seeds))
+    def luck(model: Any, seed: Any) -> tuple[jax.Array, Q]:
+        once, always = jax.random.split(jax.random.fold_in(jax.random.key(seed), model))
+        return always, jax.random.uniform(once, q.shape[-2:], q.dtype, -1.0, 1.0)
+
     over_models = jax.vmap(problem, in_axes=(None, 0, 0, 0))
     objective, optimal_q = jax.vmap(over_models, in_axes=(0, None, None, None))(schemes, mdps, dense, log_policy)
-    runs = _Run(mdps, dense, schemes, objective, optimal_q, errors, keys(jnp.arange(log_policy.shape[0])))
+    key, pattern = jax.vmap(jax.vmap(luck, (None, 0)), (0, None))(jnp.arange(log_policy.shape[0]), seeds)
+    runs = _Run(mdps, dense, schemes, objective, optimal_q, errors, key, pattern)
     spread = jnp.broadcast_to(log_policy[None, :, None], q.shape)
     return runs, _over_grid(start)(runs, (q, spread), None)
 
@@ -181,8 +191,10 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
     """From q_k and π_k to q_{k+1} and π_{k+1}."""
     scheme, errors = run.scheme.at(k), run.errors
     nature, mistake = jax.random.split(jax.random.fold_in(run.key, k))
-    moment = Moment(k + 1, nature, run.key, run.optimal_q)
-    perturb = None if errors.perturb is None else partial(errors.perturb, Moment(k + 1, mistake, run.key, None))
+    moment = Moment(k + 1, nature, run.pattern, run.optimal_q)
+    perturb = None
+    if errors.perturb is not None:
+        perturb = partial(errors.perturb, Moment(k + 1, mistake, run.pattern, run.optimal_q))
 
     step = scheme.greedy(carry.state, run.mdp.legal, perturb)
     exact = scheme.evaluate(carry.state.q, step, BellmanOperator(run.mdp))
@@ -216,12 +228,15 @@ def _observe(run: _Run, carry: _Carry, record: tuple[str, ...]) -> dict[str, Arr
     if "errors" in record:
         seen["errors"] = carry.error
     if "loss" in record or "normalized_loss" in record:
+        assert run.dense is not None, "a loss is recorded"
+        assert run.optimal_q is not None, "a loss is recorded"
         policy = jnp.exp(carry.log_policy)
         v = policy_value(run.dense, policy, run.objective.bonus(policy, carry.log_policy))
         lost = jnp.abs(run.optimal_q - BellmanOperator(run.dense).backup(v))
         seen["loss"] = lost.max()
         seen["normalized_loss"] = lost.sum() / jnp.abs(run.optimal_q).sum()
     if "bound" in record:
+        assert run.optimal_q is not None, "a bound is recorded"
         seen["error_norm"] = jnp.abs(carry.error).max()
         seen["average_error_norm"] = jnp.abs(carry.average_error).max()
         seen["q_norm"] = jnp.abs(q).max()
@@ -251,7 +266,11 @@ def _advance(
 
 
 def _loop(
-    runs: _Run, carry: _Carry, iterations: int, record: tuple[str, ...], progress: Callable[[int], None] | None
+    runs: _Run,
+    carry: _Carry,
+    iterations: int,
+    record: tuple[str, ...],
+    progress: Callable[[int], None] | None,
 ) -> dict[str, np.ndarray]:
     """Chunks of equal length, so that one program serves them all; the last may overshoot, and is cut."""
     chunks = math.ceil(iterations / _CHUNK)
@@ -265,8 +284,7 @@ def _loop(
         if progress is not None:
             progress(done)
     return {
-        name: np.concatenate([piece[name] for piece in pieces], axis=3)[:, :, :, : iterations + 1]
-        for name in pieces[0]
+        name: np.concatenate([piece[name] for piece in pieces], axis=3)[:, :, :, : iterations + 1] for name in pieces[0]
     }
 
 

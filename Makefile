@@ -1,0 +1,48 @@
+# Everything runs inside .venv, which `make venv` builds once; the other targets reuse it.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT ?= results/figure1
+
+.PHONY: help venv test reproduce lint evidence bench figures lock clean
+
+help:            ## list the targets
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+
+venv: .venv/ready  ## build the virtual environment, once
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mdvi needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv, or set PYTHON=..." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade 'pip==26.3'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[envs]' --group test --group lint
+	@touch $@
+
+test: venv       ## lint, types and the test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2
+
+lint: venv       ## fix what can be fixed, report the rest
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+reproduce: venv  ## the paper's Figure 1 at full size, with an HTML report
+	$(BIN)/mdvi reproduce figure1 --out $(OUT)
+
+evidence: venv   ## the full-size sweeps that `make test` samples from
+	$(BIN)/pytest -n 2 -m slow -s
+
+bench: venv      ## speed against a plain NumPy loop
+	$(BIN)/python benchmarks/grid.py
+
+figures: venv    ## the pictures in docs/
+	$(BIN)/python docs/half_strip.py
+
+lock: venv       ## renew constraints.txt: newest versions that fit together, for every supported Python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint pyproject.toml -o constraints.txt
+
+clean:           ## remove the virtual environment and results
+	rm -rf .venv results

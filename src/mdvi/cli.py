@@ -1,0 +1,383 @@
+"""The command line. Exit codes: 0 done, 2 bad input (one line on stderr), 3 the iteration diverged, 130 interrupted."""
+
+import contextlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from mdvi.mdp import FiniteMDP
+    from mdvi.planning.errors import Errors
+
+app = typer.Typer(
+    help="Planning and learning with KL and entropy regularisation: one scheme, two numbers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+reproduce = typer.Typer(help="Repeat a figure of the paper.", no_args_is_help=True)
+app.add_typer(reproduce, name="reproduce")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """Entry point: runs a command and turns what went wrong into one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        code = _fail(getattr(error, "format_message", error.__str__)(), 2)
+    except (ValueError, ModuleNotFoundError) as error:
+        code = _fail(str(error), 2)
+    except OSError as error:
+        code = _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+    except FloatingPointError as error:
+        code = _fail(str(error), 3)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted; nothing was written", 130)
+    sys.exit(code or 0)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that come before a command."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(version_of("mdvi"))
+        raise typer.Exit
+
+
+@app.command("iterate")
+def iterate_command(
+    model: Annotated[str, typer.Argument(help="A family (see `mdvi list models`) or a Gymnasium id with a table.")],
+    parameters: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Its parameters, e.g. states=50 discount=.95"),
+    ] = None,
+    kl: Annotated[float, typer.Option(help="λ, the weight of the KL term.")] = 0.0,
+    entropy: Annotated[float, typer.Option(help="τ, the weight of the entropy.")] = 0.0,
+    algorithm: Annotated[
+        str | None, typer.Option(help="A named algorithm instead, e.g. munchausen or munchausen:alpha=.9")
+    ] = None,
+    errors: Annotated[str, typer.Option(help="NAME or NAME=NUMBER, see `mdvi list errors`.")] = "none",
+    iterations: Annotated[int, typer.Option("--iterations", "-k", help="K.")] = 200,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How many runs, with consecutive seeds.")] = 1,
+    csv: Annotated[Path | None, typer.Option(help="Write iteration, loss and bound to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw loss and bound to this .png, .svg or .pdf file.")] = None,
+    json_: Json = False,
+) -> None:
+    """Run a scheme on a model and show the true loss of its policies beside the theorem's bound."""
+    from mdvi import named
+    from mdvi.planning.iterate import iterate
+    from mdvi.scheme import Scheme
+
+    if seeds < 1:
+        raise ValueError(f"--seeds: expected at least 1, got {seeds}")
+    if algorithm is not None and (kl or entropy):
+        raise ValueError("--algorithm sets its own weights; give either it or --kl and --entropy")
+    for path in (csv, plot):
+        _check_target(path, {".png", ".svg", ".pdf"} if path is plot else None)
+    mdp = _model(model, parameters or [])
+    scheme = Scheme.of(kl, entropy) if algorithm is None else _algorithm(named.find, algorithm)
+    error_model = _errors(errors, mdp, seed)
+    with _progress() as track:
+        trace = iterate(
+            mdp,
+            scheme,
+            iterations,
+            error_model,
+            list(range(seed, seed + seeds)),
+            record=("loss", "normalized_loss", "bound"),
+            progress=track("iterating", iterations),
+        )
+    loss, bound = trace.loss.mean(0), trace.bound.mean(0)
+    columns = {"iteration": range(iterations + 1), "loss": loss, "bound": bound}
+    columns["normalized_loss"] = trace.normalized_loss.mean(0)
+    if csv is not None:
+        _write(csv, _csv(columns))
+    if plot is not None:
+        from mdvi.study.plots import as_bytes, trace_plot
+
+        title = f"{model}, λ = {float(scheme.kl):g}, τ = {float(scheme.entropy):g}, errors: {errors}"
+        _write(plot, as_bytes(trace_plot(loss, bound, title), plot.suffix[1:]))
+    if json_:
+        facts = {
+            "model": str(mdp),
+            "kl": float(scheme.kl),
+            "entropy": float(scheme.entropy),
+            "temperature": float(scheme.temperature),
+            "beta": float(scheme.beta),
+            "evaluation": scheme.evaluation,
+            "theorem": trace[0].theorem,
+            "seeds": seeds,
+        }
+        series = {name: [_finite(x) for x in column] for name, column in columns.items()}
+        typer.echo(json.dumps(facts | series))
+        return
+    table = Table(title=f"{mdp}\n{_theorem(trace[0].theorem)}; means over {seeds} run{'s' * (seeds > 1)}")
+    for name in ("k", "loss ‖q* − q_π‖∞", "bound", "loss ‖·‖₁ / ‖q*‖₁"):
+        table.add_column(name, justify="right")
+    for k in sorted({min(k, iterations) for k in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, iterations)}):
+        table.add_row(str(k), f"{loss[k]:.4g}", f"{bound[k]:.4g}", f"{columns['normalized_loss'][k]:.4g}")
+    Console().print(table)
+
+
+@reproduce.command()
+def figure1(
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("results/figure1"),
+    garnets: Annotated[int, typer.Option(help="How many Garnets.")] = 100,
+    iterations: Annotated[int, typer.Option(help="How many iterations.")] = 800,
+    seed: Annotated[int, typer.Option(help="The seed of the first Garnet and of the sampling.")] = 1000,
+) -> None:
+    """Figure 1: three panels, a CSV of all curves, PNG and SVG, and report.html."""
+    from mdvi.study.output import prepare_folder, write
+
+    prepare_folder(out)
+    from mdvi.study import figure1 as experiment
+    from mdvi.study.curves import to_csv
+    from mdvi.study.plots import as_bytes
+    from mdvi.study.plots import figure1 as draw
+    from mdvi.study.provenance import provenance
+    from mdvi.study.report import figure1_page
+
+    start = time.monotonic()
+    with _progress() as track:
+        bars: dict[str, Any] = {}
+
+        def progress(panel: str, done: int) -> None:
+            bars.setdefault(panel, track(f"{panel} panel", iterations))(done)
+
+        curves = experiment.run(garnets, iterations, seed, progress)
+    table, figure = to_csv(curves), draw(curves)
+    png, svg = as_bytes(figure, "png"), as_bytes(figure, "svg")
+    command = f"mdvi reproduce figure1 --garnets {garnets} --iterations {iterations} --seed {seed}"
+    facts = provenance(command, time.monotonic() - start)
+    write(out / "figure1.csv", table)
+    write(out / "figure1.png", png)
+    write(out / "figure1.svg", svg)
+    write(out / "report.html", figure1_page(curves, png, svg, table, facts, garnets))
+    Console().print(f"{facts['took']}; open {shlex.quote(str(out / 'report.html'))}", soft_wrap=True)
+
+
+@app.command("list")
+def list_command(
+    what: Annotated[str, typer.Argument(help="algorithms, models or errors")] = "algorithms",
+    json_: Json = False,
+) -> None:
+    """List what can be named on the command line."""
+    import inspect
+
+    from mdvi import mdp, named
+    from mdvi.planning import errors
+
+    if what == "algorithms":
+        rows = [_algorithm_row(algorithm) for algorithm in named.ALL.values()]
+    elif what in ("models", "errors"):
+        entries = mdp.FAMILIES if what == "models" else errors.ALL
+        rows = [
+            {
+                "name": name,
+                "parameters": _signature(entry),
+                "summary": (inspect.getdoc(entry) or "").splitlines()[0],
+            }
+            for name, entry in entries.items()
+        ]
+    else:
+        raise ValueError(f"cannot list {what!r}{named.did_you_mean(what, ('algorithms', 'models', 'errors'))}")
+    if json_:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    console = Console(highlight=False)
+    for row in rows:
+        console.print(f"[bold]{row['name']}[/bold]({row['parameters']})  {row.get('mapping', '')}", soft_wrap=True)
+        console.print(f"    {row['summary']}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def cite(
+    name: Annotated[str, typer.Argument(help="An algorithm, or mdvi for the paper itself.")] = "mdvi",
+) -> None:
+    """Print the BibTeX entry of an algorithm's source."""
+    from mdvi import named
+
+    typer.echo(named.bibtex("vieillard2020leverage") if name == "mdvi" else named.find(name).bibtex())
+
+
+def _algorithm_row(algorithm: Any) -> dict[str, Any]:
+    scheme = algorithm.scheme()
+    return {
+        "name": algorithm.name,
+        "kl": float(scheme.kl),
+        "entropy": float(scheme.entropy),
+        "temperature": float(scheme.temperature),
+        "beta": float(scheme.beta),
+        "evaluation": scheme.evaluation,
+        "backups": "inf" if scheme.backups == float("inf") else int(scheme.backups),
+        "parameters": _signature(algorithm.scheme),
+        "mapping": algorithm.mapping,
+        "reference": algorithm.reference,
+        "summary": algorithm.summary,
+    }
+
+
+def _algorithm(find: Any, text: str) -> Any:
+    """`name` or `name:key=value,key=value` as a scheme."""
+    name, _, rest = text.partition(":")
+    entry = find(name)
+    return entry.scheme(**_arguments(entry.scheme, [part for part in rest.split(",") if part], f"algorithm {name}"))
+
+
+def _model(name: str, parameters: list[str]) -> "FiniteMDP":
+    from mdvi import mdp
+    from mdvi.named import did_you_mean
+
+    if name in mdp.FAMILIES:
+        family = mdp.FAMILIES[name]
+        return family(**_arguments(family, parameters, name))
+    if "-v" not in name:
+        raise ValueError(f"unknown model {name!r}{did_you_mean(name, mdp.FAMILIES)}")
+    options = dict(_split(part) for part in parameters)
+    discount = _number("discount", options.pop("discount", "0.99"))
+    return mdp.from_gymnasium(name, discount, **{key: _guess(value) for key, value in options.items()})
+
+
+def _errors(text: str, mdp: "FiniteMDP", seed: int) -> "Errors":
+    from mdvi.named import did_you_mean
+    from mdvi.planning import errors
+
+    name, _, number = text.partition("=")
+    if name not in errors.ALL:
+        raise ValueError(f"unknown error model {name!r}{did_you_mean(name, errors.ALL)}")
+    if name == "none":
+        return errors.none()
+    if name == "sampled":
+        return errors.sampled(_integer(name, number or "1"))
+    if not number:
+        raise ValueError(f"--errors {name}: needs a number, as in {name}=0.1")
+    if name == "projection":
+        return errors.projection(errors.random_features(mdp, _integer(name, number), seed))
+    return errors.ALL[name](_number(name, number))
+
+
+def _arguments(function: Any, parts: list[str], owner: str) -> dict[str, Any]:
+    """KEY=VALUE strings as arguments of a function whose defaults tell their types."""
+    import inspect
+
+    from mdvi.named import did_you_mean
+
+    known = inspect.signature(function).parameters
+    arguments: dict[str, Any] = {}
+    for key, value in map(_split, parts):
+        if key not in known:
+            hint = did_you_mean(key, known) if known else "; it has none"
+            raise ValueError(f"{owner}: unknown parameter {key!r}{hint}")
+        whole = isinstance(known[key].default, int)
+        arguments[key] = _integer(key, value) if whole else _number(key, value)
+    return arguments
+
+
+def _split(part: str) -> tuple[str, str]:
+    key, equals, value = part.partition("=")
+    if not (key and equals and value):
+        raise ValueError(f"expected KEY=VALUE, got {part!r}")
+    return key, value
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name}: expected a number, got {text!r}") from None
+
+
+def _integer(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name}: expected an integer, got {text!r}") from None
+
+
+def _guess(text: str) -> Any:
+    """An option of a Gymnasium environment: JSON where it reads as JSON, text otherwise."""
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _signature(function: Any) -> str:
+    import inspect
+
+    return ", ".join(
+        name if p.default is p.empty else f"{name}={p.default}"
+        for name, p in inspect.signature(function).parameters.items()
+    )
+
+
+def _theorem(theorem: str | None) -> str:
+    return f"bound: {theorem}" if theorem else "no theorem covers this scheme with these errors, so no bound"
+
+
+def _finite(number: Any) -> float | int | None:
+    """JSON has no infinity: null stands for it."""
+    return number if isinstance(number, int) else (float(number) if abs(number) != float("inf") else None)
+
+
+def _csv(columns: dict[str, Any]) -> str:
+    lines = [",".join(columns)]
+    lines += [",".join(f"{x:.10g}" for x in row) for row in zip(*columns.values(), strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def _check_target(path: Path | None, suffixes: set[str] | None) -> None:
+    """A file that can be written, before the work starts."""
+    from mdvi.study.output import prepare_folder
+
+    if path is None:
+        return
+    if suffixes is not None and path.suffix not in suffixes:
+        raise ValueError(f"{path}: expected a name ending in {', '.join(sorted(suffixes))}")
+    if path.is_dir():
+        raise ValueError(f"cannot write to {path}: it is a folder")
+    prepare_folder(path.parent)
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    from mdvi.study.output import write
+
+    write(path, content)
+    Console(stderr=True).print(f"wrote {path}", soft_wrap=True, highlight=False)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    """A factory of progress callbacks, drawn on stderr when a person is looking."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+
+        def track(name: str, total: int) -> Any:
+            task = bar.add_task(name, total=total)
+            return lambda done: bar.update(task, completed=done)
+
+        yield track
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"mdvi: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,100 @@
+"""The paper's Figure 1: what KL and entropy do to sampling errors, on Garnets, with the theorems beside the truth.
+
+Three panels, each a set of curves over k, averaged over Garnets with one run each:
+
+    left     sampled MD-VI(λ, 0) for several λ, and AVI; Theorem 1 (for AVI, its own bound)
+    middle   error-free MD-VI(λ, τ) from a corner of the ball ‖q_0‖ ≤ v_max, for several β; g²(k) of Theorem 2
+    right    sampled MD-VI(λ, τ) for several β at the same τ; Theorem 2
+
+Loss is the paper's ‖q_* − q_{π_k}‖_1/‖q_*‖_1. A bound on the sup norm bounds it when divided by the mean of |q_*|.
+
+Source: Vieillard et al., "Leverage the Average" (2020), section 5.1, Algorithm 1 and Figure 1. The values of λ and β
+in the original figure are not known; those used here span the same regimes.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy.stats
+
+from mdvi.mdp import FiniteMDP, garnet
+from mdvi.planning import errors
+from mdvi.planning.iterate import iterate
+from mdvi.scheme import Scheme
+from mdvi.study.curves import Curve
+
+KLS = (0.0, 0.01, 0.1, 1.0, 10.0)
+BETAS = (0.0, 0.5, 0.9, 0.95, 0.99)
+ENTROPY = 1e-3
+DISCOUNT = 0.9
+
+
+def run(
+    garnets: int = 100,
+    iterations: int = 800,
+    seed: int = 1000,
+    progress: Callable[[str, int], None] | None = None,
+) -> list[Curve]:
+    """All curves of the figure.
+
+    Args:
+        garnets: how many Garnets(30, 4, 4), made from the seeds seed, seed + 1, …
+        iterations: K.
+        seed: of the Garnets, of the sampling, and of the corner q_0 in the middle panel.
+        progress: called with the panel and the iterations done.
+    """
+    if garnets < 2:
+        raise ValueError(f"garnets: expected at least 2, to have an interval, got {garnets}")
+    if seed < 0:
+        raise ValueError(f"seed: expected an integer of at least 0, got {seed}")
+    mdps = [garnet(30, 4, 4, DISCOUNT, seed=seed + i) for i in range(garnets)]
+    kls = {("AVI" if kl == 0 else f"λ = {kl:g}"): Scheme.of(kl) for kl in KLS}
+    betas = {f"β = {beta:g}": Scheme.of(beta * ENTROPY / (1 - beta), ENTROPY) for beta in BETAS}
+    panels = {
+        "left": (kls, errors.sampled(1)),
+        "middle": (betas, errors.none()),
+        "right": (betas, errors.sampled(1)),
+    }
+    curves = []
+
+    def track(panel: str) -> Callable[[int], None] | None:
+        return None if progress is None else lambda done: progress(panel, done)
+
+    for panel, (schemes, error_model) in panels.items():
+        trace = iterate(
+            mdps,
+            list(schemes.values()),
+            iterations,
+            error_model,
+            seed,
+            initial_q=_corners(mdps, len(schemes), seed) if panel == "middle" else None,
+            record=("normalized_loss", "bound"),
+            progress=track(panel),
+        )
+        scale = np.abs(trace.optimal_q).mean((-1, -2))[:, :, None]
+        for i, (label, scheme) in enumerate(schemes.items()):
+            curves.append(_curve(panel, label, scheme, trace.normalized_loss[i], trace.bound[i] / scale[i]))
+    return curves
+
+
+def _corners(mdps: list[FiniteMDP], schemes: int, seed: int) -> np.ndarray:
+    """q_0 = ±v_max with random signs, one per Garnet: as far from the truth as Theorem 2 allows."""
+    rng = np.random.default_rng(seed)
+    v_max = np.array([mdp.max_abs_reward for mdp in mdps])[:, None, None] / (1 - DISCOUNT)
+    corners = v_max * rng.choice([-1.0, 1.0], (len(mdps), *mdps[0].reward.shape))
+    return np.broadcast_to(corners, (schemes, *corners.shape))
+
+
+def _curve(panel: str, label: str, scheme: Scheme, losses: np.ndarray, bounds: np.ndarray) -> Curve:
+    mean, count = losses.mean(0), len(losses)
+    margin = scipy.stats.t.ppf(0.975, count - 1) * losses.std(0, ddof=1) / np.sqrt(count)
+    return Curve(
+        panel,
+        label,
+        float(scheme.kl),
+        float(scheme.entropy),
+        mean,
+        mean - margin,
+        mean + margin,
+        bounds.mean(0),
+    )

@@ -1,0 +1,99 @@
+"""Table → figure: one function per figure, drawing from curves alone."""
+
+import io
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdvi.study.curves import PANELS, Curve
+
+_TITLES = {
+    "left": "KL only (τ = 0), sampled",
+    "middle": "No errors, from the worst corner (τ = 10⁻³)",
+    "right": "KL and entropy (τ = 10⁻³), sampled",
+}
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mdvi",  # the same picture is the same file
+}
+
+
+def figure1(curves: list[Curve]) -> Figure:
+    """The paper's Figure 1: above, the mean normalised loss with its interval; below, loss beside the bound."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(11, 6.4), layout="constrained")
+        axes = figure.subplots(2, 3, sharex=True, sharey="row")
+        for column, panel in enumerate(PANELS):
+            chosen = [curve for curve in curves if curve.panel == panel]
+            _losses(axes[0, column], chosen)
+            _bounds(axes[1, column], chosen)
+            axes[0, column].set_title(_TITLES[panel])
+            axes[1, column].set_xlabel("iteration k")
+        axes[0, 0].set_ylabel("loss  ‖q⁎ − q$_{π_k}$‖₁ / ‖q⁎‖₁")
+        axes[1, 0].set_ylabel("loss and its bound")
+        return figure
+
+
+def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> Figure:
+    """One run, or the mean of several: loss of π_k and the bound on it, both axes logarithmic."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5, 3.6), layout="constrained")
+        axes = figure.subplots()
+        k = np.arange(len(loss))
+        axes.loglog(k[1:], _positive(loss)[1:], label="loss ‖q⁎ − q$_{π_k}$‖$_∞$")
+        if np.isfinite(bound).any():
+            axes.loglog(k[1:], _positive(bound)[1:], "--", label="bound")
+        axes.set_xlabel("iteration k")
+        axes.set_title(title)
+        axes.legend()
+        return figure
+
+
+def as_bytes(figure: Figure, form: str) -> bytes:
+    """The figure as a "png", "svg" or "pdf" file, without a date in it."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+        figure.savefig(buffer, format=form, dpi=200, metadata=date)
+    return buffer.getvalue()
+
+
+def _colors(curves: list[Curve]) -> list[Any]:
+    """Grey for the curve without KL, then dark to light."""
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(curves) - 1, 1)))
+    return ["0.55", *shades]
+
+
+def _losses(axes: Axes, curves: list[Curve]) -> None:
+    for curve, color in zip(curves, _colors(curves), strict=False):
+        k = np.arange(len(curve.loss_mean))
+        axes.plot(k, curve.loss_mean, color=color, lw=1.2, label=curve.label)
+        axes.fill_between(k, curve.loss_low, curve.loss_high, color=color, alpha=0.25, lw=0)
+    axes.set_ylim(bottom=0)
+    axes.legend(ncols=2, loc="upper right")
+
+
+def _bounds(axes: Axes, curves: list[Curve]) -> None:
+    for curve, color in zip(curves, _colors(curves), strict=False):
+        k = np.arange(len(curve.loss_mean))
+        axes.plot(k, _positive(curve.loss_mean), color=color, lw=1.2)
+        axes.plot(k, _positive(curve.bound), color=color, lw=1.2, ls="--")
+    axes.set_yscale("log")
+    axes.set_ylim(1e-4, 1e4)
+    axes.plot([], [], color="0.3", lw=1.2, label="loss")
+    axes.plot([], [], color="0.3", lw=1.2, ls="--", label="bound")
+    axes.legend(ncols=2, loc="upper right")
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """What a logarithmic axis can show."""
+    return np.where((values > 0) & np.isfinite(values), values, np.nan)

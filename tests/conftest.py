@@ -1,0 +1,27 @@
+"""Shapes and dtypes are checked in tests only; JAX runs with its strictest settings."""
+
+import os
+
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # tests compile what they test
+
+from jaxtyping import install_import_hook
+
+with install_import_hook("mdvi", "typecheck.check"):
+    import mdvi.cli
+    import mdvi.named
+    import mdvi.planning.iterate
+    import mdvi.study.figure1
+    import mdvi.study.report  # noqa: F401
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_debug_key_reuse", True)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
