@@ -267,6 +267,8 @@ def _errors(text: str, mdp: "FiniteMDP", seed: int) -> "Errors":
         return errors.sampled(_integer(name, number or "1"))
     if not number:
         raise ValueError(f"--errors {name}: needs a number, as in {name}=0.1")
+    if name == "given":
+        raise ValueError("--errors given: needs arrays; it is for Python")
     if name == "projection":
         return errors.projection(errors.random_features(mdp, _integer(name, number), seed))
     return errors.ALL[name](_number(name, number))

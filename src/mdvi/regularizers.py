@@ -19,10 +19,10 @@ from typing import Any
 import jax
 from jaxtyping import Bool, Float
 
-from mdvi.types import Array, Scalar, namespace
+from mdvi.types import Array, Reduced, Scalar, namespace
 
 Values = Float[Array, "*batch actions"]
-States = Float[Array, "*batch"]
+States = Float[Reduced, "*batch"]
 Legal = Bool[Array, "*#batch actions"] | None
 
 _VANISHED = 1e4  # exp(-1e4) is exactly 0 in every floating-point type we use

@@ -28,10 +28,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mdvi.regularizers import expectation, log_soft_argmax, soft_argmax, soft_maximum
-from mdvi.types import Array, Scalar
+from mdvi.types import Array, Reduced, Scalar
 
 Q = Float[Array, "states actions"]
-V = Float[Array, " states"]
+V = Float[Reduced, " states"]
 Legal = Bool[Array, "states actions"]
 Coefficient = Float[Array, "*schedule"] | float
 

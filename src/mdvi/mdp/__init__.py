@@ -1,6 +1,6 @@
 """What is planned on: finite Markov decision processes, families of them, and importers."""
 
-from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points
+from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points, wrong_sign
 from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid
 from mdvi.mdp.gym import from_gymnasium
 from mdvi.mdp.kernels import Dense, Successors
@@ -26,4 +26,5 @@ __all__ = [
     "grid",
     "late_start",
     "softmax_two_fixed_points",
+    "wrong_sign",
 ]

@@ -46,3 +46,18 @@ def late_start(discount: float = 0.9, slack: float = 1e-3) -> tuple[FiniteMDP, n
     v = np.full(states, -v_max)
     v[bad + k - 2] = v_max
     return FiniteMDP(transition, reward, discount), np.repeat(v[:, None], 3, axis=1), k
+
+
+def wrong_sign(iterations: int = 41) -> tuple[FiniteMDP, np.ndarray]:
+    """One state, two actions, and two late errors, on which Theorem 2 with a plus in A² is violated without limit.
+
+    The better action (reward 1, the other −1) is underestimated by 2 in the last two iterations, so that the last
+    policy takes the other one and loses what the theorem with a minus allows, to 0.3 %. With a plus the two parts
+    of A² cancel and only g², which vanishes with the iterations, is left: at 41 the loss is 500 times the bound.
+
+    Returns:
+        The model, with γ = 0.8, and the errors ε_1 … ε_K, shape (iterations, 1, 2), for β = 0 and τ = 10⁻³.
+    """
+    errors = np.zeros((iterations, 1, 2))
+    errors[-2:, 0, 0] = -2.0
+    return FiniteMDP(np.ones((1, 2, 1)), [[1.0, -1.0]], 0.8), errors

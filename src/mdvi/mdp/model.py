@@ -21,7 +21,7 @@ from mdvi.mdp.validation import (
     check_some_legal_action,
     check_successors,
 )
-from mdvi.types import Array, namespace
+from mdvi.types import Array, Reduced, namespace
 
 
 class FiniteMDP(eqx.Module):
@@ -104,7 +104,7 @@ class FiniteMDP(eqx.Module):
         """Log |A|, the largest entropy a policy can have in any state, in nats."""
         return float(np.log(self.legal[~self.terminal].sum(-1).max(initial=1)))
 
-    def expect(self, v: Float[Array, " states"]) -> Float[Array, "states actions"]:
+    def expect(self, v: Float[Reduced, " states"]) -> Float[Array, "states actions"]:
         """(Pv)(s, a), where terminal states count as zero whatever v says."""
         return self.kernel.expect(namespace(v, self.terminal).where(self.terminal, 0.0, v))
 

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float
 from mdvi.mdp.model import FiniteMDP
 from mdvi.regularizers import entropy, expectation, soft_argmax, soft_maximum
 from mdvi.scheme import Scheme
-from mdvi.types import Array
+from mdvi.types import Array, Reduced
 
 Q = Float[Array, "states actions"]
-V = Float[Array, " states"]
+V = Float[Reduced, " states"]
 
 
 class BellmanOperator(eqx.Module):

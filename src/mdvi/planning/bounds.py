@@ -107,8 +107,8 @@ def theorem2(trace: Trace, *, printed: bool = False) -> Tables:
     """q^τ_* − q^τ_{π_{k+1}} ≤ Σ_{j≤k} γ^{k−j} |A²_{k:j} E^β_j| + g²(k), component-wise, for DA-VI(λ, τ), τ > 0.
 
     A²_{k:j} = P_{π_*}^{k−j} − (I − γP_{π_{k+1}})⁻¹ P_{π_k} … P_{π_{j+1}} (I − γP_{π_j}). Printed: with a plus
-    between the two parts, which deterministic two-state models violate by a factor above 5, and with
-    g² without its factor 2.
+    between the two parts, which a model with one state violates without limit (`mdvi.mdp.wrong_sign`), and
+    with g² without its factor 2.
     """
     mdp, beta = trace.mdp, float(_scheme(trace).beta)
     gamma, errors = float(mdp.discount), trace.errors

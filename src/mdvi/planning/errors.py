@@ -89,6 +89,13 @@ class _WorstSign(eqx.Module):
         return q + self.scale * jnp.where(moment.optimal_q == best, -1.0, 1.0)
 
 
+class _Given(eqx.Module):
+    values: Float[Array, "iterations states actions"]
+
+    def __call__(self, moment: Moment, q: Q) -> Q:
+        return q + self.values[moment.iteration - 1]
+
+
 class _Projection(eqx.Module):
     basis: Float[Array, "pairs dimension"]
 
@@ -119,6 +126,18 @@ def alternating(scale: float) -> Errors:
 def worst_sign(scale: float) -> Errors:
     """ε_k(s, a) = −scale on the optimal actions and +scale on all others: an adversary who knows q_*."""
     return Errors(regress=_WorstSign(_scale(scale)))
+
+
+def given(values: Any) -> Errors:
+    """ε_k = values[k − 1], for k = 1 … K.
+
+    Args:
+        values: shape (iterations, states, actions), finite, in units of q.
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim != 3 or not np.isfinite(array).all():
+        raise ValueError(f"values: expected finite numbers of shape (iterations, states, actions), got {array.shape}")
+    return Errors(regress=_Given(array))
 
 
 def sampled(samples: int = 1) -> Errors:
@@ -165,5 +184,6 @@ def _scale(scale: float) -> np.ndarray:
 
 
 ALL: dict[str, Callable[..., Errors]] = {
-    model.__name__: model for model in (none, gaussian, constant, alternating, worst_sign, sampled, projection, greedy)
+    model.__name__: model
+    for model in (none, gaussian, constant, alternating, worst_sign, given, sampled, projection, greedy)
 }

@@ -36,10 +36,9 @@ def stack(name: str, items: list[T]) -> T:
     def shapes(item: T) -> list[tuple[int, ...]]:
         return [np.shape(leaf) for leaf in jax.tree.leaves(item)]
 
-    structure = str(jax.tree.structure(items[0])), shapes(items[0])
+    structure: Any = jax.tree.structure(items[0])
     for i, item in enumerate(items):
-        same = (str(jax.tree.structure(item)), shapes(item)) == structure
-        if not same:
+        if jax.tree.structure(item) != structure or shapes(item) != shapes(items[0]):
             raise ValueError(f"{name}: number {i} differs from number 0 in structure or shape: {item} and {items[0]}")
     return jax.tree.map(lambda *leaves: np.stack(leaves), *items)
 
