@@ -3,6 +3,7 @@
 The iterates are compared under the same errors ε, in the variable the paper uses: `trace.q` is the scheme's q.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -281,7 +282,7 @@ def test_limit_rows_are_reached_in_proportion_to_the_temperature(name):
     exact = run(named.ALL[name].scheme(), 40).q
     distances = [np.abs(run(LIMITS[name](kappa), 40).q - exact).max() for kappa in (1e-3, 1e-4, 1e-5)]
     assert distances[-1] < 1e-2
-    for large, small in zip(distances, distances[1:], strict=False):
+    for large, small in itertools.pairwise(distances):
         assert small <= 0.2 * large + 1e-12
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shlex
 import sys
 import time
@@ -15,8 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mdvi.mdp import FiniteMDP
-    from mdvi.planning.errors import Errors
+    from mdvi.named import Algorithm
 
 app = typer.Typer(
     help="Planning and learning with KL and entropy regularisation: one scheme, two numbers.",
@@ -33,18 +33,21 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 def main() -> None:
     """Entry point: runs a command and turns what went wrong into one line and an exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
         code = _fail(getattr(error, "format_message", error.__str__)(), 2)
     except (ValueError, ModuleNotFoundError) as error:
         code = _fail(str(error), 2)
+    except BrokenPipeError:
+        os._exit(141)  # whoever read our output has left; there is nobody to tell
     except OSError as error:
         code = _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except FloatingPointError as error:
         code = _fail(str(error), 3)
-    except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; nothing was written", 130)
-    sys.exit(code or 0)
+    if code == 130:
+        # Compiled work may still be running, and an orderly end of the interpreter under it can crash.
+        os._exit(_fail("interrupted; nothing was written", code))
+    sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)
@@ -80,7 +83,7 @@ def iterate_command(
     json_: Json = False,
 ) -> None:
     """Run a scheme on a model and show the true loss of its policies beside the theorem's bound."""
-    from mdvi import named
+    from mdvi import arguments
     from mdvi.planning.iterate import iterate
     from mdvi.scheme import Scheme
 
@@ -90,9 +93,9 @@ def iterate_command(
         raise ValueError("--algorithm sets its own weights; give either it or --kl and --entropy")
     for path in (csv, plot):
         _check_target(path, {".png", ".svg", ".pdf"} if path is plot else None)
-    mdp = _model(model, parameters or [])
-    scheme = Scheme.of(kl, entropy) if algorithm is None else _algorithm(named.find, algorithm)
-    error_model = _errors(errors, mdp, seed)
+    mdp = arguments.model_of(model, parameters or [])
+    scheme = Scheme.of(kl, entropy) if algorithm is None else arguments.scheme_of(algorithm)
+    error_model = arguments.errors_of(errors, mdp, seed)
     with _progress() as track:
         trace = iterate(
             mdp,
@@ -181,16 +184,17 @@ def list_command(
     import inspect
 
     from mdvi import mdp, named
+    from mdvi.arguments import signature
     from mdvi.planning import errors
 
     if what == "algorithms":
-        rows = [_algorithm_row(algorithm) for algorithm in named.ALL.values()]
+        rows = [_row(algorithm, signature(algorithm.scheme)) for algorithm in named.ALL.values()]
     elif what in ("models", "errors"):
         entries = mdp.FAMILIES if what == "models" else errors.ALL
         rows = [
             {
                 "name": name,
-                "parameters": _signature(entry),
+                "parameters": signature(entry),
                 "summary": (inspect.getdoc(entry) or "").splitlines()[0],
             }
             for name, entry in entries.items()
@@ -216,7 +220,7 @@ def cite(
     typer.echo(named.bibtex("vieillard2020leverage") if name == "mdvi" else named.find(name).bibtex())
 
 
-def _algorithm_row(algorithm: Any) -> dict[str, Any]:
+def _row(algorithm: "Algorithm", parameters: str) -> dict[str, Any]:
     scheme = algorithm.scheme()
     return {
         "name": algorithm.name,
@@ -226,107 +230,11 @@ def _algorithm_row(algorithm: Any) -> dict[str, Any]:
         "beta": float(scheme.beta),
         "evaluation": scheme.evaluation,
         "backups": "inf" if scheme.backups == float("inf") else int(scheme.backups),
-        "parameters": _signature(algorithm.scheme),
+        "parameters": parameters,
         "mapping": algorithm.mapping,
         "reference": algorithm.reference,
         "summary": algorithm.summary,
     }
-
-
-def _algorithm(find: Any, text: str) -> Any:
-    """`name` or `name:key=value,key=value` as a scheme."""
-    name, _, rest = text.partition(":")
-    entry = find(name)
-    return entry.scheme(**_arguments(entry.scheme, [part for part in rest.split(",") if part], f"algorithm {name}"))
-
-
-def _model(name: str, parameters: list[str]) -> "FiniteMDP":
-    from mdvi import mdp
-    from mdvi.named import did_you_mean
-
-    if name in mdp.FAMILIES:
-        family = mdp.FAMILIES[name]
-        return family(**_arguments(family, parameters, name))
-    if "-v" not in name:
-        raise ValueError(f"unknown model {name!r}{did_you_mean(name, mdp.FAMILIES)}")
-    options = dict(_split(part) for part in parameters)
-    discount = _number("discount", options.pop("discount", "0.99"))
-    return mdp.from_gymnasium(name, discount, **{key: _guess(value) for key, value in options.items()})
-
-
-def _errors(text: str, mdp: "FiniteMDP", seed: int) -> "Errors":
-    from mdvi.named import did_you_mean
-    from mdvi.planning import errors
-
-    name, _, number = text.partition("=")
-    if name not in errors.ALL:
-        raise ValueError(f"unknown error model {name!r}{did_you_mean(name, errors.ALL)}")
-    if name == "none":
-        return errors.none()
-    if name == "sampled":
-        return errors.sampled(_integer(name, number or "1"))
-    if not number:
-        raise ValueError(f"--errors {name}: needs a number, as in {name}=0.1")
-    if name == "given":
-        raise ValueError("--errors given: needs arrays; it is for Python")
-    if name == "projection":
-        return errors.projection(errors.random_features(mdp, _integer(name, number), seed))
-    return errors.ALL[name](_number(name, number))
-
-
-def _arguments(function: Any, parts: list[str], owner: str) -> dict[str, Any]:
-    """KEY=VALUE strings as arguments of a function whose defaults tell their types."""
-    import inspect
-
-    from mdvi.named import did_you_mean
-
-    known = inspect.signature(function).parameters
-    arguments: dict[str, Any] = {}
-    for key, value in map(_split, parts):
-        if key not in known:
-            hint = did_you_mean(key, known) if known else "; it has none"
-            raise ValueError(f"{owner}: unknown parameter {key!r}{hint}")
-        whole = isinstance(known[key].default, int)
-        arguments[key] = _integer(key, value) if whole else _number(key, value)
-    return arguments
-
-
-def _split(part: str) -> tuple[str, str]:
-    key, equals, value = part.partition("=")
-    if not (key and equals and value):
-        raise ValueError(f"expected KEY=VALUE, got {part!r}")
-    return key, value
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{name}: expected a number, got {text!r}") from None
-
-
-def _integer(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{name}: expected an integer, got {text!r}") from None
-
-
-def _guess(text: str) -> Any:
-    """An option of a Gymnasium environment: JSON where it reads as JSON, text otherwise."""
-    try:
-        return json.loads(text.lower() if text in ("True", "False") else text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _signature(function: Any) -> str:
-    import inspect
-
-    return ", ".join(
-        name if p.default is p.empty else f"{name}={p.default}"
-        for name, p in inspect.signature(function).parameters.items()
-    )
 
 
 def _theorem(theorem: str | None) -> str:

@@ -76,8 +76,10 @@ class Successors(eqx.Module):
 
     def induced(self, policy: Float[Array, "states actions"]) -> Float[Array, "states states"]:
         """P_π(s'|s) = Σ_a π(a|s) P(s'|s, a): the state chain of a policy."""
-        states = self.shape[0]
         flow = policy[:, :, None] * self.probability
+        if isinstance(flow, np.ndarray):
+            return self.dense().induced(policy)
+        states = self.shape[0]
         here = jnp.broadcast_to(jnp.arange(states)[:, None, None], flow.shape)
         return jnp.zeros((states, states), flow.dtype).at[here, self.state].add(flow)
 

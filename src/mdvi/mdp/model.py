@@ -153,13 +153,11 @@ def _successor_table(state: Any, probability: Any) -> Successors:
 
 
 def _from_sparse(matrix: Any, reward: Any) -> Successors:
-    """The rows of a sparse matrix as a table as wide as the longest row; duplicates are kept, and refused later."""
+    """The rows of a sparse matrix as a table as wide as the longest row; duplicates stay, to be refused later."""
     rows, states = matrix.shape
     if states == 0 or rows % states or rows == 0:
         raise ValueError(f"transition: a sparse matrix needs shape (states · actions, states), got {matrix.shape}")
-    coo = scipy.sparse.coo_array(matrix)
-    order = np.argsort(coo.row, kind="stable")
-    row, column, value = coo.row[order], coo.col[order], coo.data[order]
+    row, column, value = _entries(matrix)
     for bad in np.flatnonzero((column < 0) | (column >= states) | (row < 0))[:1]:
         raise ValueError(f"transition: row {row[bad]} names next state {column[bad]}, outside 0…{states - 1}")
     length = np.bincount(row, minlength=rows)
@@ -170,6 +168,18 @@ def _from_sparse(matrix: Any, reward: Any) -> Successors:
     state[row, slot], probability[row, slot] = column, value
     shape = (states, rows // states, width)
     return Successors(state.reshape(shape), probability.reshape(shape))
+
+
+def _entries(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and value of every stored entry, by row, without conversions that merge or trust indices."""
+    if matrix.format == "coo":
+        order = np.argsort(matrix.row, kind="stable")
+        return matrix.row[order], matrix.col[order], matrix.data[order]
+    if matrix.format != "csr":
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)
+        matrix = matrix.tocsr()
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices, matrix.data
 
 
 def _reward(reward: Any, kernel: Kernel, live: np.ndarray) -> np.ndarray:

@@ -38,8 +38,23 @@ class Moment(eqx.Module):
     optimal_q: Q | None
 
 
+class _Function(eqx.Module):
+    """A plain function in a slot."""
+
+    function: Callable[..., Any] = eqx.field(static=True)
+
+    def __call__(self, moment: Moment, subject: Any) -> Any:
+        return self.function(moment, subject)
+
+
+def _slot(model: Any) -> Any:
+    return model if model is None or isinstance(model, eqx.Module) else _Function(model)
+
+
 class Errors(eqx.Module):
     """The errors of a run, one slot per place; `None` is exact.
+
+    A slot takes a function of JAX arrays, or an `equinox.Module` whose arrays may then differ without recompiling.
 
     Attributes:
         kernel: (moment, P) ↦ P̂, the transitions as far as they are known.
@@ -47,9 +62,9 @@ class Errors(eqx.Module):
         perturb: (moment, x) ↦ the values that the greedy step sees.
     """
 
-    kernel: Callable[[Moment, Kernel], Kernel] | None = None
-    regress: Callable[[Moment, Q], Q] | None = None
-    perturb: Callable[[Moment, Q], Q] | None = None
+    kernel: Callable[[Moment, Kernel], Kernel] | None = eqx.field(default=None, converter=_slot)
+    regress: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
+    perturb: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
 
     @property
     def know_optimum(self) -> bool:

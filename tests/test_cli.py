@@ -1,0 +1,185 @@
+"""The commands as a person or a script calls them: output, exit codes, one line for bad input, nothing half-written."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mdvi import cli
+
+
+def run(capsys, monkeypatch, *arguments):
+    """Exit code, stdout and stderr of `mdvi …`, in this process."""
+    monkeypatch.setattr(sys, "argv", ["mdvi", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    out, err = capsys.readouterr()
+    return stop.value.code, out, err
+
+
+@pytest.fixture
+def mdvi(capsys, monkeypatch):
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+def test_version(mdvi):
+    code, out, _ = mdvi("--version")
+    assert code == 0
+    assert out.strip() == "0.1.0"
+
+
+def test_help_is_quick_because_it_does_not_import_jax():
+    script = (
+        "import sys; sys.argv = ['mdvi', '--help']\nfrom mdvi.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    )
+    checked = script + "sys.exit(any(m in sys.modules for m in ('jax', 'matplotlib', 'scipy', 'numpy')))"
+    assert subprocess.run([sys.executable, "-c", checked], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_list_algorithms_as_json(mdvi):
+    code, out, _ = mdvi("list", "algorithms", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert code == 0
+    assert len(rows) == 22
+    assert {"name", "kl", "entropy", "evaluation", "reference"} <= rows["vi"].keys()
+    assert rows["munchausen"]["kl"] == pytest.approx(0.027)
+    assert rows["munchausen"]["entropy"] == pytest.approx(0.003)
+    assert rows["softmax_dqn"]["evaluation"] == "none"
+    assert rows["entropy_npg"]["evaluation"] == "entropy"
+
+
+@pytest.mark.parametrize("what", ["algorithms", "models", "errors"])
+def test_list_for_people(mdvi, what):
+    code, out, _ = mdvi("list", what)
+    assert code == 0
+    assert {"algorithms": "munchausen", "models": "garnet", "errors": "sampled"}[what] in out
+
+
+def test_cite(mdvi):
+    assert "Munchausen Reinforcement Learning" in mdvi("cite", "munchausen")[1]
+    assert "Leverage the Average" in mdvi("cite")[1]
+
+
+def test_iterate_for_scripts(mdvi, tmp_path):
+    table, picture = tmp_path / "deep" / "run.csv", tmp_path / "run.svg"
+    code, out, _ = mdvi(
+        *("iterate", "garnet", "states=12", "discount=.8", "--kl", ".1", "--errors", "sampled", "--iterations", 30),
+        *("--seeds", 3, "--csv", table, "--plot", picture, "--json"),
+    )
+    result = json.loads(out)
+    assert code == 0
+    assert result["theorem"] == "theorem 1"
+    assert result["kl"] == 0.1
+    assert len(result["loss"]) == 31
+    assert result["bound"][0] is None
+    assert all(loss <= bound for loss, bound in zip(result["loss"][1:], result["bound"][1:], strict=True))
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows] == pytest.approx(result["loss"])
+    assert "<svg" in picture.read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["deep", "run.svg"]
+
+
+def test_iterate_for_people(mdvi):
+    code, out, _ = mdvi("iterate", "FrozenLake-v1", "is_slippery=False", "discount=.9", "--algorithm", "vi", "-k", 20)
+    assert code == 0
+    assert "bound: avi" in out
+    code, out, _ = mdvi("iterate", "chain", "--algorithm", "mpi:backups=3", "--errors", "gaussian=.1", "-k", 5)
+    assert code == 0
+    assert "no theorem" in out
+
+
+BAD = {
+    "unknown command": (["solv"], "solv"),
+    "unknown option": (["iterate", "garnet", "--lambda", ".1"], "--lambda"),
+    "not a number": (["iterate", "garnet", "--kl", "much"], "'--kl'"),
+    "negative kl": (["iterate", "garnet", "--kl", "-1"], "kl: expected a finite number of at least 0, got -1.0"),
+    "nan entropy": (["iterate", "garnet", "--entropy", "nan"], "entropy: expected a finite number"),
+    "unknown model": (["iterate", "garnett"], "unknown model 'garnett'; did you mean 'garnet'?"),
+    "unknown parameter": (
+        ["iterate", "garnet", "state=3"],
+        "garnet: unknown parameter 'state'; did you mean 'states'?",
+    ),
+    "not key=value": (["iterate", "garnet", "30"], "expected KEY=VALUE, got '30'"),
+    "value of a parameter": (["iterate", "garnet", "states=many"], "states: expected an integer, got 'many'"),
+    "bad discount": (["iterate", "garnet", "discount=1"], "discount: expected a number in [0, 1), got 1.0"),
+    "gym id": (["iterate", "FrozenLake-v77"], "FrozenLake-v77"),
+    "gym without table": (["iterate", "CartPole-v1"], "no transition table"),
+    "unknown algorithm": (["iterate", "chain", "--algorithm", "munchhausen"], "did you mean 'munchausen'?"),
+    "algorithm parameter": (["iterate", "chain", "--algorithm", "munchausen:alfa=1"], "did you mean 'alpha'?"),
+    "both": (["iterate", "chain", "--algorithm", "vi", "--kl", "1"], "give either it or --kl and --entropy"),
+    "unknown errors": (["iterate", "chain", "--errors", "gausian=1"], "did you mean 'gaussian'?"),
+    "errors without number": (["iterate", "chain", "--errors", "gaussian"], "needs a number, as in gaussian=0.1"),
+    "zero samples": (["iterate", "chain", "--errors", "sampled=0"], "samples: expected an integer of at least 1"),
+    "zero iterations": (["iterate", "chain", "-k", "0"], "iterations: expected an integer of at least 1"),
+    "zero seeds": (["iterate", "chain", "--seeds", "0"], "--seeds: expected at least 1"),
+    "plot format": (["iterate", "chain", "--plot", "x.bmp"], "x.bmp: expected a name ending in"),
+    "list": (["list", "algorithm"], "did you mean 'algorithms'?"),
+    "cite": (["cite", "munchhausen"], "did you mean 'munchausen'?"),
+    "one garnet": (["reproduce", "figure1", "--garnets", "1"], "garnets: expected at least 2"),
+    "negative seed": (["reproduce", "figure1", "--seed", "-1"], "seed: expected an integer of at least 0"),
+    "unknown figure": (["reproduce", "figure17"], "figure17"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(mdvi, monkeypatch, tmp_path, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, message = BAD[case]
+    code, out, err = mdvi(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.startswith("mdvi: ")
+    assert err.count("\n") == 1
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(mdvi, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    start = time.monotonic()
+    code, _, err = mdvi("reproduce", "figure1", "--out", tmp_path / "file" / "below")
+    assert code == 2
+    assert err == f"mdvi: cannot write to {tmp_path}/file/below: Not a directory\n"
+    assert time.monotonic() - start < 1
+    assert mdvi("iterate", "chain", "--csv", tmp_path)[0] == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_divergence_is_exit_code_3(mdvi, monkeypatch):
+    import mdvi.planning.iterate as loop
+
+    def diverge(*arguments, **options):
+        raise FloatingPointError("q stopped being finite at iteration 3")
+
+    monkeypatch.setattr(loop, "iterate", diverge)
+    assert mdvi("iterate", "chain") == (3, "", "mdvi: q stopped being finite at iteration 3\n")
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 5])
+def test_an_interrupt_is_exit_code_130_and_leaves_nothing(tmp_path, seconds):
+    command = [
+        sys.executable,
+        "-c",
+        "from mdvi.cli import main; main()",
+        "reproduce",
+        "figure1",
+        "--out",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "mdvi: interrupted; nothing was written\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_is_not_an_error():
+    command = f"{sys.executable} -c 'from mdvi.cli import main; main()' list | true"
+    assert subprocess.run(command, shell=True, capture_output=True, check=False).stderr == b""

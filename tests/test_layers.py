@@ -1,0 +1,83 @@
+"""The architecture as the tree shows it: who may import whom, how long a file may be, and nothing that runs data."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mdvi
+
+SOURCE = Path(mdvi.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# Each room may import the rooms listed for it, itself, and nothing else of mdvi.
+MAY_IMPORT = {
+    "types": set(),
+    "regularizers": {"types"},
+    "scheme": {"regularizers", "types"},
+    "named": {"scheme", "regularizers"},
+    "mdp": {"types"},
+    "planning": {"scheme", "regularizers", "mdp", "types"},
+    "study/curves": set(),
+    "study/output": set(),
+    "study/provenance": set(),
+    "study/plots": {"study/curves"},
+    "study/report": {"study/curves"},
+    "study/figure1": {"planning", "mdp", "scheme", "study/curves"},
+    "study/__init__": set(),
+}
+ONE_DOOR = {"gymnasium": {"mdp/gym.py"}, "jinja2": {"study/report.py"}, "matplotlib": {"study/plots.py"}}
+RUNS_DATA = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
+
+
+def name_of(file):
+    return str(file.relative_to(SOURCE).with_suffix(""))
+
+
+def room_of(module):
+    """The room of a module path such as mdvi.planning.errors or mdvi.study.plots."""
+    parts = module.split(".")[1:] if module.startswith("mdvi") else module.split("/")
+    if parts and parts[0] == "study":
+        return "/".join(parts[:2]) if len(parts) > 1 else "study/__init__"
+    return parts[0] if parts else ""
+
+
+def imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            if node.module in ("mdvi", "mdvi.planning", "mdvi.study"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_imports_follow_the_layers(file):
+    room = room_of(name_of(file))
+    if room in ("__init__", "cli", "arguments"):
+        return
+    seen = {room_of(module) for module in imports(file) if module.startswith("mdvi.")}
+    assert seen <= MAY_IMPORT[room] | {room}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_optional_and_heavy_packages_have_one_door(file):
+    here = str(file.relative_to(SOURCE))
+    for module in imports(file):
+        package = module.split(".")[0]
+        assert package not in RUNS_DATA
+        assert here in ONE_DOOR.get(package, {here})
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_files_and_functions_stay_readable(file):
+    text = file.read_text()
+    assert text.count("\n") <= 350
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 75, node.name
+        if isinstance(node, ast.Call):
+            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            assert called not in ("eval", "exec", "compile", "__import__"), (file, node.lineno)
+            assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords)

@@ -1,0 +1,250 @@
+"""Models: what is refused and in which words, the conventions, the families, and Gymnasium's tables."""
+
+import gymnasium
+import numpy as np
+import pytest
+import quantecon
+import scipy.sparse
+
+from mdvi import FiniteMDP, Scheme, iterate, mdp
+from models import signed_garnet
+
+HALF = np.full((2, 2, 2), 0.5)
+ZERO = np.zeros((2, 2))
+
+
+def changed(array, place, value):
+    array = np.array(array, float)
+    array[place] = value
+    return array
+
+
+BAD_MODELS = {
+    "row too small": (lambda: FiniteMDP(changed(HALF, (1, 0, 1), 0.47), ZERO, 0.9), "state 1, action 0.*0.97"),
+    "row too large": (lambda: FiniteMDP(changed(HALF, (1, 0, 1), 0.53), ZERO, 0.9), "state 1, action 0.*1.03"),
+    "row off by 1e-9": (lambda: FiniteMDP(changed(HALF, (1, 0, 1), 0.5 + 1e-9), ZERO, 0.9), "sum to 1.000000001"),
+    "negative": (lambda: FiniteMDP(changed(HALF, (0, 1), [1.5, -0.5]), ZERO, 0.9), "state 0, action 1.*-0.5"),
+    "nan": (lambda: FiniteMDP(changed(HALF, (0, 1, 1), np.nan), ZERO, 0.9), "next state 1 has probability nan"),
+    "inf": (lambda: FiniteMDP(changed(HALF, (0, 1, 1), np.inf), ZERO, 0.9), "next state 1 has probability inf"),
+    "nan reward": (lambda: FiniteMDP(HALF, changed(ZERO, (1, 1), np.nan), 0.9), "state 1, action 1 has reward nan"),
+    "inf reward": (lambda: FiniteMDP(HALF, changed(ZERO, (1, 1), -np.inf), 0.9), "forbid an action with `legal`"),
+    "reward shape": (lambda: FiniteMDP(HALF, np.zeros((2, 3)), 0.9), r"reward: expected shape \(2, 2\)"),
+    "state reward shape": (lambda: FiniteMDP(HALF, np.zeros(3), 0.9), r"reward: expected shape \(2,\)"),
+    "transition shape": (lambda: FiniteMDP(np.ones((2, 2, 3)) / 3, ZERO, 0.9), "transition: expected shape"),
+    "transition rank": (lambda: FiniteMDP(np.ones((2, 2)), ZERO, 0.9), "transition: expected shape"),
+    "text": (lambda: FiniteMDP("FrozenLake", ZERO, 0.9), "transition: expected an array of real numbers"),
+    "ragged": (lambda: FiniteMDP([[[1.0], [0.5, 0.5]]], ZERO, 0.9), "transition: expected an array"),
+    "complex": (lambda: FiniteMDP(HALF.astype(complex), ZERO, 0.9), "transition: expected an array"),
+    "discount of 1": (lambda: FiniteMDP(HALF, ZERO, 1.0), r"discount: expected a number in \[0, 1\), got 1.0"),
+    "negative discount": (lambda: FiniteMDP(HALF, ZERO, -0.1), "discount: .*-0.1"),
+    "nan discount": (lambda: FiniteMDP(HALF, ZERO, float("nan")), "discount: .*nan"),
+    "index too large": (lambda: FiniteMDP((np.full((2, 2, 1), 2), np.ones((2, 2, 1))), ZERO, 0.9), "next state 2"),
+    "index negative": (lambda: FiniteMDP((np.full((2, 2, 1), -1), np.ones((2, 2, 1))), ZERO, 0.9), "next state -1"),
+    "index fraction": (lambda: FiniteMDP((np.full((2, 2, 1), 0.5), np.ones((2, 2, 1))), ZERO, 0.9), "integers"),
+    "duplicate": (lambda: FiniteMDP((np.ones((2, 2, 2), int), HALF), ZERO, 0.9), "lists next state 1 twice"),
+    "table shapes": (lambda: FiniteMDP((np.ones((2, 2, 1), int), HALF), ZERO, 0.9), "transition probabilities"),
+    "no legal action": (
+        lambda: FiniteMDP(HALF, ZERO, 0.9, legal=np.array([[True, True], [False, False]])),
+        "state 1 has no legal action",
+    ),
+    "mask of numbers": (lambda: FiniteMDP(HALF, ZERO, 0.9, legal=np.ones((2, 2))), "legal: expected Booleans"),
+    "terminal shape": (lambda: FiniteMDP(HALF, ZERO, 0.9, terminal=[True]), r"terminal: expected shape \(2,\)"),
+    "sparse shape": (lambda: FiniteMDP(scipy.sparse.csr_array((2, 3)), ZERO, 0.9), "sparse matrix needs shape"),
+    "sparse row": (lambda: FiniteMDP(scipy.sparse.csr_array((4, 2)), ZERO, 0.9), "sum to 0, not 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MODELS)
+def test_a_bad_model_is_refused_in_one_line_that_names_the_place(case):
+    make, message = BAD_MODELS[case]
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sparse_matrix_with_an_index_outside_is_refused():
+    matrix = scipy.sparse.csr_array(np.tile([0.5, 0.5], (4, 1)))
+    matrix.indices[3] = 7  # SciPy itself accepts this, and reads outside the vector
+    with pytest.raises(ValueError, match="next state 7"):
+        FiniteMDP(matrix, ZERO, 0.9)
+
+
+def test_a_sparse_matrix_with_a_duplicate_is_refused():
+    entries = np.array([0.5, 0.5, 0.5, 0.5, 1.0, 1.0]), ([0, 0, 1, 1, 2, 3], [0, 1, 1, 1, 0, 1])
+    with pytest.raises(ValueError, match="state 0, action 1 lists next state 1 twice"):
+        FiniteMDP(scipy.sparse.coo_array(entries, shape=(4, 2)), ZERO, 0.9)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "lil"])
+def test_sparse_formats_make_the_same_model(form):
+    p = signed_garnet(0).kernel.probability
+    matrix = scipy.sparse.csr_array(p.reshape(-1, 12)).asformat(form)
+    np.testing.assert_array_equal(FiniteMDP(matrix, np.zeros((12, 4)), 0.9).dense().kernel.probability, p)
+
+
+def test_illegal_and_terminal_rows_are_not_looked_at():
+    transition = changed(HALF, (0, 1), np.nan)
+    transition[1] = 17.0
+    model = FiniteMDP(
+        transition,
+        changed(ZERO, (0, 1), np.inf),
+        0.9,
+        legal=np.array([[True, False], [True, True]]),
+        terminal=[False, True],
+    )
+    assert (np.asarray(model.kernel.probability)[~model.live] == 0).all()
+    assert (model.reward[~model.live] == 0).all()
+
+
+def test_float32_rows_sum_to_one_in_float32():
+    third = np.full((3, 1, 3), 1 / 3, np.float32)
+    assert FiniteMDP(third, np.zeros((3, 1)), 0.9).states == 3
+
+
+def test_storages_agree(rng):
+    dense = signed_garnet(0)
+    p = dense.kernel.probability
+    sparse = FiniteMDP(scipy.sparse.csr_array(p.reshape(-1, dense.states)), dense.reward, 0.9)
+    v, policy = rng.normal(size=dense.states), rng.dirichlet(np.ones(dense.actions), dense.states)
+    assert type(sparse.kernel) is mdp.Successors
+    np.testing.assert_allclose(sparse.expect(v), dense.expect(v), atol=1e-15)
+    np.testing.assert_allclose(sparse.induced(policy), dense.induced(policy), atol=1e-15)
+    np.testing.assert_array_equal(sparse.dense().kernel.probability, p)
+    np.testing.assert_array_equal(sparse.kernel.csr().toarray(), p.reshape(-1, dense.states))
+    np.testing.assert_array_equal(dense.kernel.csr().toarray(), p.reshape(-1, dense.states))
+    runs = [iterate(model, Scheme.of(0.1, 0.01), 50) for model in (dense, sparse)]
+    np.testing.assert_allclose(runs[0].q, runs[1].q, atol=1e-12)
+
+
+def test_rewards_of_states_and_of_transitions_become_those_of_pairs(rng):
+    p = signed_garnet(0).kernel.probability
+    by_state, by_transition = rng.normal(size=12), rng.normal(size=p.shape)
+    np.testing.assert_array_equal(FiniteMDP(p, by_state, 0.9).reward, np.repeat(by_state[:, None], 4, 1))
+    np.testing.assert_allclose(FiniteMDP(p, by_transition, 0.9).reward, (p * by_transition).sum(-1))
+
+
+def test_garnet_is_the_papers():
+    model = mdp.garnet(30, 4, 4, 0.9, seed=1)
+    p = model.dense().kernel.probability
+    assert ((p > 0).sum(-1) == 4).all()
+    np.testing.assert_allclose(p.sum(-1), 1.0)
+    assert (model.reward == model.reward[:, :1]).all()
+    assert (model.reward[:, 0] > 0).sum() == 3
+    assert model.max_abs_reward < 1
+    assert (mdp.garnet(seed=1).reward == model.reward).all()
+    assert (mdp.garnet(seed=2).reward != model.reward).any()
+
+
+def optimal(model):
+    return iterate(model, Scheme.of(), 1, record=("bound",)).optimal_q
+
+
+def test_families_have_the_values_one_can_compute_by_hand():
+    n, gamma = 10, 0.9
+    right_end = optimal(mdp.chain(n, slip=0.0, discount=gamma)).max(-1)
+    np.testing.assert_allclose(right_end, gamma ** np.arange(n - 1, -1, -1) / (1 - gamma))
+    room = optimal(mdp.grid(3, 4, slip=0.0, discount=0.95)).max(-1)
+    assert room[0] == pytest.approx(0.95**4)
+    edge = optimal(mdp.cliff(discount=0.99)).max(-1)
+    assert edge[36] == pytest.approx(-(1 - 0.99**13) / (1 - 0.99))
+    sea = optimal(mdp.deep_sea(5, discount=0.99)).max(-1)
+    assert sea[0] == pytest.approx(0.99**4 - 0.01 / 5 * (1 - 0.99**5) / (1 - 0.99))
+    wait = optimal(mdp.forest(3, fire=0.1))
+    assert wait[2, 0] > wait[2, 1]
+    coin = optimal(mdp.gambler(4, heads=0.4, discount=0.999)).max(-1)
+    np.testing.assert_allclose(coin[[0, 2, 4]], [0, 0.4, 0], atol=1e-12)
+
+
+def test_gambler_masks_stakes_beyond_capital_and_goal():
+    legal = mdp.gambler(10).legal
+    assert legal[1:10].sum(-1).tolist() == [1, 2, 3, 4, 5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters", "message"),
+    [
+        (mdp.garnet, {"branching": 31}, "branching 31 exceeds"),
+        (mdp.garnet, {"states": 0}, "states: expected an integer"),
+        (mdp.chain, {"slip": 1.5}, "slip: expected a probability"),
+        (mdp.grid, {"rows": 1, "columns": 1}, "cells"),
+        (mdp.forest, {"fire": float("nan")}, "fire: expected a probability"),
+    ],
+)
+def test_families_refuse_bad_parameters(family, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        family(**parameters)
+
+
+def test_the_softmax_operator_has_two_fixed_points_and_the_regularised_one_has_one():
+    model = mdp.softmax_two_fixed_points()
+    softmax = Scheme.of(entropy=1 / 17, evaluate_kl=False, evaluate_entropy=False)
+    starts = [np.array([[x, x], [0.0, 0.0]]) for x in (0.0, 0.9)]
+    ends = [iterate(model, softmax, 3000, initial_q=q, record=("q",)).q[-1, 0] for q in starts]
+    values = [float((np.exp(17 * q) / np.exp(17 * q).sum() * q).sum()) for q in ends]
+    np.testing.assert_allclose(values, [0.6078, 0.8769], atol=1e-4)
+    soft = [iterate(model, Scheme.of(entropy=1 / 17), 3000, initial_q=q, record=("q",)).q[-1] for q in starts]
+    np.testing.assert_allclose(soft[0], soft[1], atol=1e-12)
+
+
+def quantecon_values(table, gamma):
+    """Policy iteration by QuantEcon on P[s][a], with one absorbing state of value 0 for every ended episode."""
+    states, actions = len(table), len(table[0])
+    p, r = np.zeros((states + 1, actions, states + 1)), np.zeros((states + 1, actions))
+    p[states, :, states] = 1.0
+    for s in range(states):
+        for a in range(actions):
+            for probability, successor, reward, ended in table[s][a]:
+                p[s, a, states if ended else successor] += probability
+                r[s, a] += probability * reward
+    return quantecon.markov.DiscreteDP(r, p, gamma).solve(method="policy_iteration").v
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("FrozenLake-v1", {}),
+        ("FrozenLake-v1", {"map_name": "8x8"}),
+        ("FrozenLake-v1", {"map_name": "8x8", "is_slippery": False}),
+        ("Taxi-v4", {}),
+        ("CliffWalking-v1", {}),
+    ],
+)
+@pytest.mark.parametrize("gamma", [0.9, 0.99])
+def test_gymnasium_models_have_the_values_quantecon_finds(name, options, gamma):
+    table = gymnasium.make(name, **options).unwrapped.P
+    ours = optimal(mdp.from_gymnasium(name, gamma, **options)).max(-1)
+    np.testing.assert_allclose(ours, quantecon_values(table, gamma), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("rules", [{"sab": True}, {"sab": False}, {"sab": False, "natural": True}])
+def test_blackjack_returns_what_the_environment_pays(rules):
+    """Hit below 16, stick from 16: the model's value against the mean of played games."""
+    model = mdp.from_gymnasium("Blackjack-v1", 1 - 1e-12, **rules)
+    hands = [(total, False) for total in range(4, 22)] + [(total, True) for total in range(12, 22)]
+    totals = np.array([total for total, _ in hands] + [21]).repeat(10)
+    sticks = np.append(totals >= 16, True)
+    policy = np.stack([sticks, ~sticks], -1).astype(float)
+    chain = model.induced(policy)
+    v = np.linalg.solve(np.eye(model.states) - chain, (policy * model.reward).sum(-1))
+    index = {hand: i for i, hand in enumerate(hands)}
+    environment = gymnasium.make("Blackjack-v1", **rules)
+    returns, expected = [], []
+    for game in range(8000):
+        (total, dealer, ace), _ = environment.reset(seed=game)
+        natural = total == 21
+        expected.append(v[(28 if natural else index[total, bool(ace)]) * 10 + dealer - 1])
+        ended = False
+        while not ended:
+            (total, dealer, ace), reward, ended, _, _ = environment.step(int(total < 16))
+        returns.append(reward)
+    noise = np.std(np.array(returns) - expected) / np.sqrt(len(returns))
+    assert abs(np.mean(returns) - np.mean(expected)) < 4 * noise
+
+
+def test_gymnasium_environments_without_a_table_are_refused():
+    with pytest.raises(ValueError, match="no transition table"):
+        mdp.from_gymnasium("CartPole-v1")
+    with pytest.raises(ValueError, match="FrozenLake-v99"):
+        mdp.from_gymnasium("FrozenLake-v99")
+    with pytest.raises(ValueError, match="nonsense"):
+        mdp.from_gymnasium("FrozenLake-v1", nonsense=1)
