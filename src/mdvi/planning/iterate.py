@@ -43,14 +43,14 @@ class _Run(NamedTuple):
     dense: FiniteMDP | None
     scheme: AnyScheme
     objective: Objective
-    optimal_q: Q | None
+    optimal_q: Any
     errors: Errors
     key: jax.Array
     pattern: Q
 
 
 class _Carry(eqx.Module):
-    """What one iteration hands to the next.
+    """What one iteration hands to the next; what no record asks for is None, and is not computed.
 
     Attributes:
         state: the scheme's own.
@@ -61,9 +61,9 @@ class _Carry(eqx.Module):
     """
 
     state: Any
-    log_policy: Q
-    error: Q
-    average_error: Q
+    log_policy: Q | None
+    error: Q | None
+    average_error: Q | None
     finite_until: Int[Array, ""]
 
 
@@ -128,7 +128,9 @@ def iterate(
     judged = {"loss", "normalized_loss", "bound"} & set(record)
     dense = stack("mdp", [model.dense() for model in models]) if judged or errors.know_optimum else None
     with jax.enable_x64(np.dtype(dtype) == np.float64):
-        runs, carry = _prepare(mdps, dense, stack("scheme", schemes), errors, jnp.asarray(seeds), q, log_policy)
+        runs, carry = _prepare(
+            tuple(record), mdps, dense, stack("scheme", schemes), errors, jnp.asarray(seeds), q, log_policy
+        )
         records = _loop(runs, carry, int(iterations), tuple(record), progress)
         optimal_q = None if runs.optimal_q is None else np.asarray(runs.optimal_q)
     facts = {"uniform_start": initial_policy is None, "exact_greedy_step": errors.perturb is None}
@@ -151,8 +153,9 @@ def _over_grid(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="record")
 def _prepare(
+    record: tuple[str, ...],
     mdps: FiniteMDP,
     dense: FiniteMDP | None,
     schemes: AnyScheme,
@@ -172,8 +175,15 @@ def _prepare(
         q, log_policy = inputs
         q = jnp.where(run.mdp.live, q, 0.0)
         state = run.scheme.init(q, log_policy, run.mdp.legal)
+        policies = {"log_policy", "loss", "normalized_loss"} & set(record)
         nothing = jnp.zeros_like(q)
-        return _Carry(state, log_policy, nothing, nothing, jnp.zeros((), int))
+        return _Carry(
+            state=state,
+            log_policy=log_policy if policies else None,
+            error=nothing if {"errors", "bound"} & set(record) else None,
+            average_error=nothing if "bound" in record else None,
+            finite_until=jnp.zeros((), int),
+        )
 
     def luck(model: Any, seed: Any) -> tuple[jax.Array, Q]:
         once, always = jax.random.split(jax.random.fold_in(jax.random.key(seed), model))
@@ -206,42 +216,48 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
         q = jnp.where(run.mdp.live, errors.regress(moment, q), 0.0)
 
     error = q - exact
-    mean = carry.average_error + (error - carry.average_error) / jnp.asarray(k + 1, q.dtype)
-    moving = scheme.beta * carry.average_error + (1 - scheme.beta) * error
+    average_error = carry.average_error
+    if average_error is not None:
+        mean = average_error + (error - average_error) / jnp.asarray(k + 1, q.dtype)
+        moving = scheme.beta * average_error + (1 - scheme.beta) * error
+        average_error = jnp.where(scheme.beta == 1, mean, moving)
     so_far = (carry.finite_until == k) & jnp.isfinite(q).all()
     return _Carry(
         state=scheme.advance(carry.state, step, q),
-        log_policy=step.log_policy,
-        error=error,
-        average_error=jnp.where(scheme.beta == 1, mean, moving),
+        log_policy=None if carry.log_policy is None else step.log_policy,
+        error=None if carry.error is None else error,
+        average_error=average_error,
         finite_until=jnp.where(so_far, k + 1, carry.finite_until),
     )
 
 
-def _observe(run: _Run, carry: _Carry, record: tuple[str, ...]) -> dict[str, Array]:
+def _observe(run: _Run, carry: _Carry, record: tuple[str, ...]) -> dict[str, Any]:
     """What the trace keeps of one iteration."""
-    q, seen = carry.state.q, {}
-    if "q" in record:
-        seen["q"] = q
-    if "log_policy" in record:
-        seen["log_policy"] = carry.log_policy
-    if "errors" in record:
-        seen["errors"] = carry.error
+    q = carry.state.q
+    seen: dict[str, Any] = {"q": q, "log_policy": carry.log_policy, "errors": carry.error}
+    seen = {name: table for name, table in seen.items() if name in record}
     if "loss" in record or "normalized_loss" in record:
-        assert run.dense is not None, "a loss is recorded"
-        assert run.optimal_q is not None, "a loss is recorded"
-        policy = jnp.exp(carry.log_policy)
-        v = policy_value(run.dense, policy, run.objective.bonus(policy, carry.log_policy))
-        lost = jnp.abs(run.optimal_q - BellmanOperator(run.dense).backup(v))
-        seen["loss"] = lost.max()
-        seen["normalized_loss"] = lost.sum() / jnp.abs(run.optimal_q).sum()
+        loss, normalized = _losses(run, carry.log_policy)
+        seen |= {"loss": loss} if "loss" in record else {}
+        seen |= {"normalized_loss": normalized} if "normalized_loss" in record else {}
     if "bound" in record:
-        assert run.optimal_q is not None, "a bound is recorded"
-        seen["error_norm"] = jnp.abs(carry.error).max()
-        seen["average_error_norm"] = jnp.abs(carry.average_error).max()
-        seen["q_norm"] = jnp.abs(q).max()
-        seen["q_gap"] = jnp.abs(run.optimal_q - q).max()
+        tables = {
+            "error_norm": carry.error,
+            "average_error_norm": carry.average_error,
+            "q_norm": q,
+            "q_gap": run.optimal_q - q,
+        }
+        seen |= {name: jnp.abs(table).max() for name, table in tables.items()}
     return seen
+
+
+def _losses(run: _Run, log_policy: Any) -> tuple[Array, Array]:
+    """‖q_* − q_π‖_∞, and ‖q_* − q_π‖_1 / ‖q_*‖_1."""
+    assert run.dense is not None, "made when a loss is recorded"
+    policy = jnp.exp(log_policy)
+    v = policy_value(run.dense, policy, run.objective.bonus(policy, log_policy))
+    lost = jnp.abs(run.optimal_q - BellmanOperator(run.dense).backup(v))
+    return lost.max(), lost.sum() / jnp.abs(run.optimal_q).sum()
 
 
 @partial(jax.jit, static_argnames="record")
