@@ -55,6 +55,7 @@ class Compilations(logging.Handler):
         self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Looks at one log line."""
         self.count += record.getMessage().startswith("Finished XLA compilation of jit(_advance)")
 
 
