@@ -201,7 +201,8 @@ def test_what_is_not_recorded_is_missed_by_name():
 
 BAD_CALLS = {
     "iterations": (lambda m: iterate(m, Scheme.of(), 0), "iterations: expected an integer of at least 1, got 0"),
-    "record": (lambda m: iterate(m, Scheme.of(), 3, record=("losses",)), "record: unknown name 'losses'"),
+    "record": (lambda m: iterate(m, Scheme.of(), 3, record=("losses",)), "record: expected several of .*got 'losses'"),
+    "record of one": (lambda m: iterate(m, Scheme.of(), 3, record="loss"), "record: expected several of .*got 'loss'"),
     "no models": (lambda m: iterate([], Scheme.of(), 3), "mdp: expected at least one"),
     "mixed shapes": (lambda m: iterate([m, mdp.chain()], Scheme.of(), 3), "mdp: number 1 differs"),
     "mixed structure": (

@@ -183,9 +183,9 @@ class Scheme(eqx.Module):
         bonus = expectation(step.policy, terms)
         if self.backups == math.inf:
             return bellman.evaluate(step.policy, bonus)
-        for _ in range(int(self.backups)):
-            q = bellman.backup(expectation(step.policy, q) + bonus)
-        return q
+        return jax.lax.fori_loop(
+            0, int(self.backups), lambda _, q: bellman.backup(expectation(step.policy, q) + bonus), q
+        )
 
     def advance(self, state: MirrorDescentState, step: GreedyStep, q: Q) -> MirrorDescentState:
         """The next state, given π_{k+1} and q_{k+1}."""

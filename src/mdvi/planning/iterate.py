@@ -109,9 +109,9 @@ def iterate(
     """
     if isinstance(iterations, bool) or not isinstance(iterations, int | np.integer) or iterations < 1:
         raise ValueError(f"iterations: expected an integer of at least 1, got {iterations!r}")
-    for name in record:
-        if name not in RECORDS:
-            raise ValueError(f"record: unknown name {name!r}; known are {', '.join(RECORDS)}")
+    for name in [record] if isinstance(record, str) else record:
+        if name not in RECORDS or isinstance(record, str):
+            raise ValueError(f"record: expected several of {', '.join(RECORDS)}; got {name!r}")
     models = as_list("mdp", mdp, FiniteMDP)
     schemes = as_list("scheme", scheme, Scheme | DualAveraging)
     check_schedules(schemes, iterations)
@@ -200,20 +200,18 @@ def _prepare(
 def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
     """From q_k and π_k to q_{k+1} and π_{k+1}."""
     scheme, errors = run.scheme.at(k), run.errors
-    nature, mistake = jax.random.split(jax.random.fold_in(run.key, k))
-    moment = Moment(k + 1, nature, run.pattern, run.optimal_q)
-    perturb = None
-    if errors.perturb is not None:
-        perturb = partial(errors.perturb, Moment(k + 1, mistake, run.pattern, run.optimal_q))
+    keys = jax.random.split(jax.random.fold_in(run.key, k), 3)
+    sampling, regression, vision = (Moment(k + 1, key, run.pattern, run.optimal_q) for key in keys)
 
+    perturb = None if errors.perturb is None else partial(errors.perturb, vision)
     step = scheme.greedy(carry.state, run.mdp.legal, perturb)
     exact = scheme.evaluate(carry.state.q, step, BellmanOperator(run.mdp))
     q = exact
     if errors.kernel is not None:
-        known = eqx.tree_at(lambda mdp: mdp.kernel, run.mdp, errors.kernel(moment, run.mdp.kernel))
+        known = eqx.tree_at(lambda mdp: mdp.kernel, run.mdp, errors.kernel(sampling, run.mdp.kernel))
         q = scheme.evaluate(carry.state.q, step, BellmanOperator(known))
     if errors.regress is not None:
-        q = jnp.where(run.mdp.live, errors.regress(moment, q), 0.0)
+        q = jnp.where(run.mdp.live, errors.regress(regression, q), 0.0)
 
     error = q - exact
     average_error = carry.average_error
