@@ -97,8 +97,11 @@ BAD = {
     "unknown command": (["solv"], "solv"),
     "unknown option": (["iterate", "garnet", "--lambda", ".1"], "--lambda"),
     "not a number": (["iterate", "garnet", "--kl", "much"], "'--kl'"),
-    "negative kl": (["iterate", "garnet", "--kl", "-1"], "kl: expected a finite number of at least 0, got -1.0"),
-    "nan entropy": (["iterate", "garnet", "--entropy", "nan"], "entropy: expected a finite number"),
+    "negative kl": (["iterate", "garnet", "--kl", "-1"], "'--kl': expected a finite number of at least 0, got -1.0"),
+    "nan entropy": (
+        ["iterate", "garnet", "--entropy", "nan"],
+        "'--entropy': expected a finite number of at least 0, got nan",
+    ),
     "unknown model": (["iterate", "garnett"], "unknown model 'garnett'; did you mean 'garnet'?"),
     "unknown parameter": (
         ["iterate", "garnet", "state=3"],
@@ -115,13 +118,19 @@ BAD = {
     "unknown errors": (["iterate", "chain", "--errors", "gausian=1"], "did you mean 'gaussian'?"),
     "errors without number": (["iterate", "chain", "--errors", "gaussian"], "needs a number, as in gaussian=0.1"),
     "zero samples": (["iterate", "chain", "--errors", "sampled=0"], "samples: expected an integer of at least 1"),
-    "zero iterations": (["iterate", "chain", "-k", "0"], "iterations: expected an integer of at least 1"),
-    "zero seeds": (["iterate", "chain", "--seeds", "0"], "--seeds: expected at least 1"),
+    "zero iterations": (["iterate", "chain", "-k", "0"], "'-k': expected a finite number of at least 1, got 0"),
+    "zero seeds": (["iterate", "chain", "--seeds", "0"], "'--seeds': expected a finite number of at least 1, got 0"),
     "plot format": (["iterate", "chain", "--plot", "x.bmp"], "x.bmp: expected a name ending in"),
     "list": (["list", "algorithm"], "did you mean 'algorithms'?"),
     "cite": (["cite", "munchhausen"], "did you mean 'munchausen'?"),
-    "one garnet": (["reproduce", "figure1", "--garnets", "1"], "garnets: expected at least 2"),
-    "negative seed": (["reproduce", "figure1", "--seed", "-1"], "seed: expected an integer of at least 0"),
+    "one garnet": (
+        ["reproduce", "figure1", "--garnets", "1"],
+        "'--garnets': expected a finite number of at least 2, got 1",
+    ),
+    "negative seed": (
+        ["reproduce", "figure1", "--seed", "-1"],
+        "'--seed': expected a finite number of at least 0, got -1",
+    ),
     "unknown figure": (["reproduce", "figure17"], "figure17"),
 }
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,18 @@ app = typer.Typer(
 )
 reproduce = typer.Typer(help="Repeat a figure of the paper.", no_args_is_help=True)
 app.add_typer(reproduce, name="reproduce")
+
+
+def _at_least(least: int) -> Callable[[float], float]:
+    """A check of an option, made before anything slow is imported."""
+
+    def check(value: float) -> float:
+        if not least <= value < float("inf"):
+            raise typer.BadParameter(f"expected a finite number of at least {least}, got {value}")
+        return value
+
+    return check
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -69,15 +81,15 @@ def iterate_command(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Its parameters, e.g. states=50 discount=.95"),
     ] = None,
-    kl: Annotated[float, typer.Option(help="λ, the weight of the KL term.")] = 0.0,
-    entropy: Annotated[float, typer.Option(help="τ, the weight of the entropy.")] = 0.0,
+    kl: Annotated[float, typer.Option(callback=_at_least(0), help="λ, the weight of the KL term.")] = 0.0,
+    entropy: Annotated[float, typer.Option(callback=_at_least(0), help="τ, the weight of the entropy.")] = 0.0,
     algorithm: Annotated[
         str | None, typer.Option(help="A named algorithm instead, e.g. munchausen or munchausen:alpha=.9")
     ] = None,
     errors: Annotated[str, typer.Option(help="NAME or NAME=NUMBER, see `mdvi list errors`.")] = "none",
-    iterations: Annotated[int, typer.Option("--iterations", "-k", help="K.")] = 200,
+    iterations: Annotated[int, typer.Option("--iterations", "-k", callback=_at_least(1), help="K.")] = 200,
     seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
-    seeds: Annotated[int, typer.Option(help="How many runs, with consecutive seeds.")] = 1,
+    seeds: Annotated[int, typer.Option(callback=_at_least(1), help="How many runs, with consecutive seeds.")] = 1,
     csv: Annotated[Path | None, typer.Option(help="Write iteration, loss and bound to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and bound to this .png, .svg or .pdf file.")] = None,
     json_: Json = False,
@@ -87,8 +99,6 @@ def iterate_command(
     from mdvi.planning.iterate import iterate
     from mdvi.scheme import Scheme
 
-    if seeds < 1:
-        raise ValueError(f"--seeds: expected at least 1, got {seeds}")
     if algorithm is not None and (kl or entropy):
         raise ValueError("--algorithm sets its own weights; give either it or --kl and --entropy")
     for path in (csv, plot):
@@ -141,9 +151,13 @@ def iterate_command(
 @reproduce.command()
 def figure1(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("results/figure1"),
-    garnets: Annotated[int, typer.Option(help="How many Garnets.")] = 100,
-    iterations: Annotated[int, typer.Option(help="How many iterations.")] = 800,
-    seed: Annotated[int, typer.Option(help="The seed of the first Garnet and of the sampling.")] = 1000,
+    garnets: Annotated[
+        int, typer.Option(callback=_at_least(2), help="How many Garnets; two are needed for an interval.")
+    ] = 100,
+    iterations: Annotated[int, typer.Option(callback=_at_least(1), help="How many iterations.")] = 800,
+    seed: Annotated[
+        int, typer.Option(callback=_at_least(0), help="The seed of the first Garnet and of the sampling.")
+    ] = 1000,
 ) -> None:
     """Figure 1: three panels, a CSV of all curves, PNG and SVG, and report.html."""
     from mdvi.study.output import prepare_folder, write

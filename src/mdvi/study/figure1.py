@@ -15,7 +15,7 @@ in the original figure are not known; those used here span the same regimes.
 from collections.abc import Callable
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from mdvi.mdp import FiniteMDP, garnet
 from mdvi.planning import errors
@@ -87,7 +87,7 @@ def _corners(mdps: list[FiniteMDP], schemes: int, seed: int) -> np.ndarray:
 
 def _curve(panel: str, label: str, scheme: Scheme, losses: np.ndarray, bounds: np.ndarray) -> Curve:
     mean, count = losses.mean(0), len(losses)
-    margin = scipy.stats.t.ppf(0.975, count - 1) * losses.std(0, ddof=1) / np.sqrt(count)
+    margin = scipy.special.stdtrit(count - 1, 0.975) * losses.std(0, ddof=1) / np.sqrt(count)
     return Curve(
         panel,
         label,
