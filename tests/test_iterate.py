@@ -240,6 +240,10 @@ BAD_CALLS = {
     "scale": (lambda m: errors.gaussian(-1.0), "scale: expected a finite number of at least 0"),
     "samples": (lambda m: errors.sampled(0), "samples: expected an integer of at least 1"),
     "features": (lambda m: errors.projection(np.zeros((3, 2))), "features: expected finite numbers of shape"),
+    "greedy error and mellowmax": (
+        lambda m: iterate(m, mdvi.named.mellowmax(), 3, errors.greedy(0.1)),
+        "a greedy-step error needs a scheme with the soft maximum",
+    ),
     "too much": (
         lambda m: iterate([m] * 50, [Scheme.of()] * 50, 100_000, seed=list(range(50))),
         "record: the trace would need",

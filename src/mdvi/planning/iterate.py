@@ -26,6 +26,7 @@ from mdvi.planning.inputs import (
     stack,
 )
 from mdvi.planning.trace import Trace, of_records
+from mdvi.regularizers import soft_maximum
 from mdvi.scheme import DualAveraging, Scheme
 from mdvi.types import Array
 
@@ -122,6 +123,8 @@ def iterate(
     per_run = 4 + len({"q", "log_policy", "errors"} & set(record)) * math.prod(tables)
     check_memory(math.prod(shape) * (iterations + 1) * per_run)
     errors = Errors() if errors is None else errors
+    if errors.perturb is not None and getattr(schemes[0], "maximum", soft_maximum) is not soft_maximum:
+        raise ValueError("errors: a greedy-step error needs a scheme with the soft maximum")
     mdps = stack("mdp", models)
     q = initial_q_of(initial_q, lead, shape, tables)
     log_policy = initial_log_policy(initial_policy, schemes[0], mdps.legal)
