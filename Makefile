@@ -31,8 +31,8 @@ lint: venv       ## fix what can be fixed, report the rest
 reproduce: venv  ## the paper's Figure 1 at full size, with an HTML report
 	$(BIN)/mdvi reproduce figure1 --out $(OUT)
 
-evidence: venv   ## the full-size sweeps that `make test` samples from
-	$(BIN)/pytest -n 2 -m slow -s
+evidence: venv   ## the full-size sweeps that `make test` samples from, with their numbers
+	$(BIN)/pytest -n 2 -rP -m '' -k 'everywhere or papers_size or no_theorem or carrier' tests
 
 bench: venv      ## speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py

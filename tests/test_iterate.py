@@ -244,6 +244,22 @@ BAD_CALLS = {
         lambda m: iterate(m, mdvi.named.mellowmax(), 3, errors.greedy(0.1)),
         "a greedy-step error needs a scheme with the soft maximum",
     ),
+    "errors of another model": (
+        lambda m: iterate(m, Scheme.of(), 3, errors.given(np.zeros((3, 2, 2)))),
+        r"errors: given values have shape \(3, 2, 2\), the runs \(3, 12, 4\)",
+    ),
+    "too few errors": (
+        lambda m: iterate(m, Scheme.of(), 3, errors.given(np.zeros((2, 12, 4)))),
+        "errors: given values",
+    ),
+    "features of another model": (
+        lambda m: iterate(m, Scheme.of(), 3, errors.projection(np.ones((2, 2, 2)))),
+        "errors: features of 4 pairs for 48 of the model",
+    ),
+    "dtype": (
+        lambda m: iterate(m, Scheme.of(), 3, dtype=np.float16),
+        "dtype: expected float32 or float64, got float16",
+    ),
     "too much": (
         lambda m: iterate([m] * 50, [Scheme.of()] * 50, 100_000, seed=list(range(50))),
         "record: the trace would need",
@@ -257,6 +273,18 @@ def test_bad_arguments_are_refused_in_one_line(case):
     with pytest.raises(ValueError, match=message) as caught:
         call(signed_garnet(0))
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_reward_loses_nothing():
+    trace = iterate(FiniteMDP(np.full((2, 2, 2), 0.5), np.zeros((2, 2)), 0.9), Scheme.of(0.1), 5)
+    assert (trace.loss == 0).all()
+    assert (trace.normalized_loss == 0).all()
+
+
+def test_the_users_settings_of_jax_are_left_alone():
+    before = jax.config.jax_enable_x64
+    iterate(signed_garnet(0), Scheme.of(0.1), 2, record=("loss",))
+    assert jax.config.jax_enable_x64 == before
 
 
 def test_the_public_names():

@@ -109,7 +109,8 @@ class Scheme(eqx.Module):
     maximum: Callable[..., Any] = eqx.field(default=soft_maximum, static=True)
 
     def __check_init__(self) -> None:
-        if not (self.backups == math.inf or (self.backups >= 1 and self.backups == int(self.backups))):
+        whole = isinstance(self.backups, int | float | np.integer) and self.backups >= 1
+        if not (whole and (self.backups == math.inf or self.backups == int(self.backups))):
             raise ValueError(f"backups: expected an integer of at least 1, or inf, got {self.backups!r}")
         if self.prior not in ("previous", "fixed"):
             raise ValueError(f"prior: expected 'previous' or 'fixed', got {self.prior!r}")

@@ -66,6 +66,16 @@ class Errors(eqx.Module):
     regress: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
     perturb: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
 
+    def check(self, tables: tuple[int, ...], iterations: int) -> None:
+        """Refuse errors made for another model or another number of iterations."""
+        states, actions = tables
+        if isinstance(self.regress, _Given) and self.regress.values.shape != (iterations, states, actions):
+            raise ValueError(
+                f"errors: given values have shape {self.regress.values.shape}, the runs {(iterations, states, actions)}"
+            )
+        if isinstance(self.regress, _Projection) and len(self.regress.basis) != states * actions:
+            raise ValueError(f"errors: features of {len(self.regress.basis)} pairs for {states * actions} of the model")
+
     @property
     def know_optimum(self) -> bool:
         """Whether the errors depend on q_*."""

@@ -113,6 +113,8 @@ def iterate(
     for name in [record] if isinstance(record, str) else record:
         if name not in RECORDS or isinstance(record, str):
             raise ValueError(f"record: expected several of {', '.join(RECORDS)}; got {name!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype: expected float32 or float64, got {np.dtype(dtype)}")
     models = as_list("mdp", mdp, FiniteMDP)
     schemes = as_list("scheme", scheme, Scheme | DualAveraging)
     check_schedules(schemes, iterations)
@@ -123,6 +125,9 @@ def iterate(
     per_run = 4 + len({"q", "log_policy", "errors"} & set(record)) * math.prod(tables)
     check_memory(math.prod(shape) * (iterations + 1) * per_run)
     errors = Errors() if errors is None else errors
+    if not isinstance(errors, Errors):
+        raise ValueError(f"errors: expected one of mdvi.errors, got {type(errors).__name__}")
+    errors.check(tables, iterations)
     if errors.perturb is not None and getattr(schemes[0], "maximum", soft_maximum) is not soft_maximum:
         raise ValueError("errors: a greedy-step error needs a scheme with the soft maximum")
     mdps = stack("mdp", models)
@@ -258,7 +263,8 @@ def _losses(run: _Run, log_policy: Any) -> tuple[Array, Array]:
     policy = jnp.exp(log_policy)
     v = policy_value(run.dense, policy, run.objective.bonus(policy, log_policy))
     lost = jnp.abs(run.optimal_q - BellmanOperator(run.dense).backup(v))
-    return lost.max(), lost.sum() / jnp.abs(run.optimal_q).sum()
+    size = jnp.abs(run.optimal_q).sum()
+    return lost.max(), lost.sum() / jnp.where(size > 0, size, 1.0)
 
 
 @partial(jax.jit, static_argnames="record")

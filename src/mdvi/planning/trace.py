@@ -61,7 +61,7 @@ class Trace:
 
     @property
     def normalized_loss(self) -> Float[np.ndarray, "*grid k"]:
-        """‖q_* − q_{π_k}‖_1 / ‖q_*‖_1, the paper's measure."""
+        """‖q_* − q_{π_k}‖_1 / ‖q_*‖_1, the paper's measure; the numerator alone when q_* = 0."""
         return self._series("normalized_loss")
 
     @property
