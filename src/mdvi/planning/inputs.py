@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mdvi.planning.errors import Errors
+from mdvi.regularizers import soft_maximum
 from mdvi.scheme import DualAveraging, Scheme
 from mdvi.types import Array
 
@@ -28,6 +30,26 @@ def as_list(name: str, given: Any, kind: Any) -> list[Any]:
         if not isinstance(item, kind):
             raise ValueError(f"{name}: expected {getattr(kind, '__name__', 'a Scheme')}, got {type(item).__name__}")
     return items
+
+
+def check_request(iterations: Any, record: Any, records: Sequence[str], dtype: Any) -> None:
+    """How long to run, what to keep, and in which floating-point type."""
+    if isinstance(iterations, bool) or not isinstance(iterations, int | np.integer) or iterations < 1:
+        raise ValueError(f"iterations: expected an integer of at least 1, got {iterations!r}")
+    for name in [record] if isinstance(record, str) else record:
+        if name not in records or isinstance(record, str):
+            raise ValueError(f"record: expected several of {', '.join(records)}; got {name!r}")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype: expected float32 or float64, got {np.dtype(dtype)}")
+
+
+def check_errors(errors: Any, scheme: Scheme | DualAveraging, tables: tuple[int, ...], iterations: int) -> None:
+    """The errors fit the model, the number of iterations and the scheme."""
+    if not isinstance(errors, Errors):
+        raise ValueError(f"errors: expected one of mdvi.errors, got {type(errors).__name__}")
+    errors.check(tables, iterations)
+    if errors.perturb is not None and getattr(scheme, "maximum", soft_maximum) is not soft_maximum:
+        raise ValueError("errors: a greedy-step error needs a scheme with the soft maximum")
 
 
 def stack(name: str, items: list[T]) -> T:

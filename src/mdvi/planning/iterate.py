@@ -17,7 +17,9 @@ from mdvi.planning.bounds import with_bound
 from mdvi.planning.errors import Errors, Moment
 from mdvi.planning.inputs import (
     as_list,
+    check_errors,
     check_memory,
+    check_request,
     check_schedules,
     initial_log_policy,
     initial_q_of,
@@ -26,7 +28,6 @@ from mdvi.planning.inputs import (
     stack,
 )
 from mdvi.planning.trace import Trace, of_records
-from mdvi.regularizers import soft_maximum
 from mdvi.scheme import DualAveraging, Scheme
 from mdvi.types import Array
 
@@ -108,30 +109,19 @@ def iterate(
         ValueError: for inputs of the wrong shape or value, naming them.
         FloatingPointError: when a q stops being finite, naming the iteration and the run.
     """
-    if isinstance(iterations, bool) or not isinstance(iterations, int | np.integer) or iterations < 1:
-        raise ValueError(f"iterations: expected an integer of at least 1, got {iterations!r}")
-    for name in [record] if isinstance(record, str) else record:
-        if name not in RECORDS or isinstance(record, str):
-            raise ValueError(f"record: expected several of {', '.join(RECORDS)}; got {name!r}")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"dtype: expected float32 or float64, got {np.dtype(dtype)}")
+    check_request(iterations, record, RECORDS, dtype)
     models = as_list("mdp", mdp, FiniteMDP)
     schemes = as_list("scheme", scheme, Scheme | DualAveraging)
     check_schedules(schemes, iterations)
     seeds = seeds_of(seed)
-    lead = lead_of(scheme, mdp, seed)
     tables = models[0].legal.shape
     shape = (len(schemes), len(models), len(seeds))
     per_run = 4 + len({"q", "log_policy", "errors"} & set(record)) * math.prod(tables)
     check_memory(math.prod(shape) * (iterations + 1) * per_run)
     errors = Errors() if errors is None else errors
-    if not isinstance(errors, Errors):
-        raise ValueError(f"errors: expected one of mdvi.errors, got {type(errors).__name__}")
-    errors.check(tables, iterations)
-    if errors.perturb is not None and getattr(schemes[0], "maximum", soft_maximum) is not soft_maximum:
-        raise ValueError("errors: a greedy-step error needs a scheme with the soft maximum")
+    check_errors(errors, schemes[0], tables, iterations)
     mdps = stack("mdp", models)
-    q = initial_q_of(initial_q, lead, shape, tables)
+    q = initial_q_of(initial_q, lead_of(scheme, mdp, seed), shape, tables)
     log_policy = initial_log_policy(initial_policy, schemes[0], mdps.legal)
     judged = {"loss", "normalized_loss", "bound"} & set(record)
     dense = stack("mdp", [model.dense() for model in models]) if judged or errors.know_optimum else None
