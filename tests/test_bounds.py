@@ -154,6 +154,27 @@ def test_no_bound_where_no_theorem_speaks():
     assert iterate(model, Scheme.of(0.1), 5, initial_policy=np.tile([0.1, 0.2, 0.3, 0.4], (12, 1))).theorem is None
 
 
+def test_a_theorem_refuses_the_runs_it_does_not_cover():
+    model = signed_garnet(0)
+    avi, kl, entropy, partial = (
+        iterate(model, scheme, 5)
+        for scheme in (Scheme.of(), Scheme.of(0.1), Scheme.of(0.0, 0.1), Scheme.of(0.1, backups=2))
+    )
+    for bound, own in (
+        (bounds.avi, avi),
+        (bounds.theorem1_norm, kl),
+        (bounds.theorem1, kl),
+        (bounds.theorem1_sharp, kl),
+        (bounds.theorem2_norm, entropy),
+        (bounds.theorem2, entropy),
+    ):
+        assert np.isfinite(bound(own)[-1]).all()
+        for other in (avi, kl, entropy, partial):
+            if other is not own:
+                with pytest.raises(ValueError, match="does not cover this run"):
+                    bound(other)
+
+
 def test_terms_without_weight_do_not_matter_for_the_theorem():
     model = signed_garnet(0)
     assert iterate(model, Scheme.of(0.1, 0.0, evaluate_entropy=False), 5).theorem == "theorem 1"

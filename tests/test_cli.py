@@ -112,6 +112,12 @@ BAD = {
     "bad discount": (["iterate", "garnet", "discount=1"], "discount: expected a number in [0, 1), got 1.0"),
     "gym id": (["iterate", "FrozenLake-v77"], "FrozenLake-v77"),
     "gym without table": (["iterate", "CartPole-v1"], "no transition table"),
+    "gym option": (["iterate", "FrozenLake-v1", "map_name=9x9"], "FrozenLake-v1 with {'map_name': '9x9'}: KeyError"),
+    "infinite temperature": (
+        ["iterate", "chain", "--kl", "1e308", "--entropy", "1e308"],
+        "temperature: expected a finite number of at least 0, got inf",
+    ),
+    "dense evaluation": (["iterate", "chain", "states=1000000"], "the exact evaluation of 1000000 states"),
     "unknown algorithm": (["iterate", "chain", "--algorithm", "munchhausen"], "did you mean 'munchausen'?"),
     "algorithm parameter": (["iterate", "chain", "--algorithm", "munchausen:alfa=1"], "did you mean 'alpha'?"),
     "both": (["iterate", "chain", "--algorithm", "vi", "--kl", "1"], "give either it or --kl and --entropy"),
@@ -146,6 +152,14 @@ def test_bad_input_is_one_line_and_exit_code_2(mdvi, monkeypatch, tmp_path, case
     assert err.startswith("mdvi: ")
     assert err.count("\n") == 1
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("command", [[], ["reproduce"]])
+def test_a_command_without_its_own_command_shows_the_help(mdvi, command):
+    code, out, err = mdvi(*command)
+    assert code == 2
+    assert "Usage: mdvi" in out
+    assert err == ""
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(mdvi, tmp_path):

@@ -165,6 +165,7 @@ def test_gambler_masks_stakes_beyond_capital_and_goal():
     [
         (mdp.garnet, {"branching": 31}, "branching 31 exceeds"),
         (mdp.garnet, {"states": 0}, "states: expected an integer"),
+        (mdp.garnet, {"seed": -1}, "seed: expected an integer of at least 0, got -1"),
         (mdp.chain, {"slip": 1.5}, "slip: expected a probability"),
         (mdp.grid, {"rows": 1, "columns": 1}, "cells"),
         (mdp.forest, {"fire": float("nan")}, "fire: expected a probability"),

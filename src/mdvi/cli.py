@@ -95,6 +95,8 @@ def iterate_command(
     json_: Json = False,
 ) -> None:
     """Run a scheme on a model and show the true loss of its policies beside the theorem's bound."""
+    import numpy as np
+
     from mdvi import arguments
     from mdvi.planning.iterate import iterate
     from mdvi.scheme import Scheme
@@ -112,7 +114,7 @@ def iterate_command(
             scheme,
             iterations,
             error_model,
-            list(range(seed, seed + seeds)),
+            np.arange(seed, seed + seeds),
             record=("loss", "normalized_loss", "bound"),
             progress=track("iterating", iterations),
         )
@@ -303,5 +305,6 @@ def _progress() -> Iterator[Any]:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"mdvi: {' '.join(message.split())}", file=sys.stderr)
+    if message:  # there is none where the help was shown instead
+        print(f"mdvi: {' '.join(message.split())}", file=sys.stderr)
     return code

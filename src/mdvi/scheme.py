@@ -135,7 +135,8 @@ class Scheme(eqx.Module):
             structure: the other fields of `Scheme`.
         """
         kl, entropy = _number("kl", kl), _number("entropy", entropy)
-        temperature = kl + entropy
+        with np.errstate(over="ignore"):  # an infinite sum is refused by name
+            temperature = kl + entropy
         return cls(temperature, kl / np.where(temperature > 0, temperature, 1.0), **structure)
 
     @property

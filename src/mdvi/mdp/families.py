@@ -24,6 +24,7 @@ def garnet(
     Source: the paper, section 5.1 and appendix; after Archibald, McKinnon and Thomas (1995).
     """
     _at_least(1, states=states, actions=actions, branching=branching)
+    _at_least(0, seed=seed)
     if branching > states:
         raise ValueError(f"garnet: branching {branching} exceeds the {states} states to branch to")
     _probability(rewarded=rewarded)

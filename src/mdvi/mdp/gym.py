@@ -44,8 +44,8 @@ def _make(name: str, options: dict[str, Any]) -> Any:
         return gymnasium.make(name, **options)
     except gymnasium.error.Error as error:
         raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
-    except TypeError as error:
-        raise ValueError(f"{name}: {error}") from None
+    except Exception as error:  # an environment may answer options it does not know with anything
+        raise ValueError(f"{name} with {options}: {type(error).__name__}: {error}") from None
 
 
 def _from_entries(table: Any, discount: float) -> FiniteMDP:

@@ -1,9 +1,9 @@
 """The theorems' right-hand sides, evaluated on a trace: what the analysis promises beside what happened.
 
 Every function returns one entry per k, to be compared with the loss of π_k; entries about which the theorem is
-silent are +∞. Errors, policies and norms are those of the trace. Theorems 1 and 2 are stated for iterates within
-v_max; they are evaluated with the smallest radius R ≥ v_max for which that is true of this trace, which
-is v_max itself unless q_0, or for Theorem 1 the errors, leave it.
+silent are +∞, and a run that the theorem does not cover is a ValueError. Errors, policies and norms are those of the
+trace. Theorems 1 and 2 are stated for iterates within v_max; they are evaluated with the smallest radius R ≥ v_max for
+which that is true of this trace, which is v_max itself unless q_0, or for Theorem 1 the errors, leave it.
 
 Three formulas differ from the printed ones, which are kept under `printed=True` and labelled so: see each docstring.
 
@@ -52,6 +52,7 @@ def avi(trace: Trace, *, printed: bool = False) -> Series:
     Printed, for π_k: 2γ/(1−γ)² · (1−γ)Σ_{j≤k} γ^{k−j}‖ε_j‖ + 2/(1−γ) γ^k v_max. Its initial term presumes
     ‖q_* − q_0‖ ≤ v_max, which ‖q_0‖ ≤ v_max alone does not give: it can be exceeded by a factor 2 − γ.
     """
+    _check_covered(trace, "avi")
     gamma = float(trace.mdp.discount)
     errors = trace.error_norm
     k = np.arange(len(errors))
@@ -64,6 +65,7 @@ def avi(trace: Trace, *, printed: bool = False) -> Series:
 
 def theorem1_norm(trace: Trace) -> Series:
     """‖q_* − q_{π_k}‖ ≤ 2/(1−γ) ‖(ε_1 + … + ε_k)/k‖ + 4/(1−γ) v^λ_max/k, for DA-VI(λ, 0)."""
+    _check_covered(trace, "theorem 1")
     gamma = float(trace.mdp.discount)
     average = 2 / (1 - gamma) * trace.average_error_norm
     return _from(1, average + _theorem1_initial(trace))
@@ -74,6 +76,7 @@ def theorem1(trace: Trace) -> Tables:
 
     A¹_k = (I − γP_{π_*})⁻¹ − (I − γP_{π_k})⁻¹ and E_k = −(ε_1 + … + ε_k).
     """
+    _check_covered(trace, "theorem 1")
     return _from(1, np.abs(_theorem1_propagated(trace)) + _theorem1_initial(trace)[:, None, None])
 
 
@@ -83,6 +86,7 @@ def theorem1_sharp(trace: Trace) -> Tables:
     q_* − q_{π_k} ≤ A¹_k E_k/k + (I − γP_{π_*})⁻¹ (q_k − q_0 + γλ log|A|)/k − (I − γP_{π_k})⁻¹ (q_k − q_0)/k.
     Source: step (iii) of the proof of Theorem 1, before its last line.
     """
+    _check_covered(trace, "theorem 1")
     mdp, q = trace.mdp, trace.q
     optimal, policies = _optimal_resolvent(trace), np.exp(trace.log_policy)
     bound = _theorem1_propagated(trace)
@@ -98,6 +102,7 @@ def theorem2_norm(trace: Trace, *, printed: bool = False) -> Series:
 
     E^β_k = (1−β)Σ_{j≤k} β^{k−j} ε_j. Printed: g² without its factor 2, see `theorem2_initial`.
     """
+    _check_covered(trace, "theorem 2")
     gamma = float(trace.mdp.discount)
     discounted = _decayed(gamma, trace.average_error_norm)
     return _next(2 / (1 - gamma) * discounted + _theorem2_initial(trace, printed))
@@ -110,6 +115,7 @@ def theorem2(trace: Trace, *, printed: bool = False) -> Tables:
     between the two parts, which a model with one state violates without limit (`mdvi.mdp.wrong_sign`), and
     with g² without its factor 2.
     """
+    _check_covered(trace, "theorem 2")
     mdp, beta = trace.mdp, float(_scheme(trace).beta)
     gamma, errors = float(mdp.discount), trace.errors
     policies = np.exp(trace.log_policy)
@@ -170,9 +176,15 @@ def entropy_bias(mdp: FiniteMDP, entropy: float) -> float:
     return float(entropy * mdp.log_actions / (1 - mdp.discount))
 
 
-def _scheme(trace: Trace) -> Scheme:
+def _check_covered(trace: Trace, theorem: str) -> None:
+    """The trace is one run, of a scheme and with errors that the theorem speaks of."""
     if trace.axes:
         raise ValueError("bounds are evaluated on one run: pick it with trace[i, …]")
+    if trace.theorem != theorem:
+        raise ValueError(f"{theorem} does not cover this run; {trace.theorem or 'no theorem'} does")
+
+
+def _scheme(trace: Trace) -> Scheme:
     return trace.scheme.scheme if isinstance(trace.scheme, DualAveraging) else trace.scheme
 
 

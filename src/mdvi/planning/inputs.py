@@ -1,5 +1,6 @@
 """The arguments of `iterate`, checked and brought into shape."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -81,13 +82,20 @@ def check_schedules(schemes: list[Scheme | DualAveraging], iterations: int) -> N
                 raise ValueError(f"scheme: a schedule of {len(leaf)} coefficients for {iterations} iterations")
 
 
-def check_memory(numbers: int) -> None:
-    """The trace fits into the memory of this machine."""
-    needed, available = 2 * 8 * numbers, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
+def check_memory(
+    shape: tuple[int, int, int], tables: tuple[int, int], iterations: int, record: Sequence[str], exact: bool
+) -> None:
+    """The trace, and the dense systems of an exact evaluation, fit into the memory of this machine."""
+    states, actions = tables
+    runs, models = math.prod(shape), shape[1]
+    kept = len({"q", "log_policy", "errors"} & set(record)) * states * actions + 4
+    trace = 2 * 8 * runs * (iterations + 1) * kept
+    dense = 2 * 8 * (runs + models * actions) * states**2 if exact else 0
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if trace + dense > available:
         raise ValueError(
-            f"record: the trace would need {needed / 2**30:.1f} GiB of {available / 2**30:.1f} GiB; "
-            "record less than q, log_policy and errors, or split the runs"
+            f"record: the trace would need {trace / 2**30:.1f} GiB and the exact evaluation of {states} states "
+            f"{dense / 2**30:.1f} GiB of {available / 2**30:.1f} GiB; record less, or split the runs"
         )
 
 

@@ -74,7 +74,7 @@ def iterate(
     scheme: AnyScheme | Sequence[AnyScheme],
     iterations: int,
     errors: Errors | None = None,
-    seed: int | Sequence[int] = 0,
+    seed: int | Sequence[int] | np.ndarray = 0,
     *,
     initial_q: Any = None,
     initial_policy: Any = None,
@@ -116,15 +116,14 @@ def iterate(
     seeds = seeds_of(seed)
     tables = models[0].legal.shape
     shape = (len(schemes), len(models), len(seeds))
-    per_run = 4 + len({"q", "log_policy", "errors"} & set(record)) * math.prod(tables)
-    check_memory(math.prod(shape) * (iterations + 1) * per_run)
     errors = Errors() if errors is None else errors
     check_errors(errors, schemes[0], tables, iterations)
+    exact = bool({"loss", "normalized_loss", "bound"} & set(record)) or errors.know_optimum
+    check_memory(shape, tables, iterations, record, exact)
     mdps = stack("mdp", models)
     q = initial_q_of(initial_q, lead_of(scheme, mdp, seed), shape, tables)
     log_policy = initial_log_policy(initial_policy, schemes[0], mdps.legal)
-    judged = {"loss", "normalized_loss", "bound"} & set(record)
-    dense = stack("mdp", [model.dense() for model in models]) if judged or errors.know_optimum else None
+    dense = stack("mdp", [model.dense() for model in models]) if exact else None
     with jax.enable_x64(np.dtype(dtype) == np.float64):
         runs, carry = _prepare(
             tuple(record), mdps, dense, stack("scheme", schemes), errors, jnp.asarray(seeds), q, log_policy
@@ -306,5 +305,5 @@ def _check_finite(finite_until: np.ndarray, done: int) -> None:
         raise FloatingPointError(
             f"q stopped being finite at iteration {finite_until[scheme, model, seed] + 1} "
             f"(scheme {scheme}, model {model}, seed {seed} of the grid): the errors grow faster than the discount "
-            "shrinks them"
+            "shrinks them, or the rewards are too large for the floating-point type"
         )
