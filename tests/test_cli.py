@@ -2,7 +2,6 @@
 
 import csv
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -183,23 +182,37 @@ def test_divergence_is_exit_code_3(mdvi, monkeypatch):
     assert mdvi("iterate", "chain") == (3, "", "mdvi: q stopped being finite at iteration 3\n")
 
 
-@pytest.mark.parametrize("seconds", [1, 3, 5])
-def test_an_interrupt_is_exit_code_130_and_leaves_nothing(tmp_path, seconds):
-    command = [
-        sys.executable,
-        "-c",
-        "from mdvi.cli import main; main()",
-        "reproduce",
-        "figure1",
-        "--out",
-        str(tmp_path),
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "mdvi: interrupted; nothing was written\n"
+INTERRUPTED = {
+    "between two chunks of the loop": """
+import mdvi.planning.iterate as loop
+loop._check_finite = interrupt
+""",
+    "in a callback that loses exceptions": """
+import gc
+gc.callbacks.append(interrupt)
+""",
+}
+
+
+@pytest.mark.parametrize("moment", INTERRUPTED)
+def test_an_interrupt_is_exit_code_130_and_leaves_nothing(tmp_path, moment):
+    script = f"""
+import os, signal
+def interrupt(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+from mdvi import cli
+import mdvi.study.figure1
+reproduce = mdvi.study.figure1.run
+def run(*arguments):
+    {INTERRUPTED[moment].strip().replace(chr(10), chr(10) + "    ")}
+    return reproduce(*arguments)
+mdvi.study.figure1.run = run
+cli.main()
+"""
+    arguments = ["reproduce", "figure1", "--garnets", "2", "--iterations", "300", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "mdvi: interrupted; nothing was written\n"
     assert list(tmp_path.iterdir()) == []
 
 

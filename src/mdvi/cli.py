@@ -4,9 +4,10 @@ import contextlib
 import json
 import os
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +45,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 def main() -> None:
     """Entry point: runs a command and turns what went wrong into one line and an exit code."""
+    before = signal.signal(signal.SIGINT, _interrupted)
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
@@ -56,10 +58,20 @@ def main() -> None:
         code = _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except FloatingPointError as error:
         code = _fail(str(error), 3)
-    if code == 130:
-        # Compiled work may still be running, and an orderly end of the interpreter under it can crash.
-        os._exit(_fail("interrupted; nothing was written", code))
+    finally:
+        signal.signal(signal.SIGINT, before)
     sys.exit(code)
+
+
+def _interrupted(*_: Any) -> None:
+    """Ctrl-C: end here and now.
+
+    An exception would be lost when it is raised in a callback or an import of some library, and an orderly end of
+    the interpreter while compiled work is running can crash.
+    """
+    clear = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar, and the cursor it hides
+    os.write(sys.stderr.fileno(), f"{clear}mdvi: interrupted; nothing was written\n".encode())
+    os._exit(130)
 
 
 @app.callback(invoke_without_command=True)
@@ -121,13 +133,15 @@ def iterate_command(
     loss, bound = trace.loss.mean(0), trace.bound.mean(0)
     columns = {"iteration": range(iterations + 1), "loss": loss, "bound": bound}
     columns["normalized_loss"] = trace.normalized_loss.mean(0)
-    if csv is not None:
-        _write(csv, _csv(columns))
+    files: dict[Path, str | bytes] = {} if csv is None else {csv: _csv(columns)}
     if plot is not None:
         from mdvi.study.plots import as_bytes, trace_plot
 
         title = f"{model}, λ = {float(scheme.kl):g}, τ = {float(scheme.entropy):g}, errors: {errors}"
-        _write(plot, as_bytes(trace_plot(loss, bound, title), plot.suffix[1:]))
+        files[plot] = as_bytes(trace_plot(loss, bound, title), plot.suffix[1:])
+    _write(files)
+    for path in files:
+        Console(stderr=True).print(f"wrote {path}", soft_wrap=True, highlight=False)
     if json_:
         facts = {
             "model": str(mdp),
@@ -162,7 +176,7 @@ def figure1(
     ] = 1000,
 ) -> None:
     """Figure 1: three panels, a CSV of all curves, PNG and SVG, and report.html."""
-    from mdvi.study.output import prepare_folder, write
+    from mdvi.study.output import prepare_folder
 
     prepare_folder(out)
     from mdvi.study import figure1 as experiment
@@ -184,10 +198,8 @@ def figure1(
     png, svg = as_bytes(figure, "png"), as_bytes(figure, "svg")
     command = f"mdvi reproduce figure1 --garnets {garnets} --iterations {iterations} --seed {seed}"
     facts = provenance(command, time.monotonic() - start)
-    write(out / "figure1.csv", table)
-    write(out / "figure1.png", png)
-    write(out / "figure1.svg", svg)
-    write(out / "report.html", figure1_page(curves, png, svg, table, facts, garnets))
+    page = figure1_page(curves, png, svg, table, facts, garnets)
+    _write({out / "figure1.csv": table, out / "figure1.png": png, out / "figure1.svg": svg, out / "report.html": page})
     Console().print(f"{facts['took']}; open {shlex.quote(str(out / 'report.html'))}", soft_wrap=True)
 
 
@@ -281,11 +293,14 @@ def _check_target(path: Path | None, suffixes: set[str] | None) -> None:
     prepare_folder(path.parent)
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def _write(files: Mapping[Path, str | bytes]) -> None:
+    """Write results; from here on an interrupt comes too late to stop them."""
     from mdvi.study.output import write
 
-    write(path, content)
-    Console(stderr=True).print(f"wrote {path}", soft_wrap=True, highlight=False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for path, content in files.items():
+        write(path, content)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
