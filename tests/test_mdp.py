@@ -96,6 +96,31 @@ def test_illegal_and_terminal_rows_are_not_looked_at():
     assert (model.reward[~model.live] == 0).all()
 
 
+@pytest.mark.parametrize("padding", [-1, 7])
+def test_padding_may_hold_any_index(padding):
+    successor, probability = [[[0, 1]], [[1, padding]]], [[[0.5, 0.5]], [[1.0, 0.0]]]
+    model = FiniteMDP((np.array(successor), np.array(probability)), np.ones((2, 1)), 0.9)
+    assert model.expect(np.array([1.0, 3.0])).tolist() == [[2.0], [3.0]]
+    assert model.dense().kernel.probability[1, 0].tolist() == [0, 1]
+
+
+def test_rows_of_a_narrow_type_are_divided_by_their_sum():
+    rows = np.full((30, 1, 30), 1 / 30, np.float16)
+    model = FiniteMDP(rows, np.ones(30), 0.9)
+    np.testing.assert_allclose(model.kernel.probability.sum(-1), 1, rtol=1e-15)
+    with pytest.raises(ValueError, match="sum to"):
+        FiniteMDP(np.full((30, 1, 30), 1.1 / 30, np.float16), np.ones(30), 0.9)
+
+
+def test_families_refuse_what_does_not_fit_into_memory():
+    for family in (mdp.garnet, mdp.chain, mdp.deep_sea, mdp.gambler, mdp.forest):
+        with pytest.raises(ValueError, match=r"would need .* GiB of"):
+            family(10**10)
+    for family in (mdp.grid, mdp.cliff):
+        with pytest.raises(ValueError, match=r"would need .* GiB of"):
+            family(10**7, 10**7)
+
+
 def test_float32_rows_sum_to_one_in_float32():
     third = np.full((3, 1, 3), 1 / 3, np.float32)
     assert FiniteMDP(third, np.zeros((3, 1)), 0.9).states == 3

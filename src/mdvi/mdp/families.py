@@ -3,6 +3,7 @@
 import numpy as np
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import check_table
 
 _MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
 
@@ -28,6 +29,7 @@ def garnet(
     if branching > states:
         raise ValueError(f"garnet: branching {branching} exceeds the {states} states to branch to")
     _probability(rewarded=rewarded)
+    check_table(states, actions, branching)
     rng = np.random.default_rng(seed)
     successor = np.zeros((states, actions, branching), np.int64)
     probability = np.zeros(successor.shape)
@@ -48,6 +50,7 @@ def chain(states: int = 10, slip: float = 0.1, discount: float = 0.9) -> FiniteM
     """
     _at_least(2, states=states)
     _probability(slip=slip)
+    check_table(states, 2, 2)
     here = np.arange(states)
     left, right = np.maximum(here - 1, 0), np.minimum(here + 1, states - 1)
     successor = np.stack([np.stack([left, right], -1), np.stack([right, left], -1)], axis=1)
@@ -64,6 +67,7 @@ def grid(rows: int = 5, columns: int = 5, slip: float = 0.1, discount: float = 0
     _at_least(1, rows=rows, columns=columns)
     _at_least(2, cells=rows * columns)
     _probability(slip=slip)
+    check_table(rows * columns, 4, 3)
     goal = rows * columns - 1
     step = np.stack([_move(rows, columns, direction) for direction in range(4)], axis=1)
     tables = [np.stack([step[:, a], step[:, (a + 1) % 4], step[:, (a + 3) % 4]], -1) for a in range(4)]
@@ -77,6 +81,7 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> FiniteMDP
     """
     _at_least(2, rows=rows)
     _at_least(3, columns=columns)
+    check_table(rows * columns, 4, 1)
     start, goal = (rows - 1) * columns, rows * columns - 1
     step = np.stack([_move(rows, columns, direction) for direction in range(4)], axis=1)
     fallen = (step > start) & (step < goal)
@@ -93,6 +98,7 @@ def deep_sea(size: int = 10, discount: float = 0.99) -> FiniteMDP:
     1 right. State 0 is the start, the last state is terminal. Source: Osband et al. (2020), bsuite.
     """
     _at_least(1, size=size)
+    check_table(size * size + 1, 2, 1)
     row, column = np.divmod(np.arange(size * size), size)
     end = size * size
     successor = np.full((end + 1, 2, 1), end)
@@ -113,6 +119,7 @@ def gambler(goal: int = 100, heads: float = 0.4, discount: float = 0.999) -> Fin
     """
     _at_least(2, goal=goal)
     _probability(heads=heads)
+    check_table(goal + 1, goal // 2, 2)
     capital = np.arange(goal + 1)[:, None]
     stake = np.arange(1, goal // 2 + 1)[None, :]
     legal = stake <= np.minimum(capital, goal - capital)
@@ -135,6 +142,7 @@ def forest(ages: int = 3, fire: float = 0.1, wait_reward: float = 4.0, discount:
     """
     _at_least(2, ages=ages)
     _probability(fire=fire)
+    check_table(ages, 2, 2)
     age = np.arange(ages)
     older = np.minimum(age + 1, ages - 1)
     young = np.zeros(ages, int)

@@ -1,6 +1,7 @@
 """Models out of Gymnasium: environments that publish their table `P`, such as the toy-text family."""
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from mdvi.mdp.model import FiniteMDP
 
 
-def from_gymnasium(environment: Any, discount: float = 0.99, **options: Any) -> FiniteMDP:
+def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) -> FiniteMDP:
     """The model behind a Gymnasium environment.
 
     `P[s][a]` is a list of (probability, next state, reward, terminated). A terminated transition pays its
@@ -41,11 +42,15 @@ def _make(name: str, options: dict[str, Any]) -> Any:
     except ModuleNotFoundError:
         raise ModuleNotFoundError("Gymnasium is not installed: pip install 'mdvi[envs]'", name="gymnasium") from None
     try:
-        return gymnasium.make(name, **options)
+        with warnings.catch_warnings(record=True) as remarks:
+            environment = gymnasium.make(name, **options)
     except gymnasium.error.Error as error:
         raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
     except Exception as error:  # an environment may answer options it does not know with anything
         raise ValueError(f"{name} with {options}: {type(error).__name__}: {error}") from None
+    for remark in remarks:
+        warnings.warn(remark.message, stacklevel=3)
+    return environment
 
 
 def _from_entries(table: Any, discount: float) -> FiniteMDP:

@@ -102,8 +102,8 @@ class Successors(eqx.Module):
 
     def keep_rows(self, kept: np.ndarray) -> "Successors":
         """This kernel with the rows of all other (s, a) set to zero; `kept` has shape (states, actions)."""
-        kept = kept[..., None]
-        return type(self)(np.where(kept, self.state, 0), np.where(kept, self.probability, 0.0))
+        probability = np.where(kept[..., None], self.probability, 0.0)
+        return type(self)(np.where(probability != 0, self.state, 0), probability)
 
 
 Kernel = Dense | Successors

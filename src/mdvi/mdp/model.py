@@ -5,6 +5,7 @@ their rows say. **Illegal** actions have no probability under any policy; their 
 by nobody. The discount belongs to the model and to nothing else.
 """
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -55,7 +56,8 @@ class FiniteMDP(eqx.Module):
         Args:
             transition: P(s'|s, a), either an array of shape (states, actions, states), a SciPy sparse matrix of
                 shape (states · actions, states) with row s · actions + a, or a pair `(next_state, probability)`
-                of arrays of shape (states, actions, branching), padded with probability 0.
+                of arrays of shape (states, actions, branching), padded with probability 0. Rows must sum to 1 to the
+                rounding of their type; those of a narrower type than float64 are then divided by their sum.
             reward: r(s, a) of shape (states, actions); or r(s) of shape (states,); or, with a dense transition,
                 r(s, a, s') of shape (states, actions, states), of which the mean is taken.
             discount: γ in [0, 1).
@@ -72,8 +74,11 @@ class FiniteMDP(eqx.Module):
         check_some_legal_action(allowed | ends[:, None])
         live = allowed & ~ends[:, None]
         check_successors(kernel, live)
-        check_rows(kernel, live, tolerance=_row_tolerance(transition, kernel))
+        epsilon = _epsilon(transition)
+        check_rows(kernel, live, tolerance=4 * epsilon * (4 + math.sqrt(kernel.probability.shape[-1])))
         self.kernel = kernel.keep_rows(live)
+        if epsilon > np.finfo(float).eps:
+            self.kernel = _rescaled(self.kernel)
         self.reward = _reward(reward, kernel, live)
         self.discount = np.asarray(check_discount(discount))
         self.terminal = ends
@@ -128,7 +133,7 @@ class FiniteMDP(eqx.Module):
 def _kernel(transition: Any, reward: Any) -> Kernel:
     if isinstance(transition, Dense | Successors):
         return transition
-    if isinstance(transition, tuple):
+    if isinstance(transition, tuple) and len(transition) == 2:
         return _successor_table(*transition)
     if scipy.sparse.issparse(transition):
         return _from_sparse(transition, reward)
@@ -215,9 +220,15 @@ def _mask(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _row_tolerance(transition: Any, kernel: Kernel) -> float:
-    """How far from 1 a sum of n rounded probabilities may be: 4 n ulps of the type they came in."""
+def _epsilon(transition: Any) -> float:
+    """The rounding unit of the type that the probabilities came in."""
     given = transition[-1] if isinstance(transition, tuple) else transition
     dtype = getattr(given, "dtype", np.dtype(float))
-    epsilon = float(np.finfo(dtype if dtype.kind == "f" else float).eps)
-    return 4 * epsilon * max(kernel.probability.shape[-1], 4)
+    return float(np.finfo(dtype if dtype.kind == "f" else float).eps)
+
+
+def _rescaled(kernel: Kernel) -> Kernel:
+    """The kernel with every row divided by its sum."""
+    total = kernel.probability.sum(-1, keepdims=True)
+    probability = kernel.probability / np.where(total > 0, total, 1.0)
+    return eqx.tree_at(lambda kernel: kernel.probability, kernel, probability)

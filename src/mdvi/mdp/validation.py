@@ -1,11 +1,27 @@
 """The checks behind `FiniteMDP`: one function per rule, and every message names the place and the value."""
 
 import math
+import os
 from typing import Any
 
 import numpy as np
 
 from mdvi.mdp.kernels import Dense, Kernel
+
+
+def physical_memory() -> int:
+    """The memory of this machine, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_table(states: int, actions: int, branching: int) -> None:
+    """A table of successors fits into memory, with what building and checking it takes."""
+    needed = 4 * 16 * states * actions * branching
+    if needed > physical_memory():
+        raise ValueError(
+            f"a model of {states} states, {actions} actions and {branching} successors would need "
+            f"{needed / 2**30:.1f} GiB of {physical_memory() / 2**30:.1f} GiB"
+        )
 
 
 def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
