@@ -162,3 +162,11 @@ def test_mellowmax_is_the_regularised_maximum_with_a_uniform_prior(rng):
     x = rng.normal(size=(6, 5))
     uniform = np.full((6, 5), -np.log(5))
     np.testing.assert_allclose(R.mellowmax(x, 0.3), R.regularized_maximum(x, uniform, 0.3, 0.0), atol=1e-14)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.1])
+def test_a_nan_that_comes_in_is_not_hidden(temperature):
+    for x in (np.array([np.nan, 1.0]), jnp.array([1.0, np.nan])):
+        assert np.isnan(R.soft_maximum(x, temperature))
+        assert np.isnan(R.soft_argmax(x, temperature)).all()
+    assert R.soft_maximum(np.array([np.nan, 1.0]), temperature, np.array([False, True])) == 1.0

@@ -44,7 +44,7 @@ def soft_maximum(x: Values, temperature: Scalar, legal: Legal = None) -> States:
     best, gap = _best_and_gap(x, legal)
     weights = _weights(gap, temperature)
     total = weights.sum(-1, keepdims=True)
-    value = xp.where(total > 0, best + temperature * xp.log(_nonzero(total)), -xp.inf)
+    value = xp.where(total == 0, -xp.inf, best + temperature * xp.log(_nonzero(total)))
     # At κ = 0 the line above does not depend on the gaps, so the slope 1/n on the maximisers is put in by hand.
     slope = xp.where(temperature > 0, 0.0, _constant(weights / _nonzero(total)))
     moved = xp.where(slope > 0, gap, 0.0)
@@ -119,7 +119,7 @@ def kl_divergence(log_policy: Values, log_prior: Values) -> States:
 def regularized_greedy(q: Values, log_prior: Values, kl: Scalar, entropy: Scalar, legal: Legal = None) -> Values:
     """Log G_μ^{λ,τ}(q): the log-policy that maximises ⟨π, q⟩ − λ KL(π‖μ) + τ H(π).
 
-        π ∝ μ^β exp(q / κ);   when κ → 0 at fixed β:  π ∝ μ^β on argmax_a q(a).
+        π ∝ μ^β exp(q / κ);   when λ = τ = 0, and β = 0:  π uniform on argmax_a q(a).
 
     Args:
         q: action values, shape (..., actions).
@@ -176,7 +176,7 @@ def _best_and_gap(x: Values, legal: Legal) -> tuple[Array, Array]:
     xp = namespace(x)
     x = _masked(x, legal)
     best = _constant(x.max(-1, keepdims=True))
-    best = xp.where(best > -xp.inf, best, 0.0)
+    best = xp.where(best == -xp.inf, 0.0, best)
     gap = x - best
     action = xp.arange(x.shape[-1]).reshape((1,) * (x.ndim - 1) + (-1,))
     first = action == x.argmax(-1, keepdims=True)
@@ -188,8 +188,8 @@ def _weights(gap: Array, temperature: Scalar) -> Array:
     """exp(gap / κ), and its limit 1{gap = 0} at κ = 0."""
     xp = namespace(gap, temperature)
     scaled = xp.maximum(gap, -_VANISHED * temperature) / _nonzero(temperature)
-    exponent = xp.where(temperature > 0, scaled, xp.where(gap < 0, -_VANISHED, 0.0))
-    return xp.where(gap > -xp.inf, xp.exp(exponent), 0.0)
+    exponent = xp.where(temperature > 0, scaled, xp.where(gap < 0, -_VANISHED, xp.where(gap == 0, 0.0, gap)))
+    return xp.where(gap == -xp.inf, 0.0, xp.exp(exponent))
 
 
 def _divided(gap: Array, temperature: Scalar) -> tuple[Array, Array]:
