@@ -4,11 +4,13 @@ import logging
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import mdvi
 from mdvi import DualAveraging, FiniteMDP, Scheme, errors, iterate, mdp
+from mdvi.planning.inputs import check_request
 from models import corner, signed_garnet
 
 
@@ -258,7 +260,18 @@ BAD_CALLS = {
     ),
     "dtype": (
         lambda m: iterate(m, Scheme.of(), 3, dtype=np.float16),
-        "dtype: expected float32 or float64, got float16",
+        "dtype: expected float32 or float64, got .*float16",
+    ),
+    "jax number": (lambda m: Scheme.of(jnp.asarray(-1.0)), "kl: expected a finite number of at least 0, got -1.0"),
+    "jax beta": (lambda m: Scheme(jnp.asarray(1.0), jnp.asarray(5.0)), "beta: expected numbers in"),
+    "lost entropy": (lambda m: Scheme.of(1.0, 1e-17), "entropy: 1e-17 is lost to rounding beside kl 1"),
+    "schedules": (lambda m: Scheme.of([0.1, 0.2], [0.1] * 3), "schedules differ in length: 2 and 3"),
+    "no record": (lambda m: check_request(3, None, ("q",), float), "record: expected several of .*got None"),
+    "unknown dtype": (lambda m: iterate(m, Scheme.of(), 3, dtype="banana"), "dtype: .*got 'banana'"),
+    "initial q text": (lambda m: iterate(m, Scheme.of(), 3, initial_q="x"), "initial_q: expected an array of real"),
+    "too many states": (
+        lambda m: iterate(mdp.chain(200_000), Scheme.of(), 3),
+        "the exact evaluation of 200000 states",
     ),
     "too much": (
         lambda m: iterate([m] * 50, [Scheme.of()] * 50, 100_000, seed=list(range(50))),
@@ -273,6 +286,48 @@ def test_bad_arguments_are_refused_in_one_line(case):
     with pytest.raises(ValueError, match=message) as caught:
         call(signed_garnet(0))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", [mdp.gambler(20), mdp.grid(3, 3), signed_garnet(0)], ids=str)
+@pytest.mark.parametrize("scheme", [mdvi.named.mellowmax(0.1), mdvi.named.cvi(0.05, 0.05)], ids=["mellowmax", "cvi"])
+def test_mellowmax_is_judged_by_the_problem_it_solves(model, scheme):
+    assert iterate(model, scheme, 400).normalized_loss[-1] < 1e-6
+
+
+def test_mellowmax_is_the_kl_to_the_uniform_policy_also_with_masks_and_an_end():
+    for model in (mdp.gambler(20), mdp.grid(3, 3)):
+        mellow = iterate(model, mdvi.named.mellowmax(0.1), 50)
+        prior = iterate(model, mdvi.named.xql(0.1), 50)
+        np.testing.assert_allclose(mellow.optimal_q, prior.optimal_q, atol=1e-12)
+        np.testing.assert_allclose(mellow.q, prior.q, atol=1e-12)
+
+
+def test_illegal_actions_are_never_the_optimal_ones_of_the_worst_sign():
+    model = FiniteMDP(np.ones((1, 3, 1)), [[-1.0, -2.0, -3.0]], 0.9, legal=[[True, True, False]])
+    assert iterate(model, Scheme.of(0.1), 3, errors.worst_sign(1.0)).errors[-1].tolist() == [[-1, 1, 0]]
+
+
+def test_a_projection_leaves_out_what_cannot_be_met():
+    model = FiniteMDP(np.ones((1, 3, 1)), [[-1.0, -2.0, -3.0]], 0.9, legal=[[True, True, False]])
+    features = np.ones((1, 3, 1))
+    with pytest.raises(ValueError, match="features: state 0, action 2 is illegal or terminal; its features must be"):
+        iterate(model, Scheme.of(0.1), 3, errors.projection(features))
+    features[0, 2] = 0
+    without = FiniteMDP(np.ones((1, 2, 1)), [[-1.0, -2.0]], 0.9)
+    masked = iterate(model, Scheme.of(0.1), 50, errors.projection(features)).q[..., :2]
+    np.testing.assert_allclose(masked, iterate(without, Scheme.of(0.1), 50, errors.projection(np.ones((1, 2, 1)))).q)
+    assert (errors.random_features(mdp.grid(2, 2), 3)[-1] == 0).all()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_values_that_are_no_numbers_do_not_pass_the_greedy_step(number):
+    with pytest.raises(FloatingPointError, match="at iteration 1 "):
+        iterate(signed_garnet(0), Scheme.of(0.1), 3, errors.Errors(perturb=lambda moment, x: x + number))
+
+
+def test_a_function_that_changes_the_shape_is_refused():
+    with pytest.raises(ValueError, match=r"a function returned shape \(4,\) for \(12, 4\)"):
+        iterate(signed_garnet(0), Scheme.of(0.1), 3, errors.Errors(regress=lambda moment, q: q[0]))
 
 
 def test_a_model_without_reward_loses_nothing():

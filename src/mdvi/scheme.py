@@ -87,6 +87,8 @@ class Scheme(eqx.Module):
 
         π_{k+1} = G^{λ,τ}_{π_k}(q_k),     q_{k+1} = (T^{λ,τ}_{π_{k+1}|π_k})^m q_k + ε_{k+1}
 
+    At κ = 0 the policy is uniform over the maximisers; the limit κ → 0 from any other π_0 weighs ties by it.
+
     Attributes:
         temperature: κ = λ + τ ≥ 0, in units of q; a number, or one per iteration (a schedule).
         beta: β = λ / (λ + τ) in [0, 1]; a number or a schedule.
@@ -135,9 +137,14 @@ class Scheme(eqx.Module):
             structure: the other fields of `Scheme`.
         """
         kl, entropy = _number("kl", kl), _number("entropy", entropy)
+        if np.ndim(kl) and np.ndim(entropy) and len(kl) != len(entropy):
+            raise ValueError(f"schedules differ in length: {len(kl)} and {len(entropy)}")
         with np.errstate(over="ignore"):  # an infinite sum is refused by name
             temperature = kl + entropy
-        return cls(temperature, kl / np.where(temperature > 0, temperature, 1.0), **structure)
+        beta = kl / np.where(temperature > 0, temperature, 1.0)
+        if isinstance(beta, np.ndarray | np.floating) and np.any((beta == 1) & (entropy > 0)):
+            raise ValueError(f"entropy: {np.max(entropy):g} is lost to rounding beside kl {np.max(kl):g}")
+        return cls(temperature, beta, **structure)
 
     @property
     def kl(self) -> Any:
@@ -270,7 +277,7 @@ def _scaled(temperature: Scalar, log_policy: Q, legal: Legal) -> Q:
 
 def _number(name: str, value: Any) -> Any:
     """A coefficient as a float64 array of at most one dimension; traced values pass unseen."""
-    if isinstance(value, jax.Array):
+    if isinstance(value, jax.core.Tracer):
         return value
     try:
         number = np.asarray(value, np.float64)

@@ -13,10 +13,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mdvi.mdp.kernels import Kernel
 from mdvi.mdp.model import FiniteMDP
+from mdvi.regularizers import soft_argmax
 from mdvi.types import Array
 
 Q = Float[Array, "states actions"]
@@ -29,12 +30,14 @@ class Moment(eqx.Module):
         iteration: k + 1, the index of the q that is being computed.
         key: random bits of this iteration.
         pattern: numbers uniform in (−1, 1), drawn once a run.
+        legal: the legal actions.
         optimal_q: q_* of the problem the scheme settles on, where the errors or the trace ask for it.
     """
 
     iteration: Int[Array, ""]
     key: jax.Array
     pattern: Q
+    legal: Bool[Array, "states actions"]
     optimal_q: Q | None
 
 
@@ -44,7 +47,10 @@ class _Function(eqx.Module):
     function: Callable[..., Any] = eqx.field(static=True)
 
     def __call__(self, moment: Moment, subject: Any) -> Any:
-        return self.function(moment, subject)
+        result = self.function(moment, subject)
+        if isinstance(subject, jax.Array) and jnp.shape(result) != subject.shape:
+            raise ValueError(f"errors: a function returned shape {jnp.shape(result)} for {subject.shape}")
+        return result
 
 
 def _slot(model: Any) -> Any:
@@ -66,15 +72,19 @@ class Errors(eqx.Module):
     regress: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
     perturb: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
 
-    def check(self, tables: tuple[int, ...], iterations: int) -> None:
-        """Refuse errors made for another model or another number of iterations."""
-        states, actions = tables
+    def check(self, live: Bool[np.ndarray, "models states actions"], iterations: int) -> None:
+        """Refuse errors made for other models or another number of iterations."""
+        _, states, actions = live.shape
         if isinstance(self.regress, _Given) and self.regress.values.shape != (iterations, states, actions):
             raise ValueError(
                 f"errors: given values have shape {self.regress.values.shape}, the runs {(iterations, states, actions)}"
             )
         if isinstance(self.regress, _Projection) and len(self.regress.basis) != states * actions:
             raise ValueError(f"errors: features of {len(self.regress.basis)} pairs for {states * actions} of the model")
+        if isinstance(self.regress, _Projection):
+            used = (self.regress.basis != 0).any(-1).reshape(states, actions)
+            for _, s, a in np.argwhere(used & ~live)[:1]:
+                raise ValueError(f"features: state {s}, action {a} is illegal or terminal; its features must be zero")
 
     @property
     def know_optimum(self) -> bool:
@@ -110,8 +120,8 @@ class _WorstSign(eqx.Module):
 
     def __call__(self, moment: Moment, q: Q) -> Q:
         assert moment.optimal_q is not None, "see Errors.know_optimum"
-        best = moment.optimal_q.max(-1, keepdims=True)
-        return q + self.scale * jnp.where(moment.optimal_q == best, -1.0, 1.0)
+        optimal = soft_argmax(moment.optimal_q, 0.0, moment.legal) > 0
+        return q + self.scale * jnp.where(optimal, -1.0, 1.0)
 
 
 class _Given(eqx.Module):
@@ -179,7 +189,8 @@ def projection(features: Any) -> Errors:
     """q_{k+1} = Φ(ΦᵀΦ)⁻¹Φᵀ (T^m q_k): least squares on linear features.
 
     Args:
-        features: Φ, shape (states, actions, dimension), finite.
+        features: Φ, shape (states, actions, dimension), finite, and zero on illegal and terminal pairs, which the
+            fit then leaves out.
     """
     phi = np.asarray(features, np.float64)
     if phi.ndim != 3 or not np.isfinite(phi).all():
@@ -190,10 +201,11 @@ def projection(features: Any) -> Errors:
 
 
 def random_features(mdp: FiniteMDP, dimension: int, seed: int = 0) -> np.ndarray:
-    """Φ(s, a) ~ N(0, I), shape (states, actions, dimension), for `projection`."""
+    """Φ(s, a) ~ N(0, I) on possible pairs, 0 on others; shape (states, actions, dimension), for `projection`."""
     if isinstance(dimension, bool) or not isinstance(dimension, int | np.integer) or dimension < 1:
         raise ValueError(f"dimension: expected an integer of at least 1, got {dimension!r}")
-    return np.random.default_rng(seed).standard_normal((mdp.states, mdp.actions, dimension))
+    features = np.random.default_rng(seed).standard_normal((mdp.states, mdp.actions, dimension))
+    return np.where(np.asarray(mdp.live)[..., None], features, 0.0)
 
 
 def greedy(scale: float) -> Errors:

@@ -1,7 +1,6 @@
 """The arguments of `iterate`, checked and brought into shape."""
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mdvi.mdp.validation import physical_memory
 from mdvi.planning.errors import Errors
 from mdvi.regularizers import soft_maximum
 from mdvi.scheme import DualAveraging, Scheme
@@ -37,18 +37,20 @@ def check_request(iterations: Any, record: Any, records: Sequence[str], dtype: A
     """How long to run, what to keep, and in which floating-point type."""
     if isinstance(iterations, bool) or not isinstance(iterations, int | np.integer) or iterations < 1:
         raise ValueError(f"iterations: expected an integer of at least 1, got {iterations!r}")
-    for name in [record] if isinstance(record, str) else record:
-        if name not in records or isinstance(record, str):
+    for name in record if isinstance(record, list | tuple | set) else [record]:
+        if name not in records or name is record:
             raise ValueError(f"record: expected several of {', '.join(records)}; got {name!r}")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ValueError(f"dtype: expected float32 or float64, got {np.dtype(dtype)}")
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
 
 
-def check_errors(errors: Any, scheme: Scheme | DualAveraging, tables: tuple[int, ...], iterations: int) -> None:
-    """The errors fit the model, the number of iterations and the scheme."""
+def check_errors(
+    errors: Any, scheme: Scheme | DualAveraging, live: Bool[np.ndarray, "models states actions"], iterations: int
+) -> None:
+    """The errors fit the models, the number of iterations and the scheme."""
     if not isinstance(errors, Errors):
         raise ValueError(f"errors: expected one of mdvi.errors, got {type(errors).__name__}")
-    errors.check(tables, iterations)
+    errors.check(live, iterations)
     if errors.perturb is not None and getattr(scheme, "maximum", soft_maximum) is not soft_maximum:
         raise ValueError("errors: a greedy-step error needs a scheme with the soft maximum")
 
@@ -91,7 +93,7 @@ def check_memory(
     kept = len({"q", "log_policy", "errors"} & set(record)) * states * actions + 4
     trace = 2 * 8 * runs * (iterations + 1) * kept
     dense = 2 * 8 * (runs + models * actions) * states**2 if exact else 0
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = physical_memory()
     if trace + dense > available:
         raise ValueError(
             f"record: the trace would need {trace / 2**30:.1f} GiB and the exact evaluation of {states} states "
@@ -101,7 +103,7 @@ def check_memory(
 
 def initial_q_of(given: Any, lead: tuple[int, ...], shape: tuple[int, ...], tables: tuple[int, int]) -> np.ndarray:
     """q_0 of every run, from nothing, one table, or one table per run."""
-    q = np.zeros(tables) if given is None else np.asarray(given, np.float64)
+    q = np.zeros(tables) if given is None else _floats("initial_q", given)
     if q.shape not in (tables, lead + tables):
         raise ValueError(f"initial_q: expected shape {tables}, got {q.shape}")
     for place in np.argwhere(~np.isfinite(q))[:1]:
@@ -118,7 +120,7 @@ def initial_log_policy(
         return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), -np.inf)
     if isinstance(scheme, DualAveraging):
         raise ValueError("initial_policy: dual averaging starts from the uniform policy; use a Scheme")
-    policy = np.asarray(given, np.float64)
+    policy = _floats("initial_policy", given)
     if policy.shape != legal.shape[1:]:
         raise ValueError(f"initial_policy: expected shape {legal.shape[1:]}, got {policy.shape}")
     for _, s, a in np.argwhere(legal & ~(policy > 0))[:1]:
@@ -131,6 +133,13 @@ def initial_log_policy(
     for (s,) in np.argwhere(np.abs(policy.sum(-1) - 1) > 1e-12 * policy.shape[-1])[:1]:
         raise ValueError(f"initial_policy: state {s} has probabilities that sum to {policy[s].sum():.15g}, not 1")
     return np.broadcast_to(np.log(np.where(policy > 0, policy, 1.0)) + np.where(policy > 0, 0.0, -np.inf), legal.shape)
+
+
+def _floats(name: str, given: Any) -> np.ndarray:
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected an array of real numbers, got {type(given).__name__}") from None
 
 
 def lead_of(*given: Any) -> tuple[int, ...]:

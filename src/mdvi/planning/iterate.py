@@ -107,7 +107,7 @@ def iterate(
 
     Raises:
         ValueError: for inputs of the wrong shape or value, naming them.
-        FloatingPointError: when a q stops being finite, naming the iteration and the run.
+        FloatingPointError: when a q or log π stops being finite, naming the iteration and the run.
     """
     check_request(iterations, record, RECORDS, dtype)
     models = as_list("mdp", mdp, FiniteMDP)
@@ -116,11 +116,11 @@ def iterate(
     seeds = seeds_of(seed)
     tables = models[0].legal.shape
     shape = (len(schemes), len(models), len(seeds))
+    mdps = stack("mdp", models)
     errors = Errors() if errors is None else errors
-    check_errors(errors, schemes[0], tables, iterations)
+    check_errors(errors, schemes[0], np.stack([model.live for model in models]), iterations)
     exact = bool({"loss", "normalized_loss", "bound"} & set(record)) or errors.know_optimum
     check_memory(shape, tables, iterations, record, exact)
-    mdps = stack("mdp", models)
     q = initial_q_of(initial_q, lead_of(scheme, mdp, seed), shape, tables)
     log_policy = initial_log_policy(initial_policy, schemes[0], mdps.legal)
     dense = stack("mdp", [model.dense() for model in models]) if exact else None
@@ -198,7 +198,7 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
     """From q_k and π_k to q_{k+1} and π_{k+1}."""
     scheme, errors = run.scheme.at(k), run.errors
     keys = jax.random.split(jax.random.fold_in(run.key, k), 3)
-    sampling, regression, vision = (Moment(k + 1, key, run.pattern, run.optimal_q) for key in keys)
+    sampling, regression, vision = (Moment(k + 1, key, run.pattern, run.mdp.legal, run.optimal_q) for key in keys)
 
     perturb = None if errors.perturb is None else partial(errors.perturb, vision)
     step = scheme.greedy(carry.state, run.mdp.legal, perturb)
@@ -216,7 +216,8 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
         mean = average_error + (error - average_error) / jnp.asarray(k + 1, q.dtype)
         moving = scheme.beta * average_error + (1 - scheme.beta) * error
         average_error = jnp.where(scheme.beta == 1, mean, moving)
-    so_far = (carry.finite_until == k) & jnp.isfinite(q).all()
+    finite = jnp.isfinite(q).all() & jnp.isfinite(step.scaled_log_policy).all()
+    so_far = (carry.finite_until == k) & finite
     return _Carry(
         state=scheme.advance(carry.state, step, q),
         log_policy=None if carry.log_policy is None else step.log_policy,
@@ -252,8 +253,10 @@ def _losses(run: _Run, log_policy: Any) -> tuple[Array, Array]:
     policy = jnp.exp(log_policy)
     v = policy_value(run.dense, policy, run.objective.bonus(policy, log_policy))
     lost = jnp.abs(run.optimal_q - BellmanOperator(run.dense).backup(v))
-    size = jnp.abs(run.optimal_q).sum()
-    return lost.max(), lost.sum() / jnp.where(size > 0, size, 1.0)
+    largest = jnp.abs(run.optimal_q).max()
+    unit = jnp.where(largest > 0, largest, 1.0)  # sums of the largest numbers would overflow
+    size = (jnp.abs(run.optimal_q) / unit).sum()
+    return lost.max(), (lost / unit).sum() / jnp.where(size > 0, size, 1.0)
 
 
 @partial(jax.jit, static_argnames="record")
@@ -303,7 +306,7 @@ def _loop(
 def _check_finite(finite_until: np.ndarray, done: int) -> None:
     for scheme, model, seed in np.argwhere(finite_until < done)[:1]:
         raise FloatingPointError(
-            f"q stopped being finite at iteration {finite_until[scheme, model, seed] + 1} "
+            f"q or log π stopped being finite at iteration {finite_until[scheme, model, seed] + 1} "
             f"(scheme {scheme}, model {model}, seed {seed} of the grid): the errors grow faster than the discount "
             "shrinks them, or the rewards are too large for the floating-point type"
         )

@@ -19,6 +19,7 @@ import scipy.special
 
 from mdvi.mdp import FiniteMDP, garnet
 from mdvi.planning import errors
+from mdvi.planning.inputs import check_memory
 from mdvi.planning.iterate import iterate
 from mdvi.scheme import Scheme
 from mdvi.study.curves import Curve
@@ -47,6 +48,7 @@ def run(
         raise ValueError(f"garnets: expected at least 2, to have an interval, got {garnets}")
     if seed < 0:
         raise ValueError(f"seed: expected an integer of at least 0, got {seed}")
+    check_memory((len(BETAS), garnets, 1), (30, 4), iterations, (), exact=True)
     mdps = [garnet(30, 4, 4, DISCOUNT, seed=seed + i) for i in range(garnets)]
     kls = {("AVI" if kl == 0 else f"λ = {kl:g}"): Scheme.of(kl) for kl in KLS}
     betas = {f"β = {beta:g}": Scheme.of(beta * ENTROPY / (1 - beta), ENTROPY) for beta in BETAS}
