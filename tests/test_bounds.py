@@ -191,3 +191,9 @@ def test_bounds_want_one_run_and_what_they_need():
         bounds.theorem1(iterate(model, Scheme.of(0.1), 5, record=("q", "log_policy", "bound")))
     with pytest.raises(ValueError, match="failure"):
         bounds.azuma(model, 0.1, 10, failure=0.0)
+    with pytest.raises(ValueError, match="kl: expected a finite number of at least 0, got -1"):
+        bounds.azuma(model, -1, 10, failure=0.1)
+    with pytest.raises(ValueError, match="entropy: expected"):
+        bounds.entropy_bias(model, math.nan)
+    with pytest.raises(ValueError, match="discount: expected"):
+        bounds.theorem2_initial(1.0, 0.5, 1.0, 5)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import check_discount
 from mdvi.planning.trace import Trace
 from mdvi.regularizers import soft_argmax
 from mdvi.scheme import DualAveraging, Scheme
@@ -142,6 +143,8 @@ def theorem2_initial(discount: float, beta: float, v_max: float, iterations: int
     The printed g² has no factor 2 and is violated by a factor up to 1.9 without any error; see
     `mdvi.mdp.late_start`. The factor is what the sizes in step (v) of the proof add up to.
     """
+    _check_nonnegative(beta=beta, v_max=v_max)
+    check_discount(discount)
     k = np.arange(iterations + 1.0)
     # γ^k Σ_j (β/γ)^j = Σ_j β^j γ^{k−j}, which neither overflows nor divides by γ − β.
     powers = _decayed(discount, beta**k)
@@ -162,6 +165,7 @@ def azuma(mdp: FiniteMDP, kl: float, iterations: int, failure: float) -> Series:
     """
     if not 0 < failure < 1:
         raise ValueError(f"failure: expected a probability in (0, 1), got {failure!r}")
+    _check_nonnegative(kl=kl)
     gamma, v_max = float(mdp.discount), _v_max(mdp)
     with np.errstate(divide="ignore"):
         inverse = 1 / np.arange(iterations + 1.0)
@@ -173,7 +177,14 @@ def azuma(mdp: FiniteMDP, kl: float, iterations: int, failure: float) -> Series:
 
 def entropy_bias(mdp: FiniteMDP, entropy: float) -> float:
     """‖q_* − q_{π^τ_*}‖ ≤ τ log|A|/(1−γ): what the entropy-regularised optimum loses of the reward."""
+    _check_nonnegative(entropy=entropy)
     return float(entropy * mdp.log_actions / (1 - mdp.discount))
+
+
+def _check_nonnegative(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not 0 <= number < np.inf:
+            raise ValueError(f"{name}: expected a finite number of at least 0, got {number!r}")
 
 
 def _check_covered(trace: Trace, theorem: str) -> None:
