@@ -35,12 +35,14 @@ def errors_of(text: str, model: FiniteMDP, seed: int) -> Errors:
     name, _, number = text.partition("=")
     if name not in errors.ALL:
         raise ValueError(f"unknown error model {name!r}{named.did_you_mean(name, errors.ALL)}")
-    if name == "none":
+    if name == "none" and not number:
         return errors.none()
     if name == "sampled":
         return errors.sampled(_integer(name, number or "1"))
     if not number:
         raise ValueError(f"--errors {name}: needs a number, as in {name}=0.1")
+    if name == "none":
+        raise ValueError(f"--errors none: takes no number, got {number}")
     if name == "given":
         raise ValueError("--errors given: needs arrays; it is for Python")
     if name == "projection":
@@ -53,6 +55,8 @@ def _arguments(function: Any, parts: list[str], owner: str) -> dict[str, Any]:
     known = inspect.signature(function).parameters
     arguments: dict[str, Any] = {}
     for key, value in map(_split, parts):
+        if key in arguments:
+            raise ValueError(f"{owner}: {key} is given twice")
         if key not in known:
             hint = named.did_you_mean(key, known) if known else "; it has none"
             raise ValueError(f"{owner}: unknown parameter {key!r}{hint}")

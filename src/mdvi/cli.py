@@ -58,6 +58,12 @@ def main() -> None:
         code = _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except FloatingPointError as error:
         code = _fail(str(error), 3)
+    except MemoryError as error:
+        code = _fail(f"not enough memory: {error}", 2)
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):  # how XLA says so
+            raise
+        code = _fail(f"not enough memory: {error}", 2)
     finally:
         signal.signal(signal.SIGINT, before)
     sys.exit(code)
@@ -100,7 +106,7 @@ def iterate_command(
     ] = None,
     errors: Annotated[str, typer.Option(help="NAME or NAME=NUMBER, see `mdvi list errors`.")] = "none",
     iterations: Annotated[int, typer.Option("--iterations", "-k", callback=_at_least(1), help="K.")] = 200,
-    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    seed: Annotated[int, typer.Option(callback=_at_least(0), help="The first seed.")] = 0,
     seeds: Annotated[int, typer.Option(callback=_at_least(1), help="How many runs, with consecutive seeds.")] = 1,
     csv: Annotated[Path | None, typer.Option(help="Write iteration, loss and bound to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and bound to this .png, .svg or .pdf file.")] = None,
@@ -115,8 +121,7 @@ def iterate_command(
 
     if algorithm is not None and (kl or entropy):
         raise ValueError("--algorithm sets its own weights; give either it or --kl and --entropy")
-    for path in (csv, plot):
-        _check_target(path, {".png", ".svg", ".pdf"} if path is plot else None)
+    _check_targets(csv, plot)
     mdp = arguments.model_of(model, parameters or [])
     scheme = Scheme.of(kl, entropy) if algorithm is None else arguments.scheme_of(algorithm)
     error_model = arguments.errors_of(errors, mdp, seed)
@@ -176,9 +181,11 @@ def figure1(
     ] = 1000,
 ) -> None:
     """Figure 1: three panels, a CSV of all curves, PNG and SVG, and report.html."""
-    from mdvi.study.output import prepare_folder
+    from mdvi.study.output import check_target
 
-    prepare_folder(out)
+    names = ("figure1.csv", "figure1.png", "figure1.svg", "report.html")
+    for name in names:
+        check_target(out / name)
     from mdvi.study import figure1 as experiment
     from mdvi.study.curves import to_csv
     from mdvi.study.plots import as_bytes
@@ -199,7 +206,7 @@ def figure1(
     command = f"mdvi reproduce figure1 --garnets {garnets} --iterations {iterations} --seed {seed}"
     facts = provenance(command, time.monotonic() - start)
     page = figure1_page(curves, png, svg, table, facts, garnets)
-    _write({out / "figure1.csv": table, out / "figure1.png": png, out / "figure1.svg": svg, out / "report.html": page})
+    _write(dict(zip((out / name for name in names), (table, png, svg, page), strict=True)))
     Console().print(f"{facts['took']}; open {shlex.quote(str(out / 'report.html'))}", soft_wrap=True)
 
 
@@ -280,17 +287,16 @@ def _csv(columns: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check_target(path: Path | None, suffixes: set[str] | None) -> None:
-    """A file that can be written, before the work starts."""
-    from mdvi.study.output import prepare_folder
+def _check_targets(csv: Path | None, plot: Path | None) -> None:
+    from mdvi.study.output import check_target
 
-    if path is None:
-        return
-    if suffixes is not None and path.suffix not in suffixes:
-        raise ValueError(f"{path}: expected a name ending in {', '.join(sorted(suffixes))}")
-    if path.is_dir():
-        raise ValueError(f"cannot write to {path}: it is a folder")
-    prepare_folder(path.parent)
+    if plot is not None and plot.suffix not in (".pdf", ".png", ".svg"):
+        raise ValueError(f"{plot}: expected a name ending in .pdf, .png, .svg")
+    if plot is not None and plot == csv:
+        raise ValueError(f"{plot}: given for both --csv and --plot")
+    for path in (csv, plot):
+        if path is not None:
+            check_target(path)
 
 
 def _write(files: Mapping[Path, str | bytes]) -> None:

@@ -1,29 +1,35 @@
-"""Writing results: a folder that is known to be writable before the work starts, files that are whole or absent."""
+"""Writing results: targets that are known to be writable before the work starts, files that are whole or absent."""
 
 import os
 import tempfile
 from pathlib import Path
 
 
-def prepare_folder(folder: Path) -> Path:
-    """The folder, made if need be, after a trial write.
+def check_target(path: Path) -> None:
+    """Whether a file of that name could be written, found out without leaving a trace.
 
     Raises:
-        ValueError: when nothing can be written there, with the reason.
+        ValueError: naming the path, with the reason why not.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        if path.is_dir():
+            raise ValueError(f"cannot write to {path}: it is a folder")
+        if not path.exists():
+            with tempfile.TemporaryFile(dir=next(place for place in path.parents if place.exists())):
+                pass
     except OSError as error:
-        raise ValueError(f"cannot write to {folder}: {error.strerror or error}") from None
-    return folder
+        raise ValueError(f"cannot write to {path}: {error.strerror or error}") from None
 
 
 def write(path: Path, content: str | bytes) -> None:
     """Replace a file by its new content in one step: a reader, or a crash, sees the old file or the new one."""
     data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path = path.resolve()  # what a link points to is replaced, not the link
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)  # a pipe or a device
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".mdvi-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
