@@ -178,6 +178,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(mdvi, tmp_pa
     assert code == 2
     assert err == f"mdvi: cannot write to {tmp_path}/file/below/figure1.csv: Not a directory\n"
     assert mdvi("iterate", "chain", "--csv", tmp_path)[0] == 2
+    assert mdvi("iterate", "chain", "--csv", "/proc/version")[0] == 2
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
@@ -199,6 +200,11 @@ def test_a_link_is_followed_and_a_pipe_is_written_to(mdvi, tmp_path):
     reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True)
     assert mdvi("iterate", "chain", "-k", "2", "--csv", tmp_path / "pipe")[0] == 0
     assert reader.communicate(timeout=60)[0].startswith("iteration,loss")
+    inlet, outlet = os.pipe()
+    assert mdvi("iterate", "chain", "-k", "2", "--csv", f"/dev/fd/{outlet}")[0] == 0
+    assert os.read(inlet, 14) == b"iteration,loss"
+    os.close(inlet)
+    os.close(outlet)
 
 
 def test_divergence_is_exit_code_3(mdvi, monkeypatch):

@@ -14,8 +14,8 @@ def check_target(path: Path) -> None:
     try:
         if path.is_dir():
             raise ValueError(f"cannot write to {path}: it is a folder")
-        if not path.exists():
-            with tempfile.TemporaryFile(dir=next(place for place in path.parents if place.exists())):
+        if not _is_stream(path):
+            with tempfile.TemporaryFile(dir=next(place for place in path.resolve().parents if place.exists())):
                 pass
     except OSError as error:
         raise ValueError(f"cannot write to {path}: {error.strerror or error}") from None
@@ -24,10 +24,10 @@ def check_target(path: Path) -> None:
 def write(path: Path, content: str | bytes) -> None:
     """Replace a file by its new content in one step: a reader, or a crash, sees the old file or the new one."""
     data = content.encode() if isinstance(content, str) else content
-    path = path.resolve()  # what a link points to is replaced, not the link
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)  # a pipe or a device
+    if _is_stream(path):
+        path.write_bytes(data)
         return
+    path = path.resolve()  # what a link points to is replaced, not the link
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".mdvi-")
     try:
@@ -40,3 +40,8 @@ def write(path: Path, content: str | bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """A pipe or a device, which is written to in place."""
+    return path.exists() and not path.is_file()
