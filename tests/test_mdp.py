@@ -131,7 +131,7 @@ def test_storages_agree(rng):
     p = dense.kernel.probability
     sparse = FiniteMDP(scipy.sparse.csr_array(p.reshape(-1, dense.states)), dense.reward, 0.9)
     v, policy = rng.normal(size=dense.states), rng.dirichlet(np.ones(dense.actions), dense.states)
-    assert type(sparse.kernel) is mdp.Successors
+    assert type(sparse.kernel) is mdp.Sparse
     np.testing.assert_allclose(sparse.expect(v), dense.expect(v), atol=1e-15)
     np.testing.assert_allclose(sparse.induced(policy), dense.induced(policy), atol=1e-15)
     np.testing.assert_array_equal(sparse.dense().kernel.probability, p)

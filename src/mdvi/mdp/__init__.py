@@ -3,7 +3,7 @@
 from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points, wrong_sign
 from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid
 from mdvi.mdp.gym import from_gymnasium
-from mdvi.mdp.kernels import Dense, Successors
+from mdvi.mdp.kernels import Dense, MatrixFree, Sparse, Successors
 from mdvi.mdp.model import FiniteMDP
 
 FAMILIES = {
@@ -15,6 +15,8 @@ __all__ = [
     "FAMILIES",
     "Dense",
     "FiniteMDP",
+    "MatrixFree",
+    "Sparse",
     "Successors",
     "chain",
     "cliff",

@@ -13,14 +13,18 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float
 
-from mdvi.mdp.kernels import Dense, Kernel, Successors
+from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
 from mdvi.mdp.validation import (
     check_discount,
+    check_indices,
     check_rewards,
+    check_row_starts,
     check_rows,
     check_shape,
     check_some_legal_action,
     check_successors,
+    first_outside,
+    longest_row,
 )
 from mdvi.types import Array, Reduced, namespace
 
@@ -50,24 +54,27 @@ class FiniteMDP(eqx.Module):
         *,
         terminal: Any = None,
         legal: Any = None,
+        substochastic: bool = False,
     ) -> None:
         """Check every number and build the model.
 
         Args:
             transition: P(s'|s, a), either an array of shape (states, actions, states), a SciPy sparse matrix of
-                shape (states · actions, states) with row s · actions + a, or a pair `(next_state, probability)`
-                of arrays of shape (states, actions, branching), padded with probability 0. Rows must sum to 1 to the
-                rounding of their type; those of a narrower type than float64 are then divided by their sum.
+                shape (states · actions, states) with row s · actions + a (kept as it is when it is CSR in float64),
+                or a pair `(next_state, probability)` of arrays of shape (states, actions, branching), padded with
+                probability 0, or a `MatrixFree` kernel. Rows must sum to 1 to the rounding of their type; those of
+                a narrower type than float64 are then divided by their sum.
             reward: r(s, a) of shape (states, actions); or r(s) of shape (states,); or, with a dense transition,
                 r(s, a, s') of shape (states, actions, states), of which the mean is taken.
             discount: γ in [0, 1).
             terminal: Boolean, shape (states,). Default: none.
             legal: Boolean, shape (states, actions). Default: all. Illegal rows are not looked at.
+            substochastic: rows may sum to less than 1; what is missing ends the episode, with value zero.
 
         Raises:
             ValueError: naming the state, the action and the value that is wrong.
         """
-        kernel = _kernel(transition, reward)
+        kernel = _kernel(transition)
         shape = kernel.shape
         ends = np.zeros(shape[0], bool) if terminal is None else _mask("terminal", terminal, shape[:1])
         allowed = np.ones(shape, bool) if legal is None else _mask("legal", legal, shape)
@@ -75,9 +82,10 @@ class FiniteMDP(eqx.Module):
         live = allowed & ~ends[:, None]
         check_successors(kernel, live)
         epsilon = _epsilon(transition)
-        check_rows(kernel, live, tolerance=4 * epsilon * (4 + math.sqrt(kernel.probability.shape[-1])))
         self.kernel = kernel.keep_rows(live)
-        if epsilon > np.finfo(float).eps:
+        width = longest_row(self.kernel)
+        check_rows(self.kernel, live, tolerance=4 * epsilon * (4 + math.sqrt(width)), substochastic=substochastic)
+        if epsilon > np.finfo(float).eps and not substochastic and not isinstance(self.kernel, MatrixFree):
             self.kernel = _rescaled(self.kernel)
         self.reward = _reward(reward, kernel, live)
         self.discount = np.asarray(check_discount(discount))
@@ -93,6 +101,13 @@ class FiniteMDP(eqx.Module):
     def actions(self) -> int:
         """The number of actions, illegal ones included."""
         return self.kernel.shape[1]
+
+    @property
+    def nonzeros(self) -> int:
+        """The number of stored transitions, of (s, a) pairs for a matrix-free model."""
+        if isinstance(self.kernel, MatrixFree):
+            return int(np.count_nonzero(self.live))
+        return int(np.count_nonzero(self.kernel.probability))
 
     @property
     def live(self) -> Bool[Array, "states actions"]:
@@ -122,6 +137,10 @@ class FiniteMDP(eqx.Module):
         """The same model with a dense kernel."""
         return eqx.tree_at(lambda mdp: mdp.kernel, self, self.kernel.dense())
 
+    def table(self) -> "FiniteMDP":
+        """The same model with a kernel that the laboratory runs on: a dense array or a table of successors."""
+        return eqx.tree_at(lambda mdp: mdp.kernel, self, self.kernel.table())
+
     def __repr__(self) -> str:
         ends = int(np.count_nonzero(self.terminal))
         return (
@@ -130,13 +149,13 @@ class FiniteMDP(eqx.Module):
         )
 
 
-def _kernel(transition: Any, reward: Any) -> Kernel:
-    if isinstance(transition, Dense | Successors):
+def _kernel(transition: Any) -> Kernel:
+    if isinstance(transition, Kernel):
         return transition
     if isinstance(transition, tuple) and len(transition) == 2:
         return _successor_table(*transition)
     if scipy.sparse.issparse(transition):
-        return _from_sparse(transition, reward)
+        return _from_sparse(transition)
     probability = _floats("transition", transition)
     if probability.ndim != 3 or probability.shape[0] != probability.shape[2] or 0 in probability.shape:
         raise ValueError(
@@ -157,34 +176,33 @@ def _successor_table(state: Any, probability: Any) -> Successors:
     return Successors(state.astype(np.int64), probability)
 
 
-def _from_sparse(matrix: Any, reward: Any) -> Successors:
-    """The rows of a sparse matrix as a table as wide as the longest row; duplicates stay, to be refused later."""
+def _from_sparse(matrix: Any) -> Sparse:
+    """Compressed rows with rising successors; duplicates stay, to be refused later. CSR in float64 is not copied."""
     rows, states = matrix.shape
     if states == 0 or rows % states or rows == 0:
         raise ValueError(f"transition: a sparse matrix needs shape (states · actions, states), got {matrix.shape}")
-    row, column, value = _entries(matrix)
-    for bad in np.flatnonzero((column < 0) | (column >= states) | (row < 0))[:1]:
-        raise ValueError(f"transition: row {row[bad]} names next state {column[bad]}, outside 0…{states - 1}")
-    length = np.bincount(row, minlength=rows)
-    slot = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
-    width = max(int(length.max(initial=0)), 1)
-    state = np.zeros((rows, width), np.int64)
-    probability = np.zeros((rows, width))
-    state[row, slot], probability[row, slot] = column, value
-    shape = (states, rows // states, width)
-    return Successors(state.reshape(shape), probability.reshape(shape))
-
-
-def _entries(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column and value of every stored entry, by row, without conversions that merge or trust indices."""
-    if matrix.format == "coo":
+    if matrix.format == "csr":
+        check_row_starts(matrix)
+    elif matrix.format == "coo":
+        # SciPy's own conversion adds duplicates up.
+        check_indices("row", matrix.row, rows, rows // states)
         order = np.argsort(matrix.row, kind="stable")
-        return matrix.row[order], matrix.col[order], matrix.data[order]
-    if matrix.format != "csr":
+        start = np.concatenate([[0], np.cumsum(np.bincount(matrix.row, minlength=rows))])
+        matrix = scipy.sparse.csr_array((matrix.data[order], matrix.col[order], start), shape=matrix.shape)
+    else:
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)
         matrix = matrix.tocsr()
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices, matrix.data
+    start, state = matrix.indptr, matrix.indices
+    probability = _floats("transition", matrix.data)
+    for row, entry in first_outside(start, state, states):
+        s, a = divmod(row, rows // states)
+        raise ValueError(f"transition: state {s}, action {a} names next state {state[entry]}, outside 0…{states - 1}")
+    if not scipy.sparse.csr_array((probability, state, start), shape=matrix.shape).has_sorted_indices:
+        matrix = scipy.sparse.csr_array((probability, state, start), shape=matrix.shape, copy=True)
+        matrix.sort_indices()
+        state, probability = matrix.indices, matrix.data
+    return Sparse(start, state, probability, states)
 
 
 def _reward(reward: Any, kernel: Kernel, live: np.ndarray) -> np.ndarray:
@@ -222,13 +240,17 @@ def _mask(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _epsilon(transition: Any) -> float:
     """The rounding unit of the type that the probabilities came in."""
-    given = transition[-1] if isinstance(transition, tuple) else transition
+    given = transition[-1] if isinstance(transition, tuple) else getattr(transition, "probability", transition)
     dtype = getattr(given, "dtype", np.dtype(float))
     return float(np.finfo(dtype if dtype.kind == "f" else float).eps)
 
 
-def _rescaled(kernel: Kernel) -> Kernel:
+def _rescaled(kernel: Dense | Successors | Sparse) -> Kernel:
     """The kernel with every row divided by its sum."""
-    total = kernel.probability.sum(-1, keepdims=True)
-    probability = kernel.probability / np.where(total > 0, total, 1.0)
+    total = kernel.row_sums()
+    total = np.where(total > 0, total, 1.0)
+    if isinstance(kernel, Sparse):
+        probability = kernel.probability / np.repeat(total.ravel(), np.diff(kernel.start))
+    else:
+        probability = kernel.probability / total[..., None]
     return eqx.tree_at(lambda kernel: kernel.probability, kernel, probability)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mdvi.mdp.kernels import Dense, Kernel
+from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
 
 
 def physical_memory() -> int:
@@ -54,9 +54,56 @@ def check_rewards(reward: np.ndarray, live: np.ndarray) -> None:
         )
 
 
+def check_row_starts(matrix: Any) -> None:
+    """The row pointers of a CSR matrix run from 0 to the number of entries without falling."""
+    start, entries = matrix.indptr, len(matrix.data)
+    if len(start) != matrix.shape[0] + 1 or len(matrix.indices) != entries:
+        raise ValueError(
+            f"transition: {len(start)} row pointers and {len(matrix.indices)} indices do not fit a matrix of "
+            f"{matrix.shape[0]} rows and {entries} entries"
+        )
+    for row in np.flatnonzero(np.diff(start) < 0)[:1]:
+        raise ValueError(f"transition: row pointers fall from {start[row]} to {start[row + 1]} at row {row}")
+    if start[0] != 0 or start[-1] != entries:
+        raise ValueError(f"transition: row pointers run from {start[0]} to {start[-1]}, not from 0 to {entries}")
+
+
+def check_indices(what: str, index: np.ndarray, size: int, actions: int) -> None:
+    """Indices lie in 0…size − 1."""
+    for bad in np.flatnonzero((index < 0) | (index >= size))[:1]:
+        raise ValueError(f"transition: {what} {index[bad]} (state {index[bad] // actions}) is outside 0…{size - 1}")
+
+
+def first_outside(start: np.ndarray, state: np.ndarray, states: int) -> list[tuple[int, int]]:
+    """The first (row, entry) that names a state that is not there, if any."""
+    if len(state) == 0 or (state.min() >= 0 and state.max() < states):
+        return []
+    entry = int(np.flatnonzero((state < 0) | (state >= states))[0])
+    return [(int(np.searchsorted(start, entry, side="right")) - 1, entry)]
+
+
+def longest_row(kernel: Kernel) -> int:
+    """The largest number of successors that any (s, a) has."""
+    if isinstance(kernel, MatrixFree):
+        return kernel.terms
+    if isinstance(kernel, Sparse):
+        return max(int(np.diff(kernel.start).max()), 1)
+    return kernel.probability.shape[-1]
+
+
 def check_successors(kernel: Kernel, live: np.ndarray) -> None:
     """Next states exist, and none is listed twice for the same (s, a)."""
-    if isinstance(kernel, Dense):
+    if isinstance(kernel, Dense | MatrixFree):
+        return
+    if isinstance(kernel, Sparse):
+        if kernel.csr().has_canonical_format:
+            return
+        rising = np.diff(kernel.state) > 0
+        rising[kernel.start[1:-1][(kernel.start[1:-1] > 0) & (kernel.start[1:-1] < len(kernel.state))] - 1] = True
+        row = np.searchsorted(kernel.start, np.flatnonzero(~rising), side="right") - 1
+        for entry, (s, a) in zip(np.flatnonzero(~rising), np.transpose(np.unravel_index(row, live.shape)), strict=True):
+            if live[s, a]:
+                raise ValueError(f"transition: state {s}, action {a} lists next state {kernel.state[entry]} twice")
         return
     states = kernel.shape[0]
     listed = live[..., None] & (kernel.probability != 0)
@@ -71,25 +118,49 @@ def check_successors(kernel: Kernel, live: np.ndarray) -> None:
         raise ValueError(f"transition: state {s}, action {a} lists next state {ordered[s, a, j]} twice")
 
 
-def check_rows(kernel: Kernel, live: np.ndarray, tolerance: float) -> None:
-    """Every possible row is a probability distribution, to rounding."""
+def check_rows(kernel: Kernel, live: np.ndarray, tolerance: float, substochastic: bool) -> None:
+    """Every row is a probability distribution, to rounding; or sums to at most 1, if that is allowed."""
+    if not isinstance(kernel, MatrixFree):
+        _check_probabilities(kernel)
+    total = kernel.row_sums()
+    if substochastic:
+        wrong, rule = live & ~(total - 1 <= tolerance), "more than 1"
+    else:
+        wrong, rule = live & ~(np.abs(total - 1) <= tolerance), "not 1"
+    for s, a in np.argwhere(wrong)[:1]:
+        entries = "" if isinstance(kernel, MatrixFree) else f" ({_entries(kernel, int(s), int(a))} entries)"
+        raise ValueError(
+            f"transition: state {s}, action {a} has probabilities that sum to {_readable(total[s, a])}, {rule}{entries}"
+        )
+
+
+def _check_probabilities(kernel: Dense | Successors | Sparse) -> None:
     probability = kernel.probability
-    wrong = live[..., None] & ~((probability >= 0) & np.isfinite(probability))
-    for s, a, j in np.argwhere(wrong)[:1]:
-        successor = j if isinstance(kernel, Dense) else kernel.state[s, a, j]
+    if probability.size == 0 or (probability.min() >= 0 and probability.max() <= 1):
+        return
+    for place in np.argwhere(~((probability >= 0) & np.isfinite(probability)))[:1]:
+        if isinstance(kernel, Sparse):
+            row = int(np.searchsorted(kernel.start, place[0], side="right")) - 1
+            s, a = divmod(row, kernel.shape[1])
+            successor = kernel.state[place[0]]
+        else:
+            s, a, j = place
+            successor = j if isinstance(kernel, Dense) else kernel.state[s, a, j]
         raise ValueError(
-            f"transition: state {s}, action {a}, next state {successor} has probability {probability[s, a, j]}"
+            f"transition: state {s}, action {a}, next state {successor} has probability {probability[tuple(place)]}"
         )
-    total = np.where(live[..., None], probability, 0.0).sum(-1)
-    for s, a in np.argwhere(live & (np.abs(total - 1) > tolerance))[:1]:
-        entries = int(np.count_nonzero(probability[s, a]))
-        raise ValueError(
-            f"transition: state {s}, action {a} has probabilities that sum to {_readable(total[s, a])}, not 1 "
-            f"({entries} entries)"
-        )
+
+
+def _entries(kernel: Dense | Successors | Sparse, s: int, a: int) -> int:
+    if isinstance(kernel, Sparse):
+        row = s * kernel.shape[1] + a
+        return int(kernel.start[row + 1] - kernel.start[row])
+    return int(np.count_nonzero(kernel.probability[s, a]))
 
 
 def _readable(total: float) -> str:
     """Enough digits to show that the sum is not 1."""
+    if not math.isfinite(total):
+        return str(total)
     digits = 4 - math.floor(math.log10(abs(total - 1)))
     return f"{total:.{min(max(digits, 4), 17)}g}"

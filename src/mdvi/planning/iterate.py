@@ -110,7 +110,7 @@ def iterate(
         FloatingPointError: when a q or log π stops being finite, naming the iteration and the run.
     """
     check_request(iterations, record, RECORDS, dtype)
-    models = as_list("mdp", mdp, FiniteMDP)
+    models = [model.table() for model in as_list("mdp", mdp, FiniteMDP)]
     schemes = as_list("scheme", scheme, Scheme | DualAveraging)
     check_schedules(schemes, iterations)
     seeds = seeds_of(seed)
