@@ -194,7 +194,7 @@ def _from_sparse(matrix: Any) -> Sparse:
             matrix.check_format(full_check=True)
         matrix = matrix.tocsr()
     start, state = matrix.indptr, matrix.indices
-    probability = _floats("transition", matrix.data)
+    probability = matrix.data if matrix.data.dtype == np.float64 else _floats("transition", matrix.data)
     for row, entry in first_outside(start, state, states):
         s, a = divmod(row, rows // states)
         raise ValueError(f"transition: state {s}, action {a} names next state {state[entry]}, outside 0…{states - 1}")

@@ -1,0 +1,251 @@
+"""The problem a solver solves, v = M_t(g + γ P v), and what one backup proves about its solution.
+
+    g = r + c,   t = λ + τ,   c = λ log μ          (t = 0: the maximum;  c = 0: no prior)
+
+With d = Tv − v, computed to within ±E, and all rows of P summing to between σ₋ and σ₊,
+
+    Tv + γσ a ≤ v* ≤ Tv + γσ b,     a = (min d − E) / (1 − γσ),   b = (max d + E) / (1 − γσ),
+
+where σ is whichever of σ₋, σ₊ gives the wider interval. Sources: MacQueen (1966), Porteus (1971); that M_t is
+monotone and moves by c when its argument does is all they need. Rounding after Higham (2002), section 3.1, and
+Blanchard, Higham and Higham (2021) for the soft maximum.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mdvi.mdp.kernels import MatrixFree
+from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import longest_row
+from mdvi.planning import sweeps
+from mdvi.regularizers import soft_maximum
+
+U = float(np.finfo(float).eps) / 2  # the rounding unit
+# How far the computed d is stretched, and the computed Tv, in units of the bound E on one backup's error. One would be
+# right; the excess lets an independent checker prove T lower ≥ lower and T upper ≤ upper with its own rounding.
+_STRETCH_CHANGE, _STRETCH_VALUE = 4.0, 3.0
+
+Values = Float[np.ndarray, " states"]
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What one application of T leaves.
+
+    Attributes:
+        v: what it was applied to.
+        value: Tv.
+        best: an action that attains the largest g + γPv in each state.
+        low: min over the states that are not terminal of Tv − v.
+        high: the maximum.
+    """
+
+    v: Values
+    value: Values
+    best: Int[np.ndarray, " states"]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """v* lies between value − below and value + above; at terminal states it is zero.
+
+    Attributes:
+        value: Tv.
+        below: one number for all states; negative when all of v* is known to be larger.
+        above: likewise.
+        rounding: the part of below + above that is due to rounding.
+    """
+
+    value: Values
+    below: float
+    above: float
+    rounding: float
+
+    @property
+    def gap(self) -> float:
+        """The width, rounded up."""
+        return (self.below + self.above) * (1 + 4 * U)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model with a temperature t and a gain g, prepared for sweeps.
+
+    Attributes:
+        mdp: the model.
+        gain: g(s, a) = r + c, −∞ where (s, a) cannot be met; shape (states, actions).
+        temperature: t.
+        offset: c, None when there is no prior; shape (states, actions).
+        rows: start, state and probability of the compressed rows; None for a matrix-free model.
+        terms: the longest row.
+        slack: how many roundings the numbers of the model themselves carry.
+        least_sum: σ₋, rounded down, transitions into terminal states left out.
+        greatest_sum: σ₊, rounded up.
+        max_gain: the largest finite |g|.
+        max_offset: max |c|.
+        widest: the largest number of possible actions.
+    """
+
+    mdp: FiniteMDP
+    gain: Float[np.ndarray, "states actions"]
+    temperature: float
+    offset: Float[np.ndarray, "states actions"] | None
+    rows: tuple[Any, Any, Any] | None
+    terms: int
+    slack: int
+    least_sum: float
+    greatest_sum: float
+    max_gain: float
+    max_offset: float
+    widest: int
+
+    @property
+    def discount(self) -> float:
+        """γ."""
+        return float(self.mdp.discount)
+
+    @property
+    def contraction(self) -> float:
+        """ρ = γσ₊, rounded up."""
+        return self.discount * self.greatest_sum * (1 + 2 * U)
+
+    def backup(self, v: Values) -> Backup:
+        """Tv, with the range of Tv − v."""
+        value, best = np.empty(len(v)), np.empty(len(v), np.int32)
+        if self.rows is not None:
+            low, high = sweeps.backup(*self.rows, self.gain, self.discount, self.temperature, v, value, best)
+            return Backup(v, value, best, *((low, high) if low <= high else (0.0, 0.0)))
+        q = self.gain + self.discount * np.asarray(self.mdp.kernel.expect(v))
+        ends = np.asarray(self.mdp.terminal)
+        value = np.where(ends, 0.0, soft_maximum(q, self.temperature, np.asarray(self.mdp.live)))
+        change = (value - v)[~ends] if not ends.all() else np.zeros(1)
+        return Backup(v, value, q.argmax(-1).astype(np.int32), float(change.min()), float(change.max()))
+
+    def action_values(self, v: Values) -> Float[np.ndarray, "states actions"]:
+        """g + γ P v, −∞ where (s, a) cannot be met."""
+        if self.rows is None:
+            return self.gain + self.discount * np.asarray(self.mdp.kernel.expect(v))
+        q = np.empty(self.gain.shape)
+        sweeps.action_values(*self.rows, self.gain, self.discount, v, q)
+        return q
+
+    def rounding(self, largest: float) -> float:
+        """E: how far the computed (Tv)(s), and Tv − v, may be from the exact ones when |v| ≤ `largest`.
+
+        A sum of n products errs by n roundings of Σ p|v|; the gain, the discount and the sum with them add a few,
+        and M_t passes errors on without enlarging them. Its own: one exp per action (argument, value and sum), one
+        log, and the roundings of t, assuming exp and log to be right to 4 units in the last place.
+        """
+        entering = (self.terms + 8 + self.slack) * (self.max_gain + largest) + 8 * self.max_offset
+        own = self.temperature * (8 * self.widest + 8 + 8 * math.log(self.widest)) if self.temperature > 0 else 0.0
+        return 1.01 * U * (entering + own) + 1e-300
+
+    def interval(self, backup: Backup) -> Interval:
+        """What a backup proves about v*."""
+        largest = max(float(np.abs(backup.v).max()), float(np.abs(backup.value).max()))
+        error = self.rounding(largest)
+        above = self._reach(backup.high, error)
+        below = self._reach(-backup.low, error)
+        return Interval(backup.value, below, above, self.narrowest(largest))
+
+    def floor(self, interval: Interval) -> float:
+        """The narrowest interval that rounding will let us prove, v* being at least as large as it is known to be."""
+        lower, upper = interval.value - interval.below, interval.value + interval.above
+        return self.narrowest(max(0.0, float(lower.max()), -float(upper.min())))
+
+    def narrowest(self, largest: float) -> float:
+        """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
+        return 2 * self._reach(0.0, self.rounding(largest))
+
+    def width(self, low: float, high: float) -> float:
+        """How wide the interval of a change between low and high is, rounding left out."""
+        return max(self._reach(high, 0.0) + self._reach(-low, 0.0), 0.0)
+
+    def _reach(self, change: float, error: float) -> float:
+        """γσ (change + E) / (1 − γσ) + E, rounded up, with the σ that makes it larger."""
+        change = change + _STRETCH_CHANGE * error
+        sigma = self.contraction if change >= 0 else self.discount * self.least_sum * (1 - 2 * U)
+        reach = sigma * change / (1 - sigma)
+        return reach + 8 * U * abs(reach) + _STRETCH_VALUE * error
+
+
+def problem_of(mdp: FiniteMDP, kl: float = 0.0, entropy: float = 0.0, log_prior: Any = None) -> Problem:
+    """The problem max_π E Σ γ^t (r − λ KL(π‖μ) + τ H(π)), ready to be solved.
+
+    Args:
+        mdp: the model.
+        kl: λ.
+        entropy: τ.
+        log_prior: log μ, shape (states, actions); None when λ = 0.
+    """
+    offset = None if log_prior is None or kl == 0 else kl * np.where(mdp.live, log_prior, 0.0)
+    return _prepared(mdp, np.asarray(mdp.reward), offset, kl + entropy, slack=0)
+
+
+def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any) -> Problem:
+    """The problem of a fixed policy, v = ⟨π, r⟩ + bonus + γ P_π v, as one with a single action.
+
+    Args:
+        mdp: the model.
+        policy: π(a|s), shape (states, actions).
+        bonus: Ω(π), shape (states,).
+    """
+    import scipy.sparse
+
+    states, actions = mdp.states, mdp.actions
+    weights = np.where(mdp.live, policy, 0.0)
+    pick = scipy.sparse.csr_array(
+        (weights.ravel(), np.arange(states * actions), np.arange(0, states * actions + 1, actions)),
+        shape=(states, states * actions),
+    )
+    chain = pick @ mdp.kernel.csr()
+    gain = np.where(mdp.terminal, 0.0, (weights * mdp.reward).sum(-1) + bonus)
+    induced = FiniteMDP(chain, gain[:, None], float(mdp.discount), terminal=mdp.terminal, substochastic=True)
+    return _prepared(induced, np.asarray(induced.reward), None, 0.0, slack=2 * actions + 8)
+
+
+def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, temperature: float, slack: int) -> Problem:
+    gain = reward if offset is None else reward + offset
+    live = np.asarray(mdp.live)
+    max_gain = float(np.abs(gain).max(initial=0.0))
+    if not live.all():
+        gain = np.where(live, gain, -np.inf)
+    terms = longest_row(mdp.kernel)
+    rows: tuple[Any, Any, Any] | None = None
+    if not isinstance(mdp.kernel, MatrixFree):
+        matrix = mdp.kernel.csr()
+        rows = (matrix.indptr, matrix.indices, matrix.data)
+    staying = np.asarray(mdp.expect(np.ones(mdp.states)))[live]
+    problem = Problem(
+        mdp=mdp,
+        gain=np.ascontiguousarray(gain, dtype=np.float64),
+        temperature=float(temperature),
+        offset=offset,
+        rows=rows,
+        terms=terms,
+        slack=slack,
+        least_sum=max(float(staying.min(initial=1.0)) * (1 - (terms + 2) * U), 0.0),
+        greatest_sum=float(staying.max(initial=0.0)) * (1 + (terms + 2) * U),
+        max_gain=max_gain,
+        max_offset=0.0 if offset is None else float(np.abs(offset).max()),
+        widest=max(int(live.sum(-1).max(initial=1)), 1),
+    )
+    _check_contraction(problem)
+    return problem
+
+
+def _check_contraction(problem: Problem) -> None:
+    if problem.contraction >= 1:
+        raise ValueError(
+            f"discount: {problem.discount!r} is so close to 1 that rounding in the rows of P hides the difference; "
+            "give a smaller one"
+        )
+    scale = problem.max_gain + problem.temperature * (1 + math.log(problem.widest))
+    if not scale / (1 - problem.contraction) < 1e300:
+        raise ValueError(f"reward: values of up to {scale:.3g} / (1 − γ) overflow; scale the rewards down")

@@ -1,0 +1,98 @@
+"""What is asked of a solver, checked: numbers, the prior, and whether it fits into memory."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mdvi.mdp.kernels import MatrixFree, Sparse
+from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import physical_memory
+
+
+def check_request(
+    mdp: Any,
+    kl: Any,
+    entropy: Any,
+    tolerance: Any,
+    method: Any,
+    methods: Iterable[str],
+    time_limit: Any,
+) -> None:
+    """Every argument of `solve` but the prior."""
+    if not isinstance(mdp, FiniteMDP):
+        raise ValueError(f"mdp: expected a FiniteMDP, got {type(mdp).__name__}")
+    check_weights(kl, entropy)
+    check_number("tolerance", tolerance, positive=True)
+    if time_limit is not None:
+        check_number("time_limit", time_limit, positive=True)
+    known = ("auto", *methods)
+    if method not in known:
+        raise ValueError(f"method: expected one of {', '.join(known)}; got {method!r}")
+    if method not in ("auto", "value-iteration") and isinstance(mdp.kernel, MatrixFree):
+        raise ValueError(f"method: {method} needs the rows of P; a matrix-free model is solved by value-iteration")
+    needed, available = memory_of(mdp, kl + entropy > 0) / 2**30, physical_memory() / 2**30
+    if needed > available:
+        raise ValueError(f"mdp: solving {mdp.states} states would need {needed:.1f} GiB of {available:.1f} GiB")
+
+
+def check_weights(kl: Any, entropy: Any) -> None:
+    """λ and τ are finite and not negative."""
+    check_number("kl", kl, positive=False)
+    check_number("entropy", entropy, positive=False)
+
+
+def check_number(name: str, value: Any, *, positive: bool) -> None:
+    """A finite number, above zero or not below it."""
+    right = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not right or not math.isfinite(value) or value < 0 or (positive and value == 0):
+        raise ValueError(f"{name}: expected a finite number {'above' if positive else 'of at least'} 0, got {value!r}")
+
+
+def memory_of(mdp: FiniteMDP, regularized: bool) -> int:
+    """Bytes that a model and its solution take: rows, gains, the chain of a policy, q and log π, and vectors."""
+    pairs, states = mdp.states * mdp.actions, mdp.states
+    if isinstance(mdp.kernel, MatrixFree):
+        return 8 * (6 * pairs + 12 * states)
+    entries = len(mdp.kernel.probability) if isinstance(mdp.kernel, Sparse) else mdp.kernel.probability.size
+    rows = 12 * entries + 4 * pairs
+    stored = 0 if isinstance(mdp.kernel, Sparse) else 16 * entries
+    chain = 12 * (entries if regularized else entries // mdp.actions + 1)
+    return stored + rows + chain + 8 * (4 * pairs + 12 * states)
+
+
+def log_prior_of(mdp: FiniteMDP, kl: float, prior: Any) -> Float[np.ndarray, "states actions"] | None:
+    """Log μ: uniform over legal actions unless given; None when it has no weight."""
+    legal = np.asarray(mdp.legal)
+    if prior is None:
+        if kl == 0:
+            return None
+        return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), 0.0)
+    mu = checked_policy("prior", mdp, prior)
+    for s, a in np.argwhere(legal & (mu <= 0))[:1]:
+        raise ValueError(
+            f"prior: state {s}, action {a} is legal but has probability {mu[s, a]}; "
+            "a prior must be positive on every legal action"
+        )
+    return np.log(np.where(legal, mu, 1.0)) if kl else None
+
+
+def checked_policy(name: str, mdp: FiniteMDP, given: Any) -> Float[np.ndarray, "states actions"]:
+    """Probabilities over legal actions, shape (states, actions)."""
+    try:
+        pi = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected an array of probabilities, got {type(given).__name__}") from None
+    legal = np.asarray(mdp.legal)
+    if pi.shape != legal.shape:
+        raise ValueError(f"{name}: expected shape {legal.shape}, got {pi.shape}")
+    for s, a in np.argwhere(~((pi >= 0) & (pi <= 1 + 1e-9)))[:1]:
+        raise ValueError(f"{name}: state {s}, action {a} has probability {pi[s, a]}")
+    live = ~np.asarray(mdp.terminal)
+    for s, a in np.argwhere(~legal & (pi != 0) & live[:, None])[:1]:
+        raise ValueError(f"{name}: state {s}, action {a} is illegal but has probability {pi[s, a]}")
+    for s in np.flatnonzero(live & (np.abs(pi.sum(-1) - 1) > 1e-9))[:1]:
+        raise ValueError(f"{name}: state {s} has probabilities that sum to {pi[s].sum():.15g}, not 1")
+    return pi

@@ -1,0 +1,295 @@
+"""The fastest certified road to v*: backups that prove an interval, and between them whatever brings v closer."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mdvi.mdp.model import FiniteMDP
+from mdvi.planning.methods import METHODS, Stopped, ordered_sweeps, outward
+from mdvi.planning.problem import Backup, Interval, Problem, Values, problem_of
+from mdvi.planning.requests import check_request, log_prior_of
+from mdvi.regularizers import log_soft_argmax
+
+CERTIFIED = "certified"
+BELOW_FLOOR = "tolerance below rounding floor"
+TIME_LIMIT = "time limit"
+INTERRUPTED = "interrupted"
+
+_BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
+_SETTLING = 4  # backups before the rate of modified policy iteration is looked at
+_SLOW = 0.7  # a backup that leaves more of the interval than this is a slow one
+_PATIENCE = 2  # evaluations in a row that give up before Newton's method takes over
+_SHARE, _EXACT = 0.1, 1e-12  # of the interval, what the evaluation of a policy may leave
+_ORDERED = 3  # ordered sweeps of the model before chains are swept in order
+_STALLED = 50  # backups without progress, at the level of rounding, before giving up
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """v* of a regularised problem, with the interval that is proved.
+
+    Attributes:
+        value: the middle of the interval, shape (states,); no further from v* than half the gap.
+        lower: proved lower bound, shape (states,).
+        upper: proved upper bound.
+        gap: max (upper − lower), rounded up.
+        status: "certified" (gap ≤ tolerance), "tolerance below rounding floor", "time limit" or "interrupted".
+        message: the status in a sentence.
+        method: the method that was asked for.
+        tolerance: the gap that was asked for.
+        backups: sweeps over all (s, a) that bounded v*; the sweeps of single policies between them are not counted.
+        seconds: how long it took.
+        action: an action that attains the largest g + γ P v at the last v, shape (states,).
+        trace: gap after each backup.
+    """
+
+    value: Values
+    lower: Values
+    upper: Values
+    gap: float
+    status: str
+    message: str
+    method: str
+    tolerance: float
+    backups: int
+    seconds: float
+    action: Int[np.ndarray, " states"]
+    trace: Float[np.ndarray, " backups"]
+    problem: Problem = field(repr=False)
+
+    @cached_property
+    def q(self) -> Float[np.ndarray, "states actions"]:
+        """r + γ P value; −∞ where (s, a) cannot be met."""
+        q = self.problem.action_values(self.value)
+        return q if self.problem.offset is None else q - self.problem.offset
+
+    @cached_property
+    def log_policy(self) -> Float[np.ndarray, "states actions"]:
+        """Log π of the policy that is greedy at `value`: ∝ μ^β exp(q / (λ + τ)); uniform over ties when λ = τ = 0.
+
+        In terminal states, where nothing is chosen, it is uniform over the legal actions.
+        """
+        problem, mdp = self.problem, self.problem.mdp
+        legal, out = np.asarray(mdp.legal), np.empty(mdp.legal.shape)
+        for first in range(0, mdp.states, _BLOCK):
+            block = slice(first, first + _BLOCK)
+            x = self.q[block] if problem.offset is None else self.q[block] + problem.offset[block]
+            x = np.where(mdp.terminal[block, None], 0.0, x)
+            out[block] = log_soft_argmax(x, problem.temperature, legal[block])
+        return out
+
+
+def solve(
+    mdp: FiniteMDP,
+    kl: float = 0.0,
+    entropy: float = 0.0,
+    prior: Any = None,
+    tolerance: float = 1e-6,
+    method: str = "auto",
+    time_limit: float | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Solution:
+    """The optimum of a regularised problem, with an interval that is proved to hold it.
+
+        v* = max_π E Σ γ^t (r − λ KL(π‖μ) + τ H(π)),     v* = M_{λ+τ}(r + λ log μ + γ P v*)
+
+    with M_0 the maximum. Terminal states are worth zero.
+
+    Args:
+        mdp: the model, in any storage; it is never densified.
+        kl: λ ≥ 0, the weight of the KL to the prior.
+        entropy: τ ≥ 0, the weight of the entropy.
+        prior: μ, shape (states, actions), positive on legal actions; default uniform over them.
+        tolerance: how wide the interval may be, in units of value: upper − lower ≤ tolerance in every state.
+        method: "auto", "value-iteration", "modified-policy-iteration", "gauss-seidel" or "policy-iteration".
+        time_limit: in seconds.
+        progress: called after every backup with their number and the gap.
+
+    Returns:
+        A `Solution`, `certified` when the tolerance is met. There is no cap on iterations: otherwise it is the
+        best interval when time was up, on Ctrl-C, or when rounding makes the tolerance unreachable.
+
+    Raises:
+        ValueError: for bad arguments, naming them, and when the model cannot fit into memory.
+
+    Source: MacQueen (1966) and Porteus (1971) for the interval; Puterman and Shin (1978) for modified policy iteration.
+    """
+    start = time.monotonic()
+    check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
+    problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
+    return solve_problem(problem, tolerance, method, time_limit, progress, start)
+
+
+def solve_problem(
+    problem: Problem,
+    tolerance: float,
+    method: str = "auto",
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+    start: float | None = None,
+) -> Solution:
+    """`solve`, for a problem that is already prepared."""
+    start = time.monotonic() if start is None else start
+    road = _Road(problem, tolerance, method, progress)
+    with _stoppable(start, time_limit) as watch:
+        status = road.follow(watch)
+    return road.solution(status, start)
+
+
+class _Road:
+    """The state of a solve: where v is, what is proved so far, and which method has its turn."""
+
+    def __init__(self, problem: Problem, tolerance: float, method: str, progress: Progress | None) -> None:
+        self.problem = problem
+        self.tolerance = tolerance
+        self.asked = method
+        self.progress = progress
+        self.method = self._first(method)
+        self.order: np.ndarray | None = None
+        self.trace: list[float] = []
+        self.best: tuple[Interval, Backup] | None = None
+        self.floor = 0.0
+        self.turns = 0
+        self.share = _SHARE
+
+    def _first(self, method: str) -> str:
+        if self.problem.rows is None:
+            return "value-iteration"
+        return "modified-policy-iteration" if method == "auto" else method
+
+    def follow(self, watch: Callable[[], None]) -> str:
+        """Go on until there is a status."""
+        v = np.zeros(self.problem.mdp.states)
+        try:
+            while True:
+                backup = self._bounded(v)
+                status = self._status(backup)
+                if status:
+                    return status
+                watch()
+                v = self._next(backup, watch)
+        except Stopped as stopped:
+            return str(stopped)
+
+    def _bounded(self, v: Values) -> Backup:
+        """One backup, and what it proves."""
+        backup = self.problem.backup(v)
+        interval = self.problem.interval(backup)
+        if self.best is None or interval.gap < self.best[0].gap:
+            self.best = interval, backup
+        self.trace.append(interval.gap)
+        self.floor = self.problem.floor(interval)
+        if self.progress is not None:
+            self.progress(len(self.trace), self.best[0].gap)
+        return backup
+
+    def _status(self, backup: Backup) -> str | None:
+        assert self.best is not None
+        if self.best[0].gap <= self.tolerance:
+            return CERTIFIED
+        settled = self.problem.width(backup.low, backup.high) <= self.best[0].rounding
+        recent = self.trace[-_STALLED:]
+        stalled = len(recent) == _STALLED and min(recent) >= self.best[0].gap and recent[0] <= 4 * self.floor
+        if self.floor > self.tolerance or (settled and len(self.trace) > 1 and self._stands()) or stalled:
+            return BELOW_FLOOR
+        return None
+
+    def _stands(self) -> bool:
+        """Whether the last backup brought nothing."""
+        return self.trace[-1] >= 0.9 * min(self.trace[:-1])
+
+    def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
+        """One turn of the method, after choosing it."""
+        if self.asked == "auto" and self.method == "modified-policy-iteration" and self._slow():
+            self._turn_to("gauss-seidel")
+        ordered = self.method in ("gauss-seidel", "policy-iteration")
+        if ordered and self.order is None:
+            self.order = outward(self.problem)
+            return ordered_sweeps(self.problem, backup.value, self.order, _ORDERED)
+        order = self.order if self.order is not None else np.arange(len(backup.v), dtype=np.int32)
+        # Evaluations that are not exact may go round in circles; the less they bring, the more exact they become.
+        better = len(self.trace) < 2 or self.trace[-1] < self.trace[-2]
+        self.share = _SHARE if better else max(_SHARE * self.share, _EXACT)
+        step = METHODS[self.method](self.problem, backup, order, self.share, watch)
+        self.turns = self.turns + 1 if step.slow else 0
+        if self.asked == "auto" and self.turns >= _PATIENCE:
+            self._turn_to("policy-iteration")
+        return step.v
+
+    def _slow(self) -> bool:
+        return len(self.trace) > _SETTLING and self.trace[-1] > _SLOW**2 * self.trace[-3]
+
+    def _turn_to(self, method: str) -> None:
+        self.method, self.turns = method, 0
+
+    def solution(self, status: str, start: float) -> Solution:
+        """What is proved, as a `Solution`."""
+        assert self.best is not None
+        interval, backup = self.best
+        ends = np.asarray(self.problem.mdp.terminal)
+        lower = np.where(ends, 0.0, interval.value - interval.below)
+        upper = np.where(ends, 0.0, interval.value + interval.above)
+        return Solution(
+            value=np.where(ends, 0.0, interval.value + (interval.above - interval.below) / 2),
+            lower=lower,
+            upper=upper,
+            gap=interval.gap,
+            status=status,
+            message=self._message(status, interval.gap),
+            method=self.asked,
+            tolerance=self.tolerance,
+            backups=len(self.trace),
+            seconds=time.monotonic() - start,
+            action=backup.best,
+            trace=np.array(self.trace),
+            problem=self.problem,
+        )
+
+    def _message(self, status: str, gap: float) -> str:
+        if status == CERTIFIED:
+            return f"every value is known to within {gap:.2g}"
+        if status == BELOW_FLOOR:
+            floor = max(self.floor, gap if self.floor <= self.tolerance else 0.0)
+            return (
+                f"rounding in float64 hides what is below {floor:.2g} in values of this size, "
+                f"so {self.tolerance:.2g} cannot be proved; ask for a tolerance above that"
+            )
+        reason = "time was up" if status == TIME_LIMIT else "interrupted"
+        return f"{reason} after {len(self.trace)} backups; every value is known to within {gap:.2g}"
+
+
+@contextmanager
+def _stoppable(start: float, time_limit: float | None) -> Iterator[Callable[[], None]]:
+    """A watch that raises `Stopped` when time is up or Ctrl-C was pressed; a second Ctrl-C acts as always."""
+    pressed = threading.Event()
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+
+    def press(*_: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    def watch() -> None:
+        if pressed.is_set():
+            raise Stopped(INTERRUPTED)
+        if time_limit is not None and time.monotonic() - start > time_limit:
+            raise Stopped(TIME_LIMIT)
+
+    if main:
+        signal.signal(signal.SIGINT, press)
+    try:
+        yield watch
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,187 @@
+"""Compiled sweeps over compressed rows: what a solver spends its time in.
+
+A problem is given by rows of P (CSR; row s · actions + a), a gain g(s, a) that is −∞ where (s, a) cannot be met, a
+discount γ and a temperature t. A chain is what a policy leaves of it: one row of weights γ P_π per state, and a gain.
+Values of states without any possible action, the terminal ones, are zero.
+
+Every sweep is a pure function of its arrays but for the outputs named last. Large ones run on all cores; the result
+does not depend on how many there are.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+_PARALLEL_FROM = 50_000  # entries; below, starting threads takes longer than the sweep
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function on one core for small inputs and on all cores for large ones; its last input tells the work."""
+    options: Any = {"cache": True, "error_model": "numpy", "nogil": True}
+    alone = njit(**options)(function)
+    together = njit(parallel=True, **options)(function)
+
+    def run(*arrays: Any) -> Any:
+        return (together if len(arrays[1]) >= _PARALLEL_FROM else alone)(*arrays)
+
+    run.__doc__ = function.__doc__
+    return run
+
+
+@_compiled
+def backup(start, state, probability, gain, discount, temperature, v, value, best):  # type: ignore[no-untyped-def]
+    """(Tv)(s) = t log Σ_a exp((g(s, a) + γ (Pv)(s, a)) / t), the maximum when t = 0; writes it and an argmax.
+
+    Returns min and max over the states that are not terminal of Tv − v.
+    """
+    low, high = np.inf, -np.inf
+    states, actions = gain.shape
+    for s in prange(states):
+        top, total, chosen = -np.inf, 0.0, 0
+        for a in range(actions):
+            x = gain[s, a]
+            if x == -np.inf:
+                continue
+            expected = 0.0
+            for j in range(start[s * actions + a], start[s * actions + a + 1]):
+                expected += probability[j] * v[state[j]]
+            x += discount * expected
+            if x > top:
+                if temperature > 0:
+                    total = total * np.exp((top - x) / temperature) + 1.0
+                top, chosen = x, a
+            elif temperature > 0:
+                total += np.exp((x - top) / temperature)
+        best[s] = chosen
+        if top == -np.inf:
+            value[s] = 0.0
+        else:
+            value[s] = top + temperature * np.log(total) if temperature > 0 else top
+            change = value[s] - v[s]
+            low, high = min(low, change), max(high, change)
+    return low, high
+
+
+@_compiled
+def action_values(start, state, probability, gain, discount, v, q):  # type: ignore[no-untyped-def]
+    """Writes q(s, a) = g(s, a) + γ (Pv)(s, a)."""
+    states, actions = gain.shape
+    for s in prange(states):
+        for a in range(actions):
+            expected = 0.0
+            for j in range(start[s * actions + a], start[s * actions + a + 1]):
+                expected += probability[j] * v[state[j]]
+            q[s, a] = gain[s, a] + discount * expected
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def ordered_backup(start, state, probability, gain, discount, temperature, order, v):  # type: ignore[no-untyped-def]
+    """Tv state by state in the given order, each at once in use: a Gauss-Seidel sweep. Overwrites v."""
+    actions = gain.shape[1]
+    for i in range(len(order)):
+        s = order[i]
+        top, total = -np.inf, 0.0
+        for a in range(actions):
+            x = gain[s, a]
+            if x == -np.inf:
+                continue
+            expected = 0.0
+            for j in range(start[s * actions + a], start[s * actions + a + 1]):
+                expected += probability[j] * v[state[j]]
+            x += discount * expected
+            if x > top:
+                if temperature > 0:
+                    total = total * np.exp((top - x) / temperature) + 1.0
+                top = x
+            elif temperature > 0:
+                total += np.exp((x - top) / temperature)
+        if top > -np.inf:
+            v[s] = top + temperature * np.log(total) if temperature > 0 else top
+
+
+@_compiled
+def greedy_chain(start, state, probability, gain, discount, best, order, rank, first, to, weight, reward):  # type: ignore[no-untyped-def]
+    """The chain of the policy that takes `best`, its states renumbered by `rank`; writes weights and gain."""
+    actions = gain.shape[1]
+    for i in prange(len(order)):
+        s = order[i]
+        row = s * actions + best[s]
+        reward[i] = gain[s, best[s]] if gain[s, best[s]] > -np.inf else 0.0  # a terminal state
+        k = first[i]
+        for j in range(start[row], start[row + 1]):
+            to[k] = rank[state[j]]
+            weight[k] = discount * probability[j]
+            k += 1
+
+
+@_compiled
+def soft_chain(  # type: ignore[no-untyped-def]
+    start, state, probability, gain, discount, temperature, order, rank, value, v, first, to, weight, reward
+):
+    """The chain of π(a|s) = exp((q(s, a) − v(s)) / t), its states renumbered by `rank`; writes weights and gain."""
+    actions = gain.shape[1]
+    for i in prange(len(order)):
+        s = order[i]
+        k = first[i]
+        through = 0.0
+        for a in range(actions):
+            if gain[s, a] == -np.inf:
+                continue
+            row = s * actions + a
+            expected = 0.0
+            for j in range(start[row], start[row + 1]):
+                expected += probability[j] * v[state[j]]
+            chance = discount * np.exp((gain[s, a] + discount * expected - value[s]) / temperature)
+            for j in range(start[row], start[row + 1]):
+                to[k] = rank[state[j]]
+                weight[k] = chance * probability[j]
+                k += 1
+            through += chance * expected
+        reward[i] = value[s] - through
+
+
+@_compiled
+def jacobi(first, to, weight, reward, v, value):  # type: ignore[no-untyped-def]
+    """Writes reward + weight v; returns the smallest and the largest change."""
+    low, high = np.inf, -np.inf
+    for i in prange(len(reward)):
+        x = reward[i]
+        for j in range(first[i], first[i + 1]):
+            x += weight[j] * v[to[j]]
+        value[i] = x
+        if first[i + 1] > first[i]:
+            low, high = min(low, x - v[i]), max(high, x - v[i])
+    return low, high
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def gauss_seidel(first, to, weight, reward, v):  # type: ignore[no-untyped-def]
+    """V ← reward + weight v, state by state, each new value at once in use. Overwrites v; returns max |change|."""
+    change = 0.0
+    for i in range(len(v)):
+        x = reward[i]
+        for j in range(first[i], first[i + 1]):
+            x += weight[j] * v[to[j]]
+        change = max(change, abs(x - v[i]))
+        v[i] = x
+    return change
+
+
+@njit(cache=True, nogil=True)
+def breadth_first(start, neighbour, front, distance):  # type: ignore[no-untyped-def]
+    """Writes the number of steps from the nearest state of the front; unreached states keep what they had."""
+    queue = np.empty(len(distance), front.dtype)
+    queue[: len(front)] = front
+    distance[front] = 0
+    head, tail = 0, len(front)
+    while head < tail:
+        s = queue[head]
+        head += 1
+        for j in range(start[s], start[s + 1]):
+            t = neighbour[j]
+            if distance[t] > distance[s] + 1:
+                distance[t] = distance[s] + 1
+                queue[tail] = t
+                tail += 1

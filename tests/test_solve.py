@@ -1,0 +1,92 @@
+"""`solve`: the interval holds the truth, the status is honest, and the methods agree."""
+
+import numpy as np
+import pytest
+
+from exact import exact_value
+from mdvi import FiniteMDP
+from mdvi.planning.problem import problem_of
+from mdvi.planning.requests import log_prior_of
+from mdvi.planning.solve import CERTIFIED, solve
+
+SCALES = (1e-8, 1.0, 1.0, 1.0, 1e3, 1e8)
+DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+WEIGHTS = (0.0, 1e-12, 1e-6, 1e-3, 0.1, 1.0, 100.0, 1e6)
+
+
+def random_case(seed):
+    """A small model of a random kind, with random weights: (model, kl, entropy, prior)."""
+    rng = np.random.default_rng([20, seed])
+    states, actions = int(rng.integers(1, 7)), int(rng.integers(1, 5))
+    kind = rng.choice(["garnet", "chain", "maze", "ties", "dense"])
+    p = np.zeros((states, actions, states))
+    for s, a in np.ndindex(states, actions):
+        if kind == "dense":
+            p[s, a] = rng.dirichlet(np.ones(states))
+        elif kind == "chain":
+            step = min(s + 1, states - 1) if a % 2 else max(s - 1, 0)
+            p[s, a, step] += 0.9
+            p[s, a, s] += 0.1
+        elif kind == "maze":
+            p[s, a, int(rng.integers(states))] = 1.0
+        else:
+            reached = rng.choice(states, min(states, int(rng.integers(1, 4))), replace=False)
+            p[s, a, reached] = rng.dirichlet(np.ones(len(reached)))
+    scale = float(rng.choice(SCALES))
+    r = scale * (
+        rng.integers(-1, 2, (states, actions)) if kind in ("maze", "ties") else rng.normal(size=(states, actions))
+    )
+    if kind == "ties" and actions > 1:
+        p[:, 1], r[:, 1] = p[:, 0], r[:, 0]
+    terminal = rng.random(states) < (0.3 if rng.random() < 0.5 else 0.0)
+    legal = rng.random((states, actions)) < (0.6 if rng.random() < 0.3 else 1.0)
+    legal[np.arange(states), rng.integers(actions, size=states)] = True
+    substochastic = bool(rng.random() < 0.2)
+    if substochastic:
+        p *= rng.choice([0.3, 0.9, 1.0], (states, actions, 1))
+    model = FiniteMDP(p, r, float(rng.choice(DISCOUNTS)), terminal=terminal, legal=legal, substochastic=substochastic)
+    kl, entropy = (float(x) for x in rng.choice(WEIGHTS, 2))
+    if rng.random() < 0.4:
+        kl = entropy = 0.0
+    elif rng.random() < 0.3:
+        kl = 0.0
+    prior = None
+    if kl and rng.random() < 0.5:
+        prior = rng.dirichlet(np.ones(actions) * 2, states) + 1e-6
+        prior = np.where(legal, prior, 0.0)
+        prior /= prior.sum(-1, keepdims=True)
+    return model, kl, entropy, prior
+
+
+def check_truth(seed):
+    """Solve to ten times the rounding floor of values as large as they may be, and compare with the exact values."""
+    model, kl, entropy, prior = random_case(seed)
+    method = ("auto", "auto", "value-iteration", "modified-policy-iteration", "gauss-seidel", "policy-iteration")[
+        seed % 6
+    ]
+    problem = problem_of(model, kl, entropy, log_prior_of(model, kl, prior))
+    scale = (problem.max_gain + problem.temperature * np.log(problem.widest)) / (1 - problem.contraction)
+    floor = problem.narrowest(scale)
+    if method == "value-iteration" and float(model.discount) > 0.999:
+        method = "auto"  # hundreds of thousands of backups
+    solution = solve(model, kl, entropy, prior, tolerance=10 * floor, method=method, time_limit=60)
+    truth = exact_value(model, kl, entropy, prior)
+    for s, v in enumerate(truth):
+        lower, upper = (v.__class__(float(x)) for x in (solution.lower[s], solution.upper[s]))
+        assert lower <= v <= upper, (seed, s, float(lower - v), float(v - upper), solution)
+    assert solution.status == CERTIFIED, (seed, solution)
+    assert solution.gap <= solution.tolerance
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_the_interval_holds_the_truth(block):
+    for seed in range(10 * block, 10 * block + 10):
+        check_truth(seed)
+
+
+@pytest.mark.certify
+@pytest.mark.parametrize("block", range(100))
+def test_the_interval_holds_the_truth_ten_thousand_times(block):
+    for seed in range(100 * block, 100 * block + 100):
+        check_truth(seed)
+    print(f"100 models from number {100 * block}: every interval holds the truth")
