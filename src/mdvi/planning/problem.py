@@ -12,10 +12,11 @@ Blanchard, Higham and Higham (2021) for the soft maximum.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from jaxtyping import Float, Int
 
 from mdvi.mdp.kernels import MatrixFree
@@ -59,18 +60,15 @@ class Interval:
         value: Tv.
         below: one number for all states; negative when all of v* is known to be larger.
         above: likewise.
-        rounding: the part of below + above that is due to rounding.
+        gap: the largest upper − lower, rounded up.
+        rounding: the part of the gap that is due to rounding.
     """
 
     value: Values
     below: float
     above: float
+    gap: float
     rounding: float
-
-    @property
-    def gap(self) -> float:
-        """The width, rounded up."""
-        return (self.below + self.above) * (1 + 4 * U)
 
 
 @dataclass(frozen=True)
@@ -149,10 +147,14 @@ class Problem:
     def interval(self, backup: Backup) -> Interval:
         """What a backup proves about v*."""
         largest = max(float(np.abs(backup.v).max()), float(np.abs(backup.value).max()))
+        # What is proved must withstand a backup of the bounds themselves, which may be far larger than v.
+        reach = max(abs(self._reach(backup.high, 0.0)), abs(self._reach(-backup.low, 0.0)))
+        largest = (largest + reach) * (1 + 1e-9)
         error = self.rounding(largest)
         above = self._reach(backup.high, error)
         below = self._reach(-backup.low, error)
-        return Interval(backup.value, below, above, self.narrowest(largest))
+        gap = (below + above) * (1 + 4 * U) + 4 * U * largest
+        return Interval(backup.value, below, above, gap, self.narrowest(largest))
 
     def floor(self, interval: Interval) -> float:
         """The narrowest interval that rounding will let us prove, v* being at least as large as it is known to be."""
@@ -161,7 +163,7 @@ class Problem:
 
     def narrowest(self, largest: float) -> float:
         """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
-        return 2 * self._reach(0.0, self.rounding(largest))
+        return 2 * self._reach(0.0, self.rounding(largest)) + 4 * U * largest
 
     def width(self, low: float, high: float) -> float:
         """How wide the interval of a change between low and high is, rounding left out."""
@@ -188,16 +190,15 @@ def problem_of(mdp: FiniteMDP, kl: float = 0.0, entropy: float = 0.0, log_prior:
     return _prepared(mdp, np.asarray(mdp.reward), offset, kl + entropy, slack=0)
 
 
-def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any) -> Problem:
+def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any, terms: float) -> Problem:
     """The problem of a fixed policy, v = ⟨π, r⟩ + bonus + γ P_π v, as one with a single action.
 
     Args:
         mdp: the model.
         policy: π(a|s), shape (states, actions).
         bonus: Ω(π), shape (states,).
+        terms: how large the terms are that the gain is summed from, for its rounding.
     """
-    import scipy.sparse
-
     states, actions = mdp.states, mdp.actions
     weights = np.where(mdp.live, policy, 0.0)
     pick = scipy.sparse.csr_array(
@@ -207,7 +208,8 @@ def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any) -> Problem:
     chain = pick @ mdp.kernel.csr()
     gain = np.where(mdp.terminal, 0.0, (weights * mdp.reward).sum(-1) + bonus)
     induced = FiniteMDP(chain, gain[:, None], float(mdp.discount), terminal=mdp.terminal, substochastic=True)
-    return _prepared(induced, np.asarray(induced.reward), None, 0.0, slack=2 * actions + 8)
+    problem = _prepared(induced, np.asarray(induced.reward), None, 0.0, slack=2 * actions + 16)
+    return replace(problem, max_gain=max(problem.max_gain, terms))
 
 
 def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, temperature: float, slack: int) -> Problem:

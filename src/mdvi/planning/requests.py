@@ -71,12 +71,13 @@ def log_prior_of(mdp: FiniteMDP, kl: float, prior: Any) -> Float[np.ndarray, "st
             return None
         return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), 0.0)
     mu = checked_policy("prior", mdp, prior)
-    for s, a in np.argwhere(legal & (mu <= 0))[:1]:
+    live = np.asarray(mdp.live)
+    for s, a in np.argwhere(live & (mu <= 0))[:1]:
         raise ValueError(
             f"prior: state {s}, action {a} is legal but has probability {mu[s, a]}; "
             "a prior must be positive on every legal action"
         )
-    return np.log(np.where(legal, mu, 1.0)) if kl else None
+    return np.log(np.where(live, mu, 1.0)) if kl else None
 
 
 def checked_policy(name: str, mdp: FiniteMDP, given: Any) -> Float[np.ndarray, "states actions"]:

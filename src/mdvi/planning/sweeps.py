@@ -120,26 +120,32 @@ def greedy_chain(start, state, probability, gain, discount, best, order, rank, f
 def soft_chain(  # type: ignore[no-untyped-def]
     start, state, probability, gain, discount, temperature, order, rank, value, v, first, to, weight, reward
 ):
-    """The chain of π(a|s) = exp((q(s, a) − v(s)) / t), its states renumbered by `rank`; writes weights and gain."""
+    """The chain of π(a|s) ∝ exp(q(s, a) / t), its states renumbered by `rank`; writes weights and gain."""
     actions = gain.shape[1]
     for i in prange(len(order)):
         s = order[i]
-        k = first[i]
-        through = 0.0
+        x, expected = np.empty(actions), np.empty(actions)
+        top, total = -np.inf, 0.0
         for a in range(actions):
-            if gain[s, a] == -np.inf:
-                continue
-            row = s * actions + a
-            expected = 0.0
-            for j in range(start[row], start[row + 1]):
-                expected += probability[j] * v[state[j]]
-            chance = discount * np.exp((gain[s, a] + discount * expected - value[s]) / temperature)
-            for j in range(start[row], start[row + 1]):
+            x[a], expected[a] = gain[s, a], 0.0
+            for j in range(start[s * actions + a], start[s * actions + a + 1]):
+                expected[a] += probability[j] * v[state[j]]
+            x[a] += discount * expected[a]
+            top = max(top, x[a])
+        reward[i] = value[s]
+        if top == -np.inf:
+            continue
+        for a in range(actions):
+            x[a] = np.exp((x[a] - top) / temperature)
+            total += x[a]
+        k = first[i]
+        for a in range(actions):
+            chance = discount * x[a] / total
+            for j in range(start[s * actions + a], start[s * actions + a + 1]):
                 to[k] = rank[state[j]]
                 weight[k] = chance * probability[j]
                 k += 1
-            through += chance * expected
-        reward[i] = value[s] - through
+            reward[i] -= chance * expected[a]
 
 
 @_compiled

@@ -1,0 +1,167 @@
+"""What is proved, for others to use: the gap of any policy, actions that can be ruled out, the bias of regularisation.
+
+Certificates C2 to C5 in one place; each is a few lines on top of one backup.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from mdvi.mdp.model import FiniteMDP
+from mdvi.planning.problem import Values, evaluation_of, problem_of
+from mdvi.planning.requests import check_number, check_weights, checked_policy, log_prior_of
+from mdvi.planning.solve import Progress, Solution, solve, solve_problem
+from mdvi.regularizers import entropy as entropy_of
+from mdvi.regularizers import expectation
+
+
+@dataclass(frozen=True)
+class PolicyCertificate:
+    """How far a policy is from the best, proved.
+
+    Attributes:
+        gap: max_s v*(s) − v_π(s) is at most this.
+        least_gap: and at least this.
+        lower: proved lower bound on v_π, shape (states,).
+        upper: proved upper bound on v_π.
+        optimum: the solution that v* was bounded with.
+        status: "certified" when both intervals are within the tolerance; else the status of the one that is not.
+        message: the same in a sentence.
+    """
+
+    gap: float
+    least_gap: float
+    lower: Values
+    upper: Values
+    optimum: Solution
+    status: str
+    message: str
+
+
+def certify(
+    mdp: FiniteMDP,
+    policy: Any,
+    kl: float = 0.0,
+    entropy: float = 0.0,
+    prior: Any = None,
+    tolerance: float = 1e-6,
+    time_limit: float | None = None,
+    *,
+    progress: Progress | None = None,
+) -> PolicyCertificate:
+    """How much a policy loses, wherever it came from.
+
+        0 ≤ v*(s) − v_π(s) ≤ gap,     v_π = ⟨π, r − λ log(π/μ) − τ log π⟩ + γ P_π v_π
+
+    Args:
+        mdp: the model.
+        policy: π(a|s), shape (states, actions): zero on illegal actions, summing to 1; rows of terminal states are
+            not looked at.
+        kl: λ, the weight of the KL to the prior, in v* and in v_π.
+        entropy: τ.
+        prior: μ; default uniform over legal actions.
+        tolerance: how wide the intervals of v* and of v_π may be.
+        time_limit: in seconds, for each of the two.
+        progress: called after every backup with their number and the gap.
+
+    Raises:
+        ValueError: for bad arguments, naming them.
+    """
+    check_weights(kl, entropy)
+    check_number("tolerance", tolerance, positive=True)
+    pi = checked_policy("policy", mdp, policy)
+    pi = np.where(mdp.live, pi, 0.0)
+    pi = pi / np.where(mdp.terminal, 1.0, pi.sum(-1))[:, None]
+    log_prior = log_prior_of(mdp, kl, prior)
+    log_pi = np.log(np.where(pi > 0, pi, 1.0))
+    bonus = (kl + entropy) * entropy_of(np.where(pi > 0, log_pi, -np.inf))
+    terms = mdp.max_abs_reward + (kl + entropy) * (1 + mdp.log_actions)
+    if log_prior is not None:
+        bonus = bonus + kl * expectation(pi, log_prior)
+        terms += kl * float(np.abs(log_prior).max())
+    optimum = solve(mdp, kl, entropy, prior, tolerance, time_limit=time_limit, progress=progress)
+    own = solve_problem(evaluation_of(mdp, pi, bonus, terms), tolerance, time_limit=time_limit, progress=progress)
+    gap = float(np.max(optimum.upper - own.lower, initial=0.0))
+    least = float(np.max(optimum.lower - own.upper, initial=0.0))
+    worse = own if optimum.status == "certified" else optimum
+    message = f"the policy loses at most {gap:.3g} in any state, and at least {least:.3g} in some"
+    if worse.status != "certified":
+        message = f"{message}; {worse.message}"
+    return PolicyCertificate(gap, least, own.lower, own.upper, optimum, worse.status, message)
+
+
+def optimal_actions(solution: Solution) -> Bool[np.ndarray, "states actions"]:
+    """The actions that are not proved to be worse than the best; more than one in a state is a tie within the gap.
+
+    Action a is ruled out in s when r(s, a) + γ (P upper)(s, a) < lower(s). With a temperature every legal action is
+    part of the optimal policy, and none is ruled out. Source: MacQueen (1967).
+    """
+    problem = solution.problem
+    live = np.asarray(problem.mdp.live)
+    if problem.temperature > 0:
+        return live
+    error = problem.rounding(float(np.abs(solution.upper).max()))
+    return live & (problem.action_values(solution.upper) + error >= solution.lower[:, None])
+
+
+def unregularized_bounds(solution: Solution) -> tuple[Values, Values]:
+    """Proved bounds on the optimum without regularisation, from the solution with it: what regularisation costs.
+
+    The interval of v under the maximum of the same model, or, where it is narrower,
+    v*_τ − τ log |A| / (1 − γ) ≤ v* ≤ v*_τ for an entropy alone.
+    """
+    problem = solution.problem
+    hard = problem_of(problem.mdp)
+    interval = hard.interval(hard.backup(solution.value))
+    ends = np.asarray(problem.mdp.terminal)
+    lower, upper = interval.value - interval.below, interval.value + interval.above
+    if problem.offset is None and problem.temperature > 0:
+        worth = problem.temperature * problem.mdp.log_actions / (1 - problem.contraction) * (1 + 1e-15)
+        lower, upper = np.maximum(lower, solution.lower - worth), np.minimum(upper, solution.upper)
+    return np.where(ends, 0.0, lower), np.where(ends, 0.0, upper)
+
+
+def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: float, prior: Any) -> dict[str, Any]:
+    """The certificate as arrays: what is claimed, for which operator, on which model.
+
+    A checker needs nothing else: lower ≤ v* ≤ upper follows from T lower ≥ lower and T upper ≤ upper.
+    """
+    arrays: dict[str, Any] = {
+        "kind": np.array("mdvi certificate 1"),
+        "model_sha256": np.array(model_digest(mdp)),
+        "kl": np.array(float(kl)),
+        "entropy": np.array(float(entropy)),
+        "discount": np.array(float(mdp.discount)),
+        "v": solution.value,
+        "lower": solution.lower,
+        "upper": solution.upper,
+        "gap": np.array(solution.gap),
+        "rounding": np.array(solution.problem.narrowest(float(np.abs(solution.value).max()))),
+        "action": solution.action,
+    }
+    if prior is not None:
+        arrays["prior"] = np.asarray(prior, np.float64)
+    return arrays
+
+
+def model_digest(mdp: FiniteMDP) -> str:
+    """SHA-256 of what defines the model: rows in CSR, rewards, γ, terminal states and legal actions."""
+    matrix = mdp.kernel.csr()
+    if not matrix.data.all():
+        matrix = matrix.copy()  # it shares its arrays with the model
+        matrix.eliminate_zeros()
+    digest = hashlib.sha256()
+    for array, kind in (
+        (matrix.indptr, "<i8"),
+        (matrix.indices, "<i8"),
+        (matrix.data, "<f8"),
+        (np.asarray(mdp.reward), "<f8"),
+        (np.asarray(mdp.discount), "<f8"),
+        (np.asarray(mdp.terminal), "|b1"),
+        (np.asarray(mdp.legal), "|b1"),
+    ):
+        digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""Backward induction: a finite number of decisions, one backup each, with the rounding of all of them bounded."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import physical_memory
+from mdvi.planning.problem import Problem, problem_of
+from mdvi.planning.requests import check_weights, log_prior_of
+from mdvi.regularizers import log_soft_argmax
+
+
+@dataclass(frozen=True)
+class HorizonSolution:
+    """The optimal values with h = 0 … H decisions behind one.
+
+    Attributes:
+        value: v_h, shape (horizon + 1, states); value[0] is where H decisions are left, value[H] the final value.
+        lower: proved lower bound, the same shape.
+        upper: proved upper bound.
+        action: an optimal action of decision h, shape (horizon, states).
+    """
+
+    value: Float[np.ndarray, "stages states"]
+    lower: Float[np.ndarray, "stages states"]
+    upper: Float[np.ndarray, "stages states"]
+    action: Int[np.ndarray, "decisions states"]
+    problem: Problem
+
+    def log_policy(self, stage: int) -> Float[np.ndarray, "states actions"]:
+        """Log π_h of decision h = `stage`; uniform over ties when λ = τ = 0."""
+        live, legal = np.asarray(self.problem.mdp.live), np.asarray(self.problem.mdp.legal)
+        x = np.where(live, self.problem.action_values(self.value[stage + 1]), 0.0)
+        return np.asarray(log_soft_argmax(x, self.problem.temperature, legal))
+
+
+def backward_induction(
+    mdp: FiniteMDP,
+    horizon: int,
+    kl: float = 0.0,
+    entropy: float = 0.0,
+    prior: Any = None,
+    final_value: Any = None,
+) -> HorizonSolution:
+    """The optimum of a finite number of decisions.
+
+        v_H = final value,     v_h = M_{λ+τ}(r + λ log μ + γ P v_{h+1}),     h = H − 1 … 0
+
+    Args:
+        mdp: the model.
+        horizon: H ≥ 1.
+        kl: λ, the weight of the KL to the prior.
+        entropy: τ.
+        prior: μ, shape (states, actions); default uniform over legal actions.
+        final_value: shape (states,); default 0. Terminal states are worth 0 whatever it says.
+
+    Raises:
+        ValueError: for bad arguments, naming them.
+
+    Source: Puterman (1994), section 4.5.
+    """
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+        raise ValueError(f"horizon: expected an integer of at least 1, got {horizon!r}")
+    if 32 * (horizon + 1) * mdp.states > physical_memory():
+        raise ValueError(f"horizon: {horizon} decisions in {mdp.states} states do not fit into memory")
+    check_weights(kl, entropy)
+    problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
+    value = np.zeros((horizon + 1, mdp.states))
+    if final_value is not None:
+        given = np.asarray(final_value, np.float64)
+        if given.shape != (mdp.states,) or not np.isfinite(given).all():
+            raise ValueError(f"final_value: expected {mdp.states} finite numbers, got shape {given.shape}")
+        value[horizon] = np.where(mdp.terminal, 0.0, given)
+    action = np.zeros((horizon, mdp.states), np.int32)
+    error = np.zeros(horizon + 1)
+    for h in reversed(range(horizon)):
+        backup = problem.backup(value[h + 1])
+        value[h], action[h] = backup.value, backup.best
+        rounding = problem.rounding(float(np.abs(value[h + 1]).max()))
+        error[h] = (problem.contraction * error[h + 1] + rounding) * (1 + 1e-15)
+    width = np.where(mdp.terminal, 0.0, error[:, None])
+    return HorizonSolution(value, value - 2 * width, value + 2 * width, action, problem)

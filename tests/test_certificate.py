@@ -1,0 +1,218 @@
+"""What is proved beside the optimum: checked by the independent checker, by exact values, and by tampering."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exact import exact_value
+from mdvi import FiniteMDP, mdp
+from mdvi.planning.certificate import certificate_arrays, certify, optimal_actions, unregularized_bounds
+from mdvi.planning.horizon import backward_induction
+from mdvi.planning.solve import solve
+from models import signed_garnet
+from test_solve import random_case
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import checker
+
+
+def stored(model, path):
+    """The model as a file, written without the library."""
+    matrix = model.kernel.csr()
+    np.savez(
+        path,
+        indptr=matrix.indptr,
+        indices=matrix.indices,
+        data=matrix.data,
+        reward=model.reward,
+        discount=model.discount,
+        terminal=model.terminal,
+        legal=model.legal,
+    )
+    return path
+
+
+def certified(tmp_path, model, kl=0.0, entropy=0.0, prior=None, changes=None):
+    """Model file and certificate file, the latter with some arrays replaced."""
+    arrays = certificate_arrays(model, solve(model, kl, entropy, prior), kl, entropy, prior)
+    np.savez(tmp_path / "certificate.npz", **(arrays | (changes or {})))
+    return stored(model, tmp_path / "model.npz"), tmp_path / "certificate.npz"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_independent_checker_proves_what_is_claimed(seed, tmp_path, capsys):
+    files = certified(tmp_path, *random_case(seed))
+    assert checker.main(*files) == 0, capsys.readouterr()
+
+
+def test_the_checker_imports_nothing_of_the_library_and_is_short():
+    text = Path(checker.__file__).read_text()
+    imported = [line.split()[1] for line in text.splitlines() if line.startswith(("import", "from"))]
+    assert imported == ["hashlib", "sys", "zipfile", "numpy"]
+    assert text.count("\n") < 200
+
+
+TAMPERED = {
+    "lower too high": lambda a: {"lower": a["lower"] + 3 * a["gap"]},
+    "upper too low": lambda a: {"upper": a["upper"] - 3 * a["gap"]},
+    "one lower bound": lambda a: {"lower": a["lower"] + 2 * a["gap"] * (np.arange(len(a["lower"])) == 3)},
+    "gap too small": lambda a: {"gap": a["gap"] / 2},
+    "another temperature": lambda a: {"entropy": a["entropy"] + 0.1},
+    "another kl": lambda a: {"kl": a["kl"] + 0.1},
+    "another discount": lambda a: {"discount": a["discount"] * 0.999},
+    "another model": lambda a: {"model_sha256": np.array("0" * 64)},
+    "no numbers": lambda a: {"lower": a["lower"] * np.nan},
+    "too few states": lambda a: {"lower": a["lower"][1:]},
+    "infinite weight": lambda a: {"entropy": np.array(np.inf)},
+}
+
+
+@pytest.mark.parametrize("entropy", [0.0, 0.1])
+@pytest.mark.parametrize("case", TAMPERED)
+def test_the_checker_refuses_what_was_tampered_with(case, entropy, tmp_path, capsys):
+    model = signed_garnet(1)
+    arrays = certificate_arrays(model, solve(model, 0.0, entropy), 0.0, entropy, None)
+    files = certified(tmp_path, model, 0.0, entropy, changes=TAMPERED[case](arrays))
+    assert checker.main(*files) == 1
+    assert "NOT PROVED" in capsys.readouterr().out
+
+
+def test_the_checker_says_when_it_cannot_read(tmp_path, capsys):
+    (tmp_path / "x.npz").write_bytes(b"nothing")
+    assert checker.main(tmp_path / "x.npz", tmp_path / "y.npz") == 2
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_gap_of_a_policy_holds_its_true_loss(seed):
+    model, kl, entropy, prior = random_case(seed)
+    rng = np.random.default_rng([21, seed])
+    policy = np.where(model.legal, rng.dirichlet(np.ones(model.actions) / 2, model.states) + 1e-3, 0.0)
+    policy /= policy.sum(-1, keepdims=True)
+    weights = (0.0, 0.0, None) if seed % 2 else (kl, entropy, prior)
+    found = certify(model, policy, *weights, tolerance=1.0)
+    best = np.array([float(v) for v in exact_value(model, *weights)])
+    own = np.array([float(v) for v in value_of_policy(model, policy, *weights)])
+    slack = 1e-13 * (1 + np.abs(best).max() + np.abs(own).max())
+    assert (found.lower <= own + slack).all()
+    assert (own - slack <= found.upper).all()
+    assert found.least_gap - slack <= (best - own).max() <= found.gap + slack
+
+
+def value_of_policy(model, policy, kl, entropy, prior):
+    """v_π with 60 digits: the same linear system, built entry by entry."""
+    import mpmath
+
+    with mpmath.workdps(60):
+        n, gamma = model.states, mpmath.mpf(float(model.discount))
+        p = model.dense().kernel.probability
+        system, right = mpmath.eye(n), mpmath.zeros(n, 1)
+        for s in map(int, np.flatnonzero(~model.terminal)):
+            total = mpmath.fsum(mpmath.mpf(float(x)) for x in policy[s])
+            count = int(model.legal[s].sum())
+            for a in np.flatnonzero(model.legal[s]):
+                pi = mpmath.mpf(float(policy[s, a])) / total
+                mu = mpmath.mpf(1) / count if prior is None else mpmath.mpf(float(prior[s, a]))
+                gain = mpmath.mpf(float(model.reward[s, a])) - (kl + entropy) * mpmath.log(pi)
+                if kl:
+                    gain += kl * mpmath.log(mu)
+                right[s] += pi * gain
+                for t in np.flatnonzero(p[s, a]):
+                    system[s, int(t)] -= gamma * pi * mpmath.mpf(float(p[s, a, t]))
+        return list(mpmath.lu_solve(system, right))
+
+
+def test_the_optimal_policy_is_certified_with_its_own_interval():
+    model = signed_garnet(2)
+    for kl, entropy in ((0.0, 0.0), (0.0, 0.1), (0.2, 0.1)):
+        solution = solve(model, kl, entropy)
+        found = certify(model, np.exp(solution.log_policy), kl, entropy)
+        assert found.status == "certified"
+        assert found.gap < 3e-6
+    assert certify(model, np.full((12, 4), 0.25)).least_gap > 0.1
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_optimal_action_is_never_ruled_out_and_ties_are_reported(seed):
+    model = random_case(seed)[0]
+    solution = solve(model, tolerance=1.0)
+    kept = optimal_actions(solution)
+    v = np.array([float(x) for x in exact_value(model)])
+    q = np.where(model.live, model.reward + float(model.discount) * model.expect(v), -np.inf)
+    best = np.where(model.terminal, 0, q.argmax(-1))
+    assert kept[np.arange(model.states), best][~model.terminal].all()
+
+
+def test_two_equal_actions_are_a_tie_and_a_worse_one_is_ruled_out():
+    p = np.zeros((2, 3, 2))
+    p[:, :, 0] = 1.0
+    kept = optimal_actions(solve(FiniteMDP(p, np.tile([1.0, 1.0, 0.5], (2, 1)), 0.9)))
+    assert kept.tolist() == [[True, True, False]] * 2
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_unregularised_optimum_is_bounded_from_the_regularised_one(seed):
+    model, kl, entropy, prior = random_case(seed)
+    lower, upper = unregularized_bounds(solve(model, kl, entropy, prior, tolerance=1.0))
+    for v, low, high in zip(exact_value(model), lower, upper, strict=True):
+        assert v.__class__(float(low)) <= v <= v.__class__(float(high))
+
+
+def test_the_bias_of_a_small_entropy_is_small():
+    model = signed_garnet(3)
+    lower, upper = unregularized_bounds(solve(model, entropy=1e-4))
+    assert (upper - lower).max() < 1.1 * 1e-4 * np.log(4) / (1 - 0.9) + 2e-6
+
+
+@pytest.mark.parametrize("entropy", [0.0, 0.3])
+def test_backward_induction_is_as_many_backups(entropy):
+    import mpmath
+
+    model = mdp.gambler(8)
+    found = backward_induction(model, 6, entropy=entropy, final_value=np.linspace(-1, 1, 9))
+    with mpmath.workdps(50):
+        v = [mpmath.mpf(x) if not end else mpmath.mpf(0) for x, end in zip(np.linspace(-1, 1, 9), model.terminal)]  # noqa: B905
+        for h in reversed(range(6)):
+            v = [exact_backup(model, v, s, entropy) for s in range(9)]
+            for s in range(9):
+                assert mpmath.mpf(found.lower[h, s]) <= v[s] <= mpmath.mpf(found.upper[h, s])
+    assert (found.upper - found.lower).max() < 1e-13
+    assert np.exp(found.log_policy(0)).sum(-1) == pytest.approx(np.ones(9))
+
+
+def exact_backup(model, v, s, entropy):
+    import mpmath
+
+    if model.terminal[s]:
+        return mpmath.mpf(0)
+    p, gamma = model.dense().kernel.probability, mpmath.mpf(float(model.discount))
+    x = [
+        mpmath.mpf(float(model.reward[s, a]))
+        + gamma * mpmath.fsum(mpmath.mpf(float(p[s, a, t])) * v[t] for t in range(9))
+        for a in np.flatnonzero(model.legal[s])
+    ]
+    if entropy == 0:
+        return max(x)
+    return mpmath.mpf(entropy) * mpmath.log(mpmath.fsum(mpmath.exp(y / mpmath.mpf(entropy)) for y in x))
+
+
+def test_a_long_horizon_meets_the_stationary_optimum():
+    model = signed_garnet(4)
+    stationary = solve(model).value
+    assert np.abs(backward_induction(model, 400).value[0] - stationary).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"horizon": 0}, "horizon: expected an integer of at least 1, got 0"),
+        ({"horizon": 2.5}, "horizon"),
+        ({"horizon": 10**12}, "do not fit into memory"),
+        ({"horizon": 2, "final_value": [1.0]}, "final_value: expected 12 finite numbers"),
+        ({"horizon": 2, "entropy": -1.0}, "entropy"),
+    ],
+)
+def test_backward_induction_refuses_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        backward_induction(signed_garnet(0), **arguments)
