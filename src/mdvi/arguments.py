@@ -2,7 +2,9 @@
 
 import inspect
 import json
-from typing import Any
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from mdvi import mdp, named
 from mdvi.mdp import FiniteMDP
@@ -28,6 +30,70 @@ def model_of(name: str, parameters: list[str]) -> FiniteMDP:
     options = dict(_split(part) for part in parameters)
     discount = _number("discount", options.pop("discount", "0.99"))
     return mdp.from_gymnasium(name, discount, **{key: _guess(value) for key, value in options.items()})
+
+
+class Given(NamedTuple):
+    """A model as it was asked for.
+
+    Attributes:
+        model: the model.
+        name: what was typed.
+        notes: what was translated when it was read.
+        cells: rows and columns, where states are the cells of a grid.
+        moves: the step (down, right) of each action there.
+    """
+
+    model: FiniteMDP
+    name: str
+    notes: tuple[str, ...] = ()
+    cells: tuple[int, int] | None = None
+    moves: tuple[tuple[int, int], ...] = ()
+
+
+_COMPASS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
+_LAKE = ((0, -1), (1, 0), (0, 1), (-1, 0))  # Gymnasium's FrozenLake: left, down, right, up
+
+
+def source_of(text: str, discount: float | None = None) -> Given:
+    """A model file, `gym:ID,key=value,…` or `family:key=value,…`."""
+    name, _, rest = text.partition(":")
+    parts = [part for part in rest.split(",") if part]
+    if name == "gym":
+        if not parts:
+            raise ValueError("gym: expected an id, as in gym:FrozenLake-v1")
+        return _gymnasium(text, parts[0], parts[1:], discount)
+    if name in mdp.FAMILIES:
+        return _family(text, name, parts, discount)
+    if Path(text).exists() or Path(text).suffix in {suffix for form in mdp.FORMATS.values() for suffix in form.suffixes}:
+        found = mdp.read(text, discount)
+        return Given(found.model, Path(text).name, found.notes)
+    if "-v" in name:
+        raise ValueError(f"unknown model {text!r}; Gymnasium's are written gym:{name}")
+    raise ValueError(f"{text!r} is neither a file nor a family{named.did_you_mean(name, mdp.FAMILIES)}")
+
+
+def _family(text: str, name: str, parts: list[str], discount: float | None) -> Given:
+    if discount is not None:
+        parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
+    arguments = _arguments(mdp.FAMILIES[name], parts, name)
+    model = mdp.FAMILIES[name](**arguments)
+    if name not in ("grid", "maze", "lake", "cliff"):
+        return Given(model, text)
+    defaults = {key: p.default for key, p in inspect.signature(mdp.FAMILIES[name]).parameters.items()} | arguments
+    cells = (defaults["rows"], defaults["columns"]) if name != "lake" else (defaults["size"],) * 2
+    return Given(model, text, cells=cells, moves=_COMPASS)
+
+
+def _gymnasium(text: str, name: str, parts: list[str], discount: float | None) -> Given:
+    if discount is not None:
+        parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
+    model = model_of(name, parts)
+    side = math.isqrt(model.states)  # one state more than cells: where episodes end
+    if name.startswith("FrozenLake") and side**2 == model.states - 1:
+        return Given(model, text, cells=(side, side), moves=_LAKE)
+    if name.startswith("CliffWalking") and model.states == 49:
+        return Given(model, text, cells=(4, 12), moves=_COMPASS)
+    return Given(model, text)
 
 
 def errors_of(text: str, model: FiniteMDP, seed: int) -> Errors:

@@ -74,6 +74,13 @@ class Solution:
         return q if self.problem.offset is None else q - self.problem.offset
 
     @cached_property
+    def least_error(self) -> float:
+        """max_s |value − v*| is proved to be at least this; at most it is the gap: ‖Tv − v‖ ≤ (1 + ρ) ‖v − v*‖."""
+        backup = self.problem.backup(self.value)
+        error = self.problem.rounding(float(np.abs(self.value).max()))
+        return max((max(-backup.low, backup.high) - error) / (1 + self.problem.contraction), 0.0)
+
+    @cached_property
     def log_policy(self) -> Float[np.ndarray, "states actions"]:
         """Log π of the policy that is greedy at `value`: ∝ μ^β exp(q / (λ + τ)); uniform over ties when λ = τ = 0.
 

@@ -15,6 +15,7 @@ _TITLES = {
     "middle": "No errors, from the worst corner (τ = 10⁻³)",
     "right": "KL and entropy (τ = 10⁻³), sampled",
 }
+_ARROWS = 30  # in a row
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -55,6 +56,51 @@ def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> Figure:
         axes.set_xlabel("iteration k")
         axes.set_title(title)
         axes.legend()
+        return figure
+
+
+def grid_plot(
+    value: np.ndarray,
+    action: np.ndarray,
+    terminal: np.ndarray,
+    cells: tuple[int, int],
+    moves: tuple[tuple[int, int], ...],
+    title: str,
+) -> Figure:
+    """Values of a grid world as colours, its policy as arrows; terminal cells are blank. `moves` are (down, right)."""
+    rows, columns = cells
+    count = rows * columns
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+        axes = figure.subplots()
+        shown = np.where(terminal[:count], np.nan, value[:count]).reshape(cells)
+        figure.colorbar(axes.imshow(shown, cmap="viridis"), label="value")
+        step = max(1, max(cells) // _ARROWS)  # as many arrows as one can tell apart
+        row, column = np.mgrid[step // 2 : rows : step, step // 2 : columns : step]
+        alive = ~terminal[:count].reshape(cells)[row, column]
+        down, right = np.array(moves)[action[:count].reshape(cells)[row, column]].transpose(2, 0, 1)
+        axes.quiver(
+            column[alive], row[alive], right[alive], down[alive], color="white", angles="xy", pivot="mid", width=0.004
+        )
+        axes.set_title(title)
+        axes.set_axis_off()
+        return figure
+
+
+def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title: str) -> Figure:
+    """How the values are distributed, and how the proved interval narrowed, backup by backup."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.hist(value, bins=60, color="0.4")
+        left.set_xlabel("value")
+        left.set_ylabel("states")
+        right.semilogy(np.arange(1, len(trace) + 1), _positive(trace), ".-")
+        right.axhline(tolerance, color="0.6", ls="--", label="tolerance")
+        right.set_xlabel("backup")
+        right.set_ylabel("width of the interval")
+        right.legend()
+        figure.suptitle(title)
         return figure
 
 

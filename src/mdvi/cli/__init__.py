@@ -1,0 +1,81 @@
+"""The command line.
+
+Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverged, 130 interrupted.
+"""
+
+import os
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from mdvi.cli import laboratory, planning
+from mdvi.cli.common import fail
+from mdvi.cli.laboratory import figure1
+
+app = typer.Typer(
+    help="Planning and learning with KL and entropy regularisation: one scheme, two numbers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+reproduce = typer.Typer(help="Repeat a figure of the paper.", no_args_is_help=True)
+app.add_typer(reproduce, name="reproduce")
+
+app.command("solve")(planning.solve_command)
+app.command("certify")(planning.certify_command)
+app.command("convert")(planning.convert_command)
+app.command("iterate")(laboratory.iterate_command)
+reproduce.command()(figure1)
+app.command("list")(laboratory.list_command)
+app.command()(laboratory.cite)
+
+
+def main() -> None:
+    """Entry point: runs a command and turns what went wrong into one line and an exit code."""
+    before = signal.signal(signal.SIGINT, _interrupted)
+    try:
+        code = app(standalone_mode=False) or 0
+    except typer.TyperException as error:
+        code = fail(getattr(error, "format_message", error.__str__)(), 2)
+    except (ValueError, ModuleNotFoundError) as error:
+        code = fail(str(error), 2)
+    except BrokenPipeError:
+        os._exit(141)  # whoever read our output has left; there is nobody to tell
+    except OSError as error:
+        code = fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+    except FloatingPointError as error:
+        code = fail(str(error), 3)
+    except MemoryError as error:
+        code = fail(f"not enough memory: {error}", 2)
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):  # how XLA says so
+            raise
+        code = fail(f"not enough memory: {error}", 2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    sys.exit(code)
+
+
+def _interrupted(*_: Any) -> None:
+    """Ctrl-C: end here and now.
+
+    An exception would be lost when it is raised in a callback or an import of some library, and an orderly end of
+    the interpreter while compiled work is running can crash.
+    """
+    clear = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar, and the cursor it hides
+    os.write(sys.stderr.fileno(), f"{clear}mdvi: interrupted; nothing was written\n".encode())
+    os._exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that come before a command."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(version_of("mdvi"))
+        raise typer.Exit

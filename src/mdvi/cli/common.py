@@ -1,0 +1,87 @@
+"""What the commands share: progress, output that is whole or absent, and checks of options."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def at_least(least: int) -> Callable[[float], float]:
+    """A check of an option, made before anything slow is imported."""
+
+    def check(value: float) -> float:
+        if not least <= value < float("inf"):
+            raise typer.BadParameter(f"expected a finite number of at least {least}, got {value}")
+        return value
+
+    return check
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def finite(number: Any) -> float | int | None:
+    """JSON has no infinity: null stands for it."""
+    return number if isinstance(number, int) else (float(number) if abs(number) != float("inf") else None)
+
+
+def csv_of(columns: dict[str, Any]) -> str:
+    """Columns of numbers under their names."""
+    lines = [",".join(columns)]
+    lines += [",".join(f"{x:.10g}" for x in row) for row in zip(*columns.values(), strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def check_targets(plot: Path | None, **files: Path | None) -> None:
+    """Whether all of these could be written, asked before the work starts; keywords are the names of the options."""
+    from mdvi.study.output import check_target
+
+    if plot is not None and plot.suffix not in (".pdf", ".png", ".svg"):
+        raise ValueError(f"{plot}: expected a name ending in .pdf, .png, .svg")
+    taken: dict[Path, str] = {}
+    for option, path in {**files, "plot": plot}.items():
+        if path is None:
+            continue
+        if path in taken:
+            raise ValueError(f"{path}: given for both --{taken[path]} and --{option}")
+        taken[path] = option
+        check_target(path)
+
+
+def write(files: Mapping[Path, str | bytes]) -> None:
+    """Write results; from here on an interrupt comes too late to stop them."""
+    from mdvi.study import output
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for path, content in files.items():
+        output.write(path, content)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def progress_bars() -> Iterator[Any]:
+    """A factory of progress callbacks, drawn on stderr when a person is looking."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+
+        def track(name: str, total: int) -> Any:
+            task = bar.add_task(name, total=total)
+            return lambda done: bar.update(task, completed=done)
+
+        yield track
+
+
+def fail(message: str, code: int) -> int:
+    """One line on stderr, and the exit code."""
+    if message:  # there is none where the help was shown instead
+        print(f"mdvi: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,215 @@
+"""Commands of the planner: solve a model, certify a policy, convert a file."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mdvi.cli.common import Json, at_least, check_targets, finite, write
+
+if TYPE_CHECKING:
+    from mdvi.arguments import Given
+    from mdvi.planning.solve import Solution
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A model file, gym:ID such as gym:FrozenLake-v1, or a family such as "
+        "garnet:states=1000,actions=4,branching=5,seed=0 (see `mdvi list models`).",
+        show_default=False,
+    ),
+]
+Kl = Annotated[float, typer.Option(callback=at_least(0), help="λ, the weight of the KL to the prior.")]
+Entropy = Annotated[float, typer.Option(callback=at_least(0), help="τ, the weight of the entropy.")]
+Prior = Annotated[str, typer.Option(metavar="uniform|FILE", help="μ: .npz with `policy` or `prior`, or CSV of S × A.")]
+Tolerance = Annotated[float, typer.Option(help="How wide the proved interval of any value may be.")]
+TimeLimit = Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop then, with the interval so far.")]
+Discount = Annotated[float | None, typer.Option(help="γ, instead of the model's own; some formats have none.")]
+
+_NOT_CERTIFIED = 3
+_LARGE = 10**9  # bytes from which on the memory is announced
+
+
+def solve_command(
+    source: Source,
+    kl: Kl = 0.0,
+    entropy: Entropy = 0.0,
+    prior: Prior = "uniform",
+    tolerance: Tolerance = 1e-6,
+    time_limit: TimeLimit = None,
+    method: Annotated[str, typer.Option(help="auto, or one of the methods by name.")] = "auto",
+    discount: Discount = None,
+    json_: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Write value and policy to this .npz or .csv file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw value and policy to this .png, .svg or .pdf file.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="Write the certificate to this .npz file.")] = None,
+) -> int:
+    """The optimum, with an interval that is proved to hold it. Exit code 0: certified; 3: not within the tolerance."""
+    check_targets(plot, out=out, certificate=certificate)
+    for path, suffixes in ((out, (".npz", ".csv")), (certificate, (".npz",))):
+        if path is not None and path.suffix not in suffixes:
+            raise ValueError(f"{path}: expected a name ending in {', '.join(suffixes)}")
+    from mdvi import arguments
+    from mdvi.cli import files
+    from mdvi.planning.solve import solve
+
+    given = arguments.source_of(source, discount)
+    mu = None if prior == "uniform" else files.policy_in(Path(prior))
+    _announce(given, kl + entropy > 0)
+    with _interval_bar(tolerance) as progress:
+        solution = solve(given.model, kl, entropy, mu, tolerance, method, time_limit, progress=progress)
+    results: dict[Path, str | bytes] = {}
+    if out is not None:
+        results[out] = files.solution_file(solution, out.suffix)
+    if plot is not None:
+        results[plot] = _picture(given, solution, kl, entropy, plot.suffix[1:])
+    if certificate is not None:
+        from mdvi.planning.certificate import certificate_arrays
+
+        results[certificate] = files.npz_of(certificate_arrays(given.model, solution, kl, entropy, mu))
+    write(results)
+    if json_:
+        typer.echo(json.dumps(_facts(solution)))
+    else:
+        _table(given, solution, kl, entropy)
+    for path in results:
+        Console(stderr=True).print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)
+    return 0 if solution.status == "certified" else _NOT_CERTIFIED
+
+
+def certify_command(
+    source: Source,
+    policy: Annotated[
+        Path, typer.Option(help="π: .npz with `policy` or `log_policy`, or CSV of S × A.", show_default=False)
+    ],
+    kl: Kl = 0.0,
+    entropy: Entropy = 0.0,
+    prior: Prior = "uniform",
+    tolerance: Tolerance = 1e-6,
+    time_limit: TimeLimit = None,
+    discount: Discount = None,
+    json_: Json = False,
+) -> int:
+    """How much a policy loses at most, proved. Exit code 0: certified; 3: not within the tolerance."""
+    from mdvi import arguments
+    from mdvi.cli import files
+    from mdvi.planning.certificate import certify
+
+    given = arguments.source_of(source, discount)
+    pi = files.policy_in(policy)
+    mu = None if prior == "uniform" else files.policy_in(Path(prior))
+    _announce(given, kl + entropy > 0)
+    with _interval_bar(tolerance) as progress:
+        found = certify(
+            given.model, pi, kl, entropy, mu, tolerance, time_limit, progress=progress
+        )
+    facts = {"status": found.status, "tolerance": tolerance, "gap": found.gap, "least_gap": found.least_gap}
+    facts |= {"states": given.model.states, "actions": given.model.actions, "message": found.message}
+    if json_:
+        typer.echo(json.dumps(facts))
+    else:
+        Console().print(found.message, soft_wrap=True, markup=False)
+    return 0 if found.status == "certified" else _NOT_CERTIFIED
+
+
+def convert_command(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A model: file, gym:ID or family.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)],
+    discount: Discount = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="The format to write; default by the suffix of OUT.")
+    ] = None,
+) -> None:
+    """Write a model in another format, and say what was translated."""
+    from mdvi import arguments
+    from mdvi.mdp import write as write_model
+
+    check_targets(None, out=out)
+    given = arguments.source_of(source, discount)
+    console = Console(stderr=True)
+    for note in (*given.notes, *write_model(given.model, out, format_)):
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    console.print(f"wrote {out}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _announce(given: "Given", regularized: bool) -> None:
+    """What was translated, and how much memory the solve will take if that is much."""
+    from mdvi.planning.requests import memory_of
+
+    console = Console(stderr=True)
+    for note in given.notes:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    needed = memory_of(given.model, regularized)
+    if needed > _LARGE:
+        console.print(f"about {needed / 1e9:.1f} GB of memory", highlight=False)
+
+
+@contextmanager
+def _interval_bar(tolerance: float) -> Iterator[Any]:
+    """A progress callback: how far the interval has narrowed, on a logarithmic scale, when a person is looking."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("compiling and starting", total=1.0)
+        first: list[float] = []
+
+        def update(backups: int, gap: float) -> None:
+            first.append(gap)
+            done = math.log(first[0] / gap) / math.log(first[0] / tolerance) if first[0] > tolerance else 1.0
+            bar.update(task, completed=done, description=f"backup {backups}: interval {gap:.1e} → {tolerance:.0e}")
+
+        yield update
+
+
+def _facts(solution: "Solution") -> dict[str, Any]:
+    mdp = solution.problem.mdp
+    return {
+        "status": solution.status,
+        "tolerance": solution.tolerance,
+        "gap": finite(solution.gap),
+        "lower_max_error": finite(solution.least_error),
+        "states": mdp.states,
+        "actions": mdp.actions,
+        "nonzeros": mdp.nonzeros,
+        "method": solution.method,
+        "backups": solution.backups,
+        "seconds": solution.seconds,
+        "message": solution.message,
+    }
+
+
+def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> None:
+    from mdvi.planning.certificate import optimal_actions, unregularized_bounds
+
+    mdp = given.model
+    table = Table(title=f"{mdp}\nλ = {kl:g}, τ = {entropy:g}", show_header=False)
+    table.add_row("status", f"{solution.status}: {solution.message}")
+    table.add_row("gap", f"{solution.gap:.3g} (asked for {solution.tolerance:.3g})")
+    start = f"state 0: {solution.value[0]:.10g} in [{solution.lower[0]:.10g}, {solution.upper[0]:.10g}]"
+    table.add_row("value", f"{start}; all: {solution.value.min():.6g} … {solution.value.max():.6g}")
+    if kl + entropy == 0:
+        ties = int((optimal_actions(solution).sum(-1) > 1).sum())
+        table.add_row("ties", f"{ties} of {mdp.states} states have several actions that may be optimal")
+    else:
+        lower, upper = unregularized_bounds(solution)
+        table.add_row("without λ, τ", f"state 0: in [{lower[0]:.6g}, {upper[0]:.6g}]")
+    table.add_row("work", f"{solution.backups} backups of {mdp.nonzeros} transitions, {solution.seconds:.3g} s")
+    Console().print(table)
+
+
+def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, form: str) -> bytes:
+    """Values and arrows where states are cells; histogram and interval elsewhere."""
+    from mdvi.study.plots import as_bytes, grid_plot, solution_plot
+
+    title = f"{given.name}, λ = {kl:g}, τ = {entropy:g}"
+    if given.cells is None:
+        return as_bytes(solution_plot(solution.value, solution.trace, solution.tolerance, title), form)
+    ends = given.model.terminal
+    return as_bytes(grid_plot(solution.value, solution.action, ends, given.cells, given.moves, title), form)
