@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/figure1
 
-.PHONY: help venv test reproduce lint evidence bench figures lock clean
+.PHONY: help venv test reproduce lint evidence fuzz bench figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -32,7 +32,10 @@ reproduce: venv  ## the paper's Figure 1 at full size, with an HTML report
 	$(BIN)/mdvi reproduce figure1 --out $(OUT)
 
 evidence: venv   ## the full-size sweeps that `make test` samples from, with their numbers
-	$(BIN)/pytest -n 2 -rP -m '' -k 'everywhere or papers_size or no_theorem or carrier' tests
+	$(BIN)/pytest -n 2 -rP -m 'not fuzz' -k 'everywhere or papers_size or no_theorem or carrier' tests
+
+fuzz: venv       ## a million broken model files per format
+	$(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
 
 bench: venv      ## speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py

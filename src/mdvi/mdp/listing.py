@@ -46,7 +46,7 @@ class Transitions(NamedTuple):
         """The chosen transitions, by a mask or by their places."""
         return Transitions(*(column[chosen] for column in self))
 
-    def name(self, place: int) -> str:
+    def name(self, place: int | np.integer) -> str:
         """The words for one transition in a message."""
         return f"state {self.state[place]}, action {self.action[place]}, next state {self.successor[place]}"
 
