@@ -73,7 +73,7 @@ def mutate_arrays(rng, data):
         place = rng.integers(array.size)
         with np.errstate(all="ignore"):
             bad = draw(rng, (-1, 2, 0, 0.5, 1e308, np.nan, np.inf, -np.inf, 2**40))
-            array.flat[place] = bad if array.dtype.kind == "f" else int(np.nan_to_num(bad, posinf=9, neginf=-9))
+            array.flat[place] = bad if array.dtype.kind == "f" else int(np.clip(np.nan_to_num(bad), -9, 2**31 - 1))
     elif kind == 1:
         with np.errstate(all="ignore"):
             array = array.astype(float).clip(-100, 100).astype(draw(rng, DTYPES))
