@@ -12,6 +12,8 @@ import scipy.sparse
 from mdvi.mdp.kernels import MatrixFree
 from mdvi.mdp.model import FiniteMDP
 
+SMALL = 2**20  # pairs (s, a) that any input may ask for
+
 
 class LineError(ValueError):
     """What is wrong, in which line of the input (0 is no line), and in which file beside the first, by its suffix."""
@@ -95,7 +97,7 @@ def check_size(states: int, actions: int, size: int) -> None:
         raise ValueError(f"{count(states, 'state')} and {count(actions, 'action')} make no model; give at least one")
     if states * actions > np.iinfo(np.int32).max:
         raise ValueError(f"{states} states × {actions} actions are more pairs than 32-bit indices can count")
-    if states > size or states * actions > size + 2**20:
+    if states > size or states * actions > size + SMALL:
         raise ValueError(f"{states} states × {actions} actions are more than {size} bytes of input can describe")
 
 

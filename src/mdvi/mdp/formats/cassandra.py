@@ -25,7 +25,7 @@ from mdvi.mdp.listing import Collector, LineError, Transitions, assemble, check_
 from mdvi.mdp.model import FiniteMDP
 
 KEYWORDS = ("discount", "values", "states", "actions", "observations", "start", "T", "O", "R")
-MOST_EXPANDED = 2**21
+MOST_EXPANDED = 2**20
 
 
 def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:

@@ -61,7 +61,8 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
         raise ValueError(f"@nr_states claims {states} states, there are {body.state + 1}")
     if "nr_choices" in facts and facts["nr_choices"][1] not in ("", str(body.choices)):
         raise LineError(f"@nr_choices claims {shown(facts['nr_choices'][1])}, there are {body.choices}", number)
-    model, notes = assemble_labelled(source, body.names.rename(body.found.transitions()), states, body.labels)
+    given = body.names.rename(body.found.transitions(), states, source.size)
+    model, notes = assemble_labelled(source, given, states, body.labels)
     rewards = facts.get("reward_models", (0, ""))[1].split()
     if len(rewards) > 1:
         notes += (f"{len(rewards)} reward models, of which the first is read: {shown(rewards[0])}",)
@@ -70,7 +71,7 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
 
 def _header(rows: Rows) -> dict[str, tuple[int, str]]:
     """The facts before @model: what stands behind the colon, or on the lines below."""
-    facts: dict[str, tuple[int, str]] = {}
+    facts: dict[str, tuple[int, list[str]]] = {}
     name = ""
     for number, line in rows:
         if line.startswith("@"):
@@ -78,14 +79,14 @@ def _header(rows: Rows) -> dict[str, tuple[int, str]]:
             name = name.strip()
             if name in facts:
                 raise LineError(f"@{name} stands here for the second time", number)
-            facts[name] = number, value.strip()
+            facts[name] = number, value.split()
             if name == "model":
-                return facts
+                break
         elif not name:
             raise LineError(f"{shown(line)} stands before any @; such files begin with `@type: MDP`", number)
         else:
-            facts[name] = number, f"{facts[name][1]} {line}".strip()
-    return facts
+            facts[name][1].append(line)
+    return {name: (number, " ".join(values)) for name, (number, values) in facts.items()}
 
 
 class _Body:

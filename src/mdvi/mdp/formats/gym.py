@@ -19,7 +19,7 @@ from mdvi.mdp.model import FiniteMDP
 def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
     """The model of a JSON table."""
     try:
-        content = json.loads(source.data.decode("utf-8-sig"), object_pairs_hook=_unique)
+        content = json.loads(source.data.decode("utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer)
     except json.JSONDecodeError as error:
         raise LineError(f"no JSON: {error.msg}", error.lineno) from None
     except RecursionError:
@@ -30,6 +30,12 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
         raise ValueError(f"the discount {shown(stated)} is not a number")
     return from_table(content["P"], source.gamma(stated), own_ends=True)
+
+
+def _integer(token: str) -> int:
+    if len(token) > 18:
+        raise ValueError(f"{shown(token)} is too large")
+    return int(token)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 
 from mdvi.mdp.formats.text import Source, action_number, terminal_notes
-from mdvi.mdp.listing import Listing, Transitions, assemble, check_size, count
+from mdvi.mdp.listing import SMALL, Listing, Transitions, assemble, check_size, count
 from mdvi.mdp.model import FiniteMDP
 
 ENDS = ("terminal", "deadlock")
@@ -31,10 +31,10 @@ class Names:
         """Append the name of the next transition's action."""
         self._numbers.append(action_number(name))
 
-    def rename(self, given: Transitions) -> Transitions:
-        """Actions by their names a0, a1, …, where all have such names and no state has one twice."""
+    def rename(self, given: Transitions, states: int, size: int) -> Transitions:
+        """Actions by their names a0, a1, …, where all have such names, small enough, and no state has one twice."""
         named = np.array(self._numbers, np.int64)
-        if not len(named) or named.min() < 0:
+        if not len(named) or named.min() < 0 or states * (int(named.max()) + 1) > size + SMALL:
             return given
         names, choices = given.state * 10**9 + named, given.state * (int(given.action.max()) + 1) + given.action
         pairs, first = np.unique(choices, return_index=True)

@@ -56,7 +56,7 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
                 given = _rewarded(given, shape, source.siblings[suffix])
     with located(suffix=".lab"):
         labels = _labels(source.siblings.get(".lab", b""), states)
-    return assemble_labelled(source, names.rename(given), states, labels)
+    return assemble_labelled(source, names.rename(given, states, source.size), states, labels)
 
 
 def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
