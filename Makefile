@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/figure1
 
-.PHONY: help venv test reproduce lint evidence bench figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz bench figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -32,7 +32,13 @@ reproduce: venv  ## the paper's Figure 1 at full size, with an HTML report
 	$(BIN)/mdvi reproduce figure1 --out $(OUT)
 
 evidence: venv   ## the full-size sweeps that `make test` samples from, with their numbers
-	$(BIN)/pytest -n 2 -rP -m '' -k 'everywhere or papers_size or no_theorem or carrier' tests
+	$(BIN)/pytest -n 2 -rP -m 'not fuzz and not certify' -k 'everywhere or papers_size or no_theorem or carrier' tests
+
+certify: venv    ## 10 000 models against exact rationals and 60 digits: every interval must hold the truth
+	$(BIN)/pytest -n 2 -rP -m certify tests/test_solve.py
+
+fuzz: venv       ## a million broken model files per format
+	$(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
 
 bench: venv      ## speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py

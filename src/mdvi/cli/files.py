@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdvi.mdp import arrays
+from mdvi.mdp.formats import arrays
 
 if TYPE_CHECKING:
     from mdvi.planning.solve import Solution

@@ -2,7 +2,8 @@
 
 from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points, wrong_sign
 from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid
-from mdvi.mdp.gym import from_gymnasium
+from mdvi.mdp.formats import FORMATS, FormatError, Imported, from_toolbox, read, to_toolbox, write
+from mdvi.mdp.gym import from_gymnasium, to_gymnasium
 from mdvi.mdp.kernels import Dense, MatrixFree, Sparse, Successors
 from mdvi.mdp.model import FiniteMDP
 
@@ -13,8 +14,11 @@ FAMILIES = {
 
 __all__ = [
     "FAMILIES",
+    "FORMATS",
     "Dense",
     "FiniteMDP",
+    "FormatError",
+    "Imported",
     "MatrixFree",
     "Sparse",
     "Successors",
@@ -23,10 +27,15 @@ __all__ = [
     "deep_sea",
     "forest",
     "from_gymnasium",
+    "from_toolbox",
     "gambler",
     "garnet",
     "grid",
     "late_start",
+    "read",
     "softmax_two_fixed_points",
+    "to_gymnasium",
+    "to_toolbox",
+    "write",
     "wrong_sign",
 ]

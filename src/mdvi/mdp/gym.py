@@ -2,10 +2,12 @@
 
 import itertools
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from mdvi.mdp.listing import Collector, Listing, assemble, count, listing
 from mdvi.mdp.model import FiniteMDP
 
 
@@ -17,7 +19,7 @@ def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) 
     so that a state which is left normally by one action and ends the episode by another stays exact.
 
     Args:
-        environment: an environment id such as "FrozenLake-v1", or an environment that has `P`.
+        environment: an environment id such as "FrozenLake-v1", an environment that has `P`, or such a table.
         discount: γ in [0, 1).
         options: passed to `gymnasium.make` with an id, for example `map_name="8x8"`.
 
@@ -28,12 +30,12 @@ def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) 
     if isinstance(environment, str):
         environment = _make(environment, options)
     bare = getattr(environment, "unwrapped", environment)
-    table = getattr(bare, "P", None)
+    table = bare if isinstance(bare, Mapping | list | tuple) else getattr(bare, "P", None)
     if table is None:
         if type(bare).__name__ == "BlackjackEnv":
-            return _from_entries(_blackjack_entries(bare), discount)
+            return from_table(_blackjack_entries(bare), discount)[0]
         raise ValueError(f"{type(bare).__name__} publishes no transition table `P`; only finite models can be read")
-    return _from_entries(table, discount)
+    return from_table(table, discount)[0]
 
 
 def _make(name: str, options: dict[str, Any]) -> Any:
@@ -53,26 +55,102 @@ def _make(name: str, options: dict[str, Any]) -> Any:
     return environment
 
 
-def _from_entries(table: Any, discount: float) -> FiniteMDP:
-    """A model from P[s][a] = [(probability, next state, reward, terminated), …]."""
-    states, actions = len(table), len(table[0])
-    end = states
-    reward = np.zeros((states + 1, actions))
-    rows: dict[tuple[int, int], dict[int, float]] = {}
-    for s, a in itertools.product(range(states), range(actions)):
-        row = rows.setdefault((s, a), {})
-        for probability, successor, gain, terminated in table[s][a]:
-            target = end if terminated else int(successor)
-            row[target] = row.get(target, 0.0) + float(probability)
-            reward[s, a] += float(probability) * float(gain)
-    width = max(len(row) for row in rows.values())
-    successors = np.zeros((states + 1, actions, width), np.int64)
-    probabilities = np.zeros(successors.shape)
-    for (s, a), row in rows.items():
-        successors[s, a, : len(row)] = list(row)
-        probabilities[s, a, : len(row)] = list(row.values())
-    terminal = np.arange(states + 1) == end
-    return FiniteMDP((successors, probabilities), reward, discount, terminal=terminal)
+def from_table(table: Any, discount: float, *, own_ends: bool = False) -> tuple[FiniteMDP, tuple[str, ...]]:
+    """A model from P[s][a] = [(probability, next state, reward, terminated), …], and notes.
+
+    Args:
+        table: dictionaries or sequences; the keys of dictionaries are 0, 1, … or their text. An empty list
+            makes the action illegal.
+        discount: γ in [0, 1).
+        own_ends: a state in which every transition stays, pays nothing and terminates is terminal itself; only
+            terminated transitions into other states lead to one extra state, the last. Otherwise all of them do.
+    """
+    found = Collector()
+    states = _members(table, "P", None)
+    actions = len(_members(states[0], "state 0", None))
+    ended = []
+    for s, row in enumerate(states):
+        for a, outcomes in enumerate(_members(row, f"state {s}", actions)):
+            if not isinstance(outcomes, list | tuple):
+                raise ValueError(f"state {s}, action {a}: expected a list of outcomes, got {type(outcomes).__name__}")
+            for outcome in outcomes:
+                p, successor, reward, terminated = _outcome(outcome, s, a)
+                if not 0 <= successor < len(states):
+                    raise ValueError(f"state {s}, action {a} names next state {successor}, outside 0…{len(states) - 1}")
+                found.add(0, s, a, successor, p, reward)
+                ended.append(terminated)
+    given, done = found.transitions(), np.array(ended, bool)
+    terminal = np.zeros(len(states) + 1, bool)
+    if own_ends:
+        goes_on = ~(done & (given.successor == given.state) & (given.reward == 0))
+        terminal[given.state] = True
+        terminal[given.state[goes_on]] = False
+    notes = [f"{count(int(terminal.sum()), 'state')} that only terminated made terminal"] if terminal.any() else []
+    to_extra = done & ~terminal[given.successor]
+    if own_ends and not to_extra.any():
+        terminal = terminal[:-1]
+    else:
+        notes.append(f"{count(int(to_extra.sum()), 'terminated transition')} lead to one more terminal state, the last")
+        terminal[-1] = True
+        given = given._replace(successor=np.where(to_extra, len(states), given.successor))
+    advice = "give it an action, or let its actions stay and terminate"
+    model, more = assemble(given, (len(terminal), actions), discount, terminal=terminal, merge=True, advice=advice)
+    return model, (*notes, *more)
+
+
+def _members(table: Any, name: str, size: int | None) -> list[Any]:
+    """The entries 0, 1, … of a dictionary or sequence, as many as `size` says."""
+    if isinstance(table, Mapping):
+        found = {str(key): entry for key, entry in table.items()}
+        for key in range(len(found)):
+            if str(key) not in found:
+                raise ValueError(f"{name} has no entry {key}; entries should be numbered 0…{len(found) - 1}")
+        entries = [found[str(key)] for key in range(len(found))]
+    elif isinstance(table, list | tuple):
+        entries = list(table)
+    else:
+        raise ValueError(f"{name}: expected a dictionary or a list, got {type(table).__name__}")
+    if not entries or (size is not None and len(entries) != size):
+        raise ValueError(f"{name} has {len(entries)} entries, expected {'at least one' if size is None else size}")
+    return entries
+
+
+def _outcome(outcome: Any, s: int, a: int) -> tuple[float, int, float, bool]:
+    """(probability, next state, reward, terminated), of the right types."""
+    if isinstance(outcome, list | tuple) and len(outcome) == 4:
+        p, successor, reward, terminated = outcome
+        numbers = all(
+            isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
+            for number in (p, reward)
+        )
+        index = isinstance(successor, int | np.integer) and not isinstance(successor, bool)
+        if numbers and index and isinstance(terminated, bool | np.bool_):
+            try:
+                return float(p), int(successor), float(reward), bool(terminated)
+            except OverflowError:
+                pass
+    raise ValueError(
+        f"state {s}, action {a}: expected [probability, next state, reward, terminated], got {repr(outcome)[:60]}"
+    )
+
+
+def to_gymnasium(model: FiniteMDP) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+    """The table P[s][a] = [(probability, next state, reward, terminated), …] of a model.
+
+    Transitions into terminal states terminate, terminal states stay and terminate; illegal actions have no
+    outcomes, an empty list. What rows miss to a sum of 1 leads to one more terminal state, the last.
+    """
+    return table_of(listing(model))
+
+
+def table_of(what: Listing) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
+    """The table of a list of transitions."""
+    states, actions = what.reward.shape
+    ends = what.terminal.tolist()
+    table = {s: {a: [(1.0, s, 0.0, True)] if ends[s] else [] for a in range(actions)} for s in range(states)}
+    for s, a, t, p, r in zip(*(column.tolist() for column in what.transitions[1:]), strict=True):
+        table[s][a].append((p, t, r, ends[t]))
+    return table
 
 
 _CARDS = {card: (4 if card == 10 else 1) / 13 for card in range(1, 11)}  # an infinite deck; 10 is also J, Q, K

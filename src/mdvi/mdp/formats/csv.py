@@ -1,0 +1,114 @@
+"""Transitions as comma-separated values.
+
+    # discount=0.99
+    # states=3
+    # actions=2
+    # terminal=2
+    state,action,next_state,probability,reward
+    0,0,1,0.5,1.0
+
+Columns come in any order; `reward` may be missing (0) and is averaged over the next states. The comments may be
+missing too: states and actions are then counted, and no state is terminal. An action without a row is illegal.
+"""
+
+from difflib import get_close_matches
+
+import numpy as np
+
+from mdvi.mdp.formats.text import Format, Source, lines, real, shown, terminal_notes, whole
+from mdvi.mdp.listing import Collector, LineError, assemble, check_size, listing, located
+from mdvi.mdp.model import FiniteMDP
+
+COLUMNS = ("state", "action", "next_state", "probability", "reward")
+
+
+def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+    """The model of a table of transitions."""
+    found, facts = Collector(), {}
+    place: list[int] | None = None
+    for number, line in lines(source.data):
+        if line.startswith("#"):
+            name, equals, value = line[1:].partition("=")
+            if equals and name.strip() in ("discount", "states", "actions", "terminal"):
+                facts[name.strip()] = number, value.strip()
+            continue
+        fields = [field.strip() for field in line.split(",")]
+        if place is None:
+            place, width = _places(fields, number), len(fields)
+            continue
+        if len(fields) != width:
+            raise LineError(f"{len(fields)} values in {width} columns", number)
+        try:
+            found.add(
+                number,
+                whole(fields[place[0]], "state"),
+                whole(fields[place[1]], "action"),
+                whole(fields[place[2]], "next state"),
+                real(fields[place[3]], "probability"),
+                real(fields[place[4]], "reward") if len(place) == 5 else 0.0,
+            )
+        except ValueError as error:
+            raise LineError(str(error), number) from None
+    if place is None:
+        raise ValueError(f"there is no header; the first line should be {','.join(COLUMNS)}")
+    return _model(source, found, facts)
+
+
+def _places(fields: list[str], number: int) -> list[int]:
+    """Where each of COLUMNS is."""
+    for field in fields:
+        if field not in COLUMNS:
+            near = get_close_matches(field, COLUMNS, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; the columns are {','.join(COLUMNS)}"
+            raise LineError(f"the header names a column {shown(field)}{hint}", number)
+        if fields.count(field) > 1:
+            raise LineError(f"the header names {field} twice", number)
+    for column in COLUMNS[:4]:
+        if column not in fields:
+            raise LineError(f"the header has no column {column}; it should be {','.join(COLUMNS)}", number)
+    return [fields.index(column) for column in COLUMNS if column in fields]
+
+
+def _model(source: Source, found: Collector, facts: dict[str, tuple[int, str]]) -> tuple[FiniteMDP, tuple[str, ...]]:
+    given = found.transitions()
+    terminal: list[int] = []
+    stated: dict[str, float] = {}
+    for name, (number, value) in facts.items():
+        with located(number):
+            if name == "terminal":
+                terminal = [whole(item.strip(), "terminal state") for item in value.split(",") if item.strip()]
+            else:
+                stated[name] = real(value, name) if name == "discount" else whole(value, f"number of {name}")
+    largest = max(given.state.max(initial=-1), given.successor.max(initial=-1), max(terminal, default=-1))
+    states = int(stated.get("states", largest + 1))
+    actions = int(stated.get("actions", given.action.max(initial=-1) + 1))
+    check_size(states, actions, source.size)
+    ends = np.zeros(states, bool)
+    for state in terminal:
+        if state >= states:
+            raise LineError(f"terminal state {state} is outside 0…{states - 1}", facts["terminal"][0])
+        ends[state] = True
+    model, notes = assemble(
+        given,
+        (states, actions),
+        source.gamma(stated.get("discount")),
+        terminal=ends,
+        advice="declare it with `# terminal=` or give it a row",
+    )
+    return model, notes
+
+
+def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The rows of all live pairs, and everything else as comments."""
+    what = listing(model)
+    states, actions = what.reward.shape
+    ends = np.flatnonzero(what.terminal).tolist()
+    head = [f"# discount={what.discount!r}", f"# states={states}", f"# actions={actions}"]
+    if ends:
+        head.append(f"# terminal={','.join(map(str, ends))}")
+    rows = zip(*(column.tolist() for column in what.transitions[1:]), strict=True)
+    text = "\n".join([*head, ",".join(COLUMNS), *(f"{s},{a},{t},{p!r},{r!r}" for s, a, t, p, r in rows)]) + "\n"
+    return {".csv": text.encode()}, (*what.notes, *terminal_notes(len(ends), "listed as terminal in a comment"))
+
+
+FORMAT = Format("csv", (".csv",), "one transition a row: state,action,next_state,probability,reward", read, write)

@@ -1,0 +1,171 @@
+"""Storm's explicit format (.drn) for Markov decision processes and Markov chains.
+
+    @type: MDP
+    @parameters
+
+    @reward_models
+    reward
+    @nr_states
+    2
+    @nr_choices
+    2
+    @model
+    state 0 [0.5] init
+        action a0 [1.0]
+                1 : 1/2
+                0 : 1/2
+    state 1 terminal
+        action a0
+                1 : 1
+
+The first reward model is read: r(s, a) is the reward of the state and that of the action together. The discount has to
+be given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mdvi.mdp.formats.labelled import ENDS, Names, assemble_labelled, writing_notes
+from mdvi.mdp.formats.text import Format, Source, lines, real, shown, whole
+from mdvi.mdp.listing import Collector, LineError, check_size, listing, located
+from mdvi.mdp.model import FiniteMDP
+
+Rows = Iterator[tuple[int, str]]
+
+
+def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+    """The model of a .drn file."""
+    rows = ((number, line) for number, line in lines(source.data) if not line.startswith("//"))
+    facts = _header(rows)
+    if "type" not in facts:
+        raise ValueError("there is no @type; Storm's explicit files begin with `@type: MDP`")
+    number, kind = facts["type"]
+    if kind not in ("MDP", "DTMC"):
+        raise LineError(f"@type {shown(kind)} is not read, only MDP and DTMC", number)
+    if "parameters" in facts and facts["parameters"][1]:
+        raise LineError(f"the model has parameters ({shown(facts['parameters'][1])}); give it numbers first", number)
+    if "model" not in facts or "nr_states" not in facts:
+        raise ValueError("there is no @model with its @nr_states")
+    number, claimed = facts["nr_states"]
+    with located(number):
+        states = whole(claimed, "number of states")
+        check_size(states, 1, source.size)
+    body = _Body(states)
+    for number, line in rows:
+        try:
+            body.take(number, line)
+        except ValueError as error:
+            raise LineError(str(error), number) from None
+    if body.state != states - 1:
+        raise ValueError(f"@nr_states claims {states} states, there are {body.state + 1}")
+    if "nr_choices" in facts and facts["nr_choices"][1] not in ("", str(body.choices)):
+        raise LineError(f"@nr_choices claims {shown(facts['nr_choices'][1])}, there are {body.choices}", number)
+    given = body.names.rename(body.found.transitions(), states, source.size)
+    model, notes = assemble_labelled(source, given, states, body.labels)
+    rewards = facts.get("reward_models", (0, ""))[1].split()
+    if len(rewards) > 1:
+        notes += (f"{len(rewards)} reward models, of which the first is read: {shown(rewards[0])}",)
+    return model, notes
+
+
+def _header(rows: Rows) -> dict[str, tuple[int, str]]:
+    """The facts before @model: what stands behind the colon, or on the lines below."""
+    facts: dict[str, tuple[int, list[str]]] = {}
+    name = ""
+    for number, line in rows:
+        if line.startswith("@"):
+            name, _, value = line[1:].partition(":")
+            name = name.strip()
+            if name in facts:
+                raise LineError(f"@{name} stands here for the second time", number)
+            facts[name] = number, value.split()
+            if name == "model":
+                break
+        elif not name:
+            raise LineError(f"{shown(line)} stands before any @; such files begin with `@type: MDP`", number)
+        else:
+            facts[name][1].append(line)
+    return {name: (number, " ".join(values)) for name, (number, values) in facts.items()}
+
+
+class _Body:
+    """What stands below @model, line by line."""
+
+    def __init__(self, states: int) -> None:
+        self.found, self.names = Collector(), Names()
+        self.labels: dict[str, set[int]] = {label: set() for label in ENDS}
+        self.states, self.state, self.choice, self.choices = states, -1, -1, 0
+        self.state_reward = self.reward = 0.0
+        self.name = ""
+
+    def take(self, number: int, line: str) -> None:
+        """One line: a state, an action of it, or a transition of that."""
+        if line.startswith("state"):
+            self._open_state(line)
+        elif line.startswith("action"):
+            if self.state < 0:
+                raise ValueError("an action before any state")
+            rest, paid = _bracket(line[len("action") :])
+            self._open_choice(rest.strip(), paid)
+        else:
+            successor, colon, probability = line.partition(":")
+            if not colon or self.state < 0:
+                raise ValueError(f"{shown(line)} is neither a state, nor an action, nor `next_state : probability`")
+            if self.choice < 0:  # a chain's transitions stand right below the state
+                self._open_choice("", 0.0)
+            p = real(probability.strip(), "probability")
+            self.found.add(number, self.state, self.choice, whole(successor.strip(), "next state"), p, self.reward)
+            self.names.add(self.name)
+
+    def _open_state(self, line: str) -> None:
+        rest, paid = _bracket(line[len("state") :])
+        words = rest.split()
+        state = whole(words[0] if words else "", "state")
+        if state != self.state + 1:
+            raise ValueError(f"state {state} after state {self.state}; states should be numbered 0, 1, 2, …")
+        if state >= self.states:
+            raise ValueError(f"state {state}, but @nr_states claims {self.states}")
+        if any(word.startswith("{") for word in words[1:]):
+            raise ValueError(f"state {state} has an observation; partially observable models are not read")
+        self.state, self.choice, self.state_reward = state, -1, paid
+        for word in words[1:]:
+            if word.strip('"') in self.labels:
+                self.labels[word.strip('"')].add(state)
+
+    def _open_choice(self, name: str, paid: float) -> None:
+        self.choice, self.choices, self.name = self.choice + 1, self.choices + 1, name
+        self.reward = paid if self.state_reward == 0 else self.state_reward + paid
+
+
+def _bracket(text: str) -> tuple[str, float]:
+    """A line without its [reward, …], and the first of these."""
+    before, opened, after = text.partition("[")
+    if not opened:
+        return text, 0.0
+    inside, closed, rest = after.partition("]")
+    if not closed:
+        raise ValueError("a bracket [ that is not closed")
+    return f"{before} {rest}", real(inside.split(",")[0].strip(), "reward")
+
+
+def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Every legal choice with its reward, and the labels init (state 0) and terminal."""
+    what = listing(model, loops=True)
+    states, actions = what.reward.shape
+    out = ["@type: MDP", "@parameters", "", "@reward_models", "reward", "@nr_states", str(states)]
+    out += ["@nr_choices", str(int(what.legal.sum())), "@model"]
+    given = what.transitions
+    start = np.searchsorted(given.state * actions + given.action, np.arange(states * actions + 1)).tolist()
+    entries = [f"\t\t{t} : {p!r}" for t, p in zip(given.successor.tolist(), given.probability.tolist(), strict=True)]
+    legal, reward = what.legal.tolist(), what.reward.tolist()
+    for s, ends in enumerate(what.terminal.tolist()):
+        out.append(f"state {s} [0]{' init' if s == 0 else ''}{' terminal' if ends else ''}")
+        for a in range(actions):
+            if legal[s][a]:
+                out.append(f"\taction a{a} [{reward[s][a]!r}]")
+                out += entries[start[s * actions + a] : start[s * actions + a + 1]]
+    return {".drn": ("\n".join(out) + "\n").encode()}, writing_notes(what)
+
+
+FORMAT = Format("drn", (".drn",), "Storm's explicit format for MDPs and Markov chains", read, write)

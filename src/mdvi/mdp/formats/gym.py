@@ -1,0 +1,60 @@
+"""Gymnasium's table `P` as JSON.
+
+    {"discount": 0.99, "P": {"0": {"0": [[0.5, 1, 0.0, false], [0.5, 2, 1.0, true]]}, …}}
+
+`P[s][a]` lists [probability, next state, reward, terminated]; a next state listed twice adds up, as Gymnasium's own
+tables mean it. An empty list makes the action illegal. A state that only stays, pays nothing and terminates is
+terminal; other terminated transitions lead to one more terminal state.
+"""
+
+import json
+from typing import Any
+
+from mdvi.mdp.formats.text import Format, Source, shown, terminal_notes
+from mdvi.mdp.gym import from_table, table_of
+from mdvi.mdp.listing import LineError, count, listing
+from mdvi.mdp.model import FiniteMDP
+
+
+def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+    """The model of a JSON table."""
+    try:
+        content = json.loads(source.data.decode("utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise LineError(f"no JSON: {error.msg}", error.lineno) from None
+    except RecursionError:
+        raise ValueError("no table: brackets are nested too deeply") from None
+    if not isinstance(content, dict) or "P" not in content:
+        raise ValueError('expected an object {"discount": …, "P": {…}}')
+    stated = content.get("discount")
+    if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
+        raise ValueError(f"the discount {shown(stated)} is not a number")
+    return from_table(content["P"], source.gamma(stated), own_ends=True)
+
+
+def _integer(token: str) -> int:
+    if len(token) > 18:
+        raise ValueError(f"{shown(token)} is too large")
+    return int(token)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in entries:
+            raise ValueError(f"key {shown(key)} stands twice in an object")
+        entries[key] = value
+    return entries
+
+
+def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The discount and the table."""
+    what = listing(model)
+    notes = what.notes + terminal_notes(int(what.terminal.sum()), "written as loops that terminate")
+    illegal = int((~what.legal).sum())
+    if illegal:
+        notes += (f"{count(illegal, 'illegal action')} written as empty lists",)
+    return {".json": json.dumps({"discount": what.discount, "P": table_of(what)}).encode() + b"\n"}, notes
+
+
+FORMAT = Format("gym", (".json",), "Gymnasium's table P[s][a] as JSON, with a discount", read, write)

@@ -1,0 +1,105 @@
+"""mdvi's own format: the arrays of a `FiniteMDP`, each under its name, in a .npz file.
+
+| array | shape | |
+| --- | --- | --- |
+| `transition` | (states, actions, states) | dense storage |
+| `indptr`, `indices`, `data`, `shape` | | compressed rows: row s · actions + a; `shape` is (states · actions, states) |
+| `next_state`, `probability` | (states, actions, branching) | a table of successors, padded with probability 0 |
+| `reward` | (states, actions) or (states,) | always |
+| `discount` | () | γ; may be missing where it is given |
+| `terminal` | (states,) | Boolean; may be missing |
+| `legal` | (states, actions) | Boolean; may be missing |
+| `substochastic` | () | Boolean: rows may sum to less than 1, and what is missing ends the episode; may be missing |
+
+One of the three storages is there. Other arrays are not read.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from mdvi.mdp.formats.arrays import load, names, save
+from mdvi.mdp.formats.text import Format, Source
+from mdvi.mdp.kernels import Dense, MatrixFree, Sparse
+from mdvi.mdp.listing import missing
+from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import check_row_starts
+
+STORAGES = (("transition",), ("indptr", "indices", "data", "shape"), ("next_state", "probability"))
+TABLES = ("reward", "discount", "terminal", "legal", "substochastic")
+
+
+def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+    """The model, in the storage that the file has."""
+    known = (*TABLES, *(name for storage in STORAGES for name in storage))
+    arrays = load(source.data, known)
+    unread = [name for name in names(source.data) if name not in known]
+    storages = [storage for storage in STORAGES if any(name in arrays for name in storage)]
+    if len(storages) != 1:
+        raise ValueError(f"one storage is needed, not {len(storages)}: {' or '.join(' '.join(s) for s in STORAGES)}")
+    for name in (*storages[0], "reward"):
+        if name not in arrays:
+            raise ValueError(f"there is no array {name}")
+    masks = {name: arrays[name] for name in ("terminal", "legal") if name in arrays}
+    short = bool(scalar(arrays, "substochastic") or False)
+    gamma = source.gamma(scalar(arrays, "discount"))
+    model = FiniteMDP(_transition(arrays), arrays["reward"], gamma, substochastic=short, **masks)
+    return model, (f"arrays not read: {', '.join(unread)}"[:200],) if unread else ()
+
+
+def scalar(arrays: dict[str, np.ndarray], name: str) -> float | None:
+    """A single number, or None if there is none of that name."""
+    if name not in arrays:
+        return None
+    if arrays[name].size != 1:
+        raise ValueError(f"{name}: expected one number, got shape {arrays[name].shape}")
+    return float(arrays[name].ravel()[0])
+
+
+def _transition(arrays: dict[str, np.ndarray]) -> Any:
+    if "transition" in arrays:
+        return arrays["transition"]
+    if "next_state" in arrays:
+        return arrays["next_state"], arrays["probability"]
+    for name in ("indptr", "indices", "shape"):
+        if not np.issubdtype(arrays[name].dtype, np.integer):
+            raise ValueError(f"{name}: expected integers, got {arrays[name].dtype}")
+    for name in STORAGES[1]:
+        if arrays[name].ndim != 1:
+            raise ValueError(f"{name}: expected one dimension, got shape {arrays[name].shape}")
+    indptr, indices, data, shape = (arrays[name] for name in STORAGES[1])
+    if len(shape) != 2 or shape.min() < 1 or shape.max() > np.iinfo(np.int32).max or shape[1] > shape[0]:
+        raise ValueError(f"shape: expected (states · actions, states) in 32 bits, got {shape[:4].tolist()}")
+    for name, array in (("indptr", indptr), ("indices", indices)):
+        if len(array) and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"{name}: {array.max()} is too large")
+    indptr, indices = indptr.astype(np.int64), indices.astype(np.int64)
+    rows, states = (int(size) for size in shape)
+    check_row_starts(SimpleNamespace(indptr=indptr, indices=indices, data=data, shape=(rows, states)))
+    for entry in np.flatnonzero((indices < 0) | (indices >= states))[:1]:
+        s, a = divmod(int(np.searchsorted(indptr, entry, side="right")) - 1, max(rows // states, 1))
+        raise ValueError(f"state {s}, action {a} names next state {indices[entry]}, outside 0…{states - 1}")
+    return scipy.sparse.csr_array((data, indices, indptr), shape=(rows, states))
+
+
+def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Every array as it is stored."""
+    kernel = model.kernel
+    if isinstance(kernel, MatrixFree):
+        raise ValueError("a matrix-free model has no arrays and cannot be written")
+    if isinstance(kernel, Dense):
+        arrays = {"transition": kernel.probability}
+    elif isinstance(kernel, Sparse):
+        shape = np.array([len(kernel.start) - 1, kernel.states])
+        arrays = {"indptr": kernel.start, "indices": kernel.state, "data": kernel.probability, "shape": shape}
+    else:
+        arrays = {"next_state": kernel.state, "probability": kernel.probability}
+    arrays |= {"reward": model.reward, "discount": model.discount, "terminal": model.terminal, "legal": model.legal}
+    if missing(model).any():
+        arrays["substochastic"] = np.asarray(True)
+    return {".npz": save({name: np.asarray(array) for name, array in arrays.items()})}, ()
+
+
+FORMAT = Format("npz", (".npz",), "mdvi's own arrays: transition, reward, discount, terminal, legal", read, write)

@@ -1,0 +1,153 @@
+"""PRISM's explicit files: a transition matrix (.tra), and beside it labels (.lab) and rewards (.srew, .trew, .rew).
+
+    2 3 4          states, choices, transitions; without the choices it is a Markov chain
+    0 0 1 0.5 a0   state, choice, next state, probability, action (may be missing)
+
+Rewards of states are paid on every action, those of transitions on top. Without a place for the discount, it has to be
+given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mdvi.mdp.formats.labelled import ENDS, Names, assemble_labelled, writing_notes
+from mdvi.mdp.formats.text import Format, Source, lines, real, shown, whole
+from mdvi.mdp.listing import Collector, LineError, Transitions, check_range, check_size, keys, listing, located, match
+from mdvi.mdp.model import FiniteMDP
+
+
+def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+    """The model of a .tra file and its siblings."""
+    rows = _rows(source.data)
+    top, head = next(rows, (0, []))
+    if len(head) not in (2, 3):
+        raise LineError("the first line should be: states choices transitions", top)
+    chain = len(head) == 2
+    with located(top):
+        claimed = [whole(item, "count") for item in head]
+    states = claimed[0]
+    check_size(states, 1, source.size)
+    found, names = Collector(), Names()
+    for number, fields in rows:
+        if len(fields) not in ((3,) if chain else (4, 5)):
+            columns = "state next_state probability" if chain else "state choice next_state probability [action]"
+            raise LineError(f"{len(fields)} values; a line should be: {columns}", number)
+        try:
+            s, c = whole(fields[0], "state"), 0 if chain else whole(fields[1], "choice")
+            successor = whole(fields[1 if chain else 2], "next state")
+            found.add(number, s, c, successor, real(fields[2 if chain else 3], "probability"))
+        except ValueError as error:
+            raise LineError(str(error), number) from None
+        names.add(fields[4] if len(fields) == 5 else "")
+    given = found.transitions()
+    shape = states, int(given.action.max(initial=0)) + 1
+    check_size(*shape, source.size)
+    check_range(given, shape)
+    for counted, claim, there in (
+        ("transitions", claimed[-1], len(found)),
+        ("choices", claimed[-2], states if chain else len(np.unique(given.state * shape[1] + given.action))),
+    ):
+        if claim != there:
+            raise LineError(f"the first line claims {claim} {counted}, there are {there}", top)
+    for suffix in (".srew", ".trew", ".rew"):
+        if suffix in source.siblings:
+            with located(suffix=suffix):
+                given = _rewarded(given, shape, source.siblings[suffix])
+    with located(suffix=".lab"):
+        labels = _labels(source.siblings.get(".lab", b""), states)
+    return assemble_labelled(source, names.rename(given, states, source.size), states, labels)
+
+
+def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
+    for number, line in lines(data):
+        if not line.startswith("#"):
+            yield number, line.split()
+
+
+def _rewarded(given: Transitions, shape: tuple[int, int], data: bytes) -> Transitions:
+    """The transitions with the rewards of one file on top: two columns are states', more are transitions'."""
+    rows = _rows(data)
+    next(rows, None)  # the header counts what follows
+    paid = Collector()
+    columns = 0
+    for number, fields in rows:
+        columns = columns or len(fields)
+        if len(fields) != columns or columns not in (2, 3, 4):
+            raise LineError(f"{len(fields)} values; rewards are lines of: state [[choice] next_state] reward", number)
+        try:
+            index = [whole(item, "state or choice") for item in fields[:-1]]
+            s, c, t = (index[0], index[1], index[2]) if columns == 4 else (index[0], 0, index[-1])
+            paid.add(number, s, c, t, 0.0, real(fields[-1], "reward"))
+        except ValueError as error:
+            raise LineError(str(error), number) from None
+    if not len(paid):
+        return given
+    rewards = paid.transitions()
+    check_range(rewards, shape)
+    here, key = (given.state, rewards.state) if columns == 2 else (keys(given, shape), keys(rewards, shape))
+    order = np.argsort(key, kind="stable")
+    key, rewards = key[order], rewards.at(order)
+    for place in np.flatnonzero(np.diff(key) == 0)[:1] + 1:
+        name = f"state {rewards.state[place]}" if columns == 2 else rewards.name(place)
+        raise LineError(f"{name} has a second reward", int(rewards.line[place]))
+    slot = match(key, here)
+    unused = np.ones(len(key), bool)
+    unused[slot[slot >= 0]] = False
+    for place in np.flatnonzero(unused)[:1] if columns > 2 else ():
+        raise LineError(f"{rewards.name(place)} has a reward but is no transition", int(rewards.line[place]))
+    extra = np.where(slot >= 0, rewards.reward[slot], 0.0)
+    return given._replace(reward=np.where(given.reward == 0, extra, given.reward + extra))
+
+
+def _labels(data: bytes, states: int) -> dict[str, set[int]]:
+    """Which states carry which of the labels that end an episode."""
+    labels: dict[str, set[int]] = {label: set() for label in ENDS}
+    names: dict[str, str] | None = None
+    for number, line in lines(data):
+        if names is None:
+            pairs = [item.partition("=") for item in line.split()]
+            names = {key: name.strip('"') for key, _, name in pairs}
+            continue
+        state, colon, carried = line.partition(":")
+        with located(number):
+            s = whole(state.strip(), "state")
+        if not colon or s >= states:
+            raise LineError(f"{shown(line)} should be `state: labels`, with a state in 0…{states - 1}", number)
+        for key in carried.split():
+            if key not in names:
+                raise LineError(f"state {s} carries label {shown(key)}, which the first line does not name", number)
+            if names[key] in labels:
+                labels[names[key]].add(s)
+    return labels
+
+
+def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Transitions, rewards of transitions, and the labels init (state 0, which PRISM asks for) and terminal."""
+    what = listing(model, loops=True)
+    states, _ = what.reward.shape
+    # Choices are counted without the illegal ones; the names keep the actions apart.
+    choice = np.cumsum(what.legal, axis=1)[what.transitions.state, what.transitions.action] - 1
+    sizes = f"{states} {int(what.legal.sum())} {len(choice)}"
+    columns = [column.tolist() for column in (*what.transitions[1:], choice)]
+    rows = list(zip(*columns, strict=True))
+    ends = np.flatnonzero(what.terminal).tolist()
+    names = '0="init"' + (' 1="terminal"' if ends else "")
+    marks = {0: "0"} | {s: "0 1" if s == 0 else "1" for s in ends}
+    files = {
+        ".tra": [sizes, *(f"{s} {c} {t} {p!r} a{a}" for s, a, t, p, _, c in rows)],
+        ".trew": [sizes, *(f"{s} {c} {t} {r!r}" for s, _, t, _, r, c in rows)],
+        ".lab": [names, *(f"{s}: {mark}" for s, mark in marks.items())],
+    }
+    texts = {suffix: ("\n".join(content) + "\n").encode() for suffix, content in files.items()}
+    return texts, writing_notes(what)
+
+
+FORMAT = Format(
+    "prism",
+    (".tra",),
+    "PRISM's explicit files: .tra with .lab, .trew, .srew, .rew beside it",
+    read,
+    write,
+    (".lab", ".srew", ".trew", ".rew"),
+)

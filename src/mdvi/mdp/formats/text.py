@@ -1,0 +1,143 @@
+"""What the readers and writers of the formats share: sources, lines, numbers, and files that are whole or absent."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from mdvi.mdp.listing import LineError
+from mdvi.mdp.model import FiniteMDP
+
+LONGEST_LINE = 2**20
+_ACTION_NAME = r"a([0-9]{1,9})"
+
+
+class FormatError(ValueError):
+    """A file that holds no model: one line, `path:line: what is wrong`."""
+
+
+class Imported(NamedTuple):
+    """A model out of a file.
+
+    Attributes:
+        model: the model.
+        format: the name of the format it was read as.
+        notes: what was translated into mdvi's conventions, a sentence each.
+    """
+
+    model: FiniteMDP
+    format: str
+    notes: tuple[str, ...]
+
+
+class Source(NamedTuple):
+    """A file's bytes, those of its siblings by suffix, and the discount asked for, if any."""
+
+    data: bytes
+    discount: float | None = None
+    siblings: Mapping[str, bytes] = {}
+
+    @property
+    def size(self) -> int:
+        """The number of bytes, siblings included."""
+        return len(self.data) + sum(map(len, self.siblings.values()))
+
+    def gamma(self, stated: float | None = None) -> float:
+        """The discount: the one asked for, or else the one that the file states."""
+        gamma = stated if self.discount is None else self.discount
+        if gamma is None:
+            raise ValueError("this file has no discount; give one with --discount")
+        if not 0 <= gamma < 1:
+            raise ValueError(f"the discount is {gamma!r}, outside [0, 1); give another one with --discount")
+        return float(gamma)
+
+
+class Format(NamedTuple):
+    """One format: how it is told, read and written.
+
+    Attributes:
+        name: what to call it.
+        suffixes: the ends of its files' names; the first one is written.
+        summary: one line of help.
+        read: a model and notes from a source; a ValueError says what is wrong.
+        write: the bytes of each file by suffix, and notes.
+        siblings: the suffixes of files beside the first that belong to it.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    summary: str
+    read: Callable[[Source], tuple[FiniteMDP, tuple[str, ...]]]
+    write: Callable[[FiniteMDP], tuple[dict[str, bytes], tuple[str, ...]]]
+    siblings: tuple[str, ...] = ()
+
+
+def lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, stripped, with their numbers from 1."""
+    if b"\0" in data:
+        raise ValueError("a NUL byte; this is no text file")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LineError(f"byte {error.start} is not UTF-8 text", data.count(b"\n", 0, error.start) + 1) from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > LONGEST_LINE:
+            raise LineError(f"a line of {len(line)} characters; at most {LONGEST_LINE} are read", number)
+        stripped = line.strip()
+        if stripped:
+            yield number, stripped
+
+
+def whole(token: str, what: str = "index") -> int:
+    """A non-negative integer."""
+    if token.isdecimal() and token.isascii() and len(token) <= 15:
+        return int(token)
+    raise ValueError(f"{what} {shown(token)} is not an integer from 0 to 10^15")
+
+
+def real(token: str, what: str = "number") -> float:
+    """A decimal number or a fraction such as 1/3."""
+    try:
+        if "_" in token or not token.isascii():
+            raise ValueError
+        if "/" in token:
+            over, under = token.split("/")
+            return float(over) / float(under)
+        return float(token)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{what} {shown(token)} is not a number") from None
+
+
+def shown(token: object) -> str:
+    """What was found, for a message: short and on one line."""
+    text = token if isinstance(token, str) else repr(token)
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def action_number(name: str) -> int:
+    """The N of an action called aN, or -1."""
+    match = re.fullmatch(_ACTION_NAME, name)
+    return int(match[1]) if match else -1
+
+
+def terminal_notes(labelled: int, how: str) -> tuple[str, ...]:
+    """The note on states that are terminal by a label or a list, if there are any."""
+    return (f"{labelled} {'state' if labelled == 1 else 'states'} {how}",) if labelled else ()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file in one step: a reader, or a crash, sees the old file or the new one."""
+    path = path.resolve()
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".mdvi-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,120 @@
+"""The arrays of MDPtoolbox and its Python relatives: P of shape (actions, states, states) and R.
+
+R has shape (states,), (states, actions) or (actions, states, states). The .npz file may hold a `discount`. Neither
+terminal states nor illegal actions exist there: an absorbing state that pays nothing is terminal, and a reward of -inf
+for a pair forbids the action.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from mdvi.mdp.formats.arrays import load, save
+from mdvi.mdp.formats.npz import scalar
+from mdvi.mdp.formats.text import Format, Source, terminal_notes
+from mdvi.mdp.listing import Transitions, assemble, count, listing
+from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import physical_memory
+
+
+def from_toolbox(P: Any, R: Any, discount: float) -> FiniteMDP:
+    """The model of MDPtoolbox's arrays.
+
+    Args:
+        P: P[a, s, s'], an array, or a list with one SciPy sparse matrix for each action.
+        R: rewards of states, of pairs (s, a), or of transitions (a, s, s').
+        discount: γ in [0, 1).
+
+    Raises:
+        ValueError: naming the state, the action and the value that is wrong.
+    """
+    return _import(P, R, discount)[0]
+
+
+def to_toolbox(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray]:
+    """P of shape (actions, states, states) and R of shape (states, actions), -inf for illegal actions."""
+    P, R, _ = _export(model)
+    return P, R
+
+
+def _import(P: Any, R: Any, discount: float) -> tuple[FiniteMDP, tuple[str, ...]]:
+    if isinstance(P, list | tuple) and len(P) and all(scipy.sparse.issparse(matrix) for matrix in P):
+        matrices = [scipy.sparse.coo_array(matrix) for matrix in P]
+        shape = (len(matrices), *matrices[0].shape)
+        if any(matrix.shape != shape[1:] for matrix in matrices):
+            raise ValueError("P: the matrices of the actions differ in shape")
+        action = np.repeat(np.arange(shape[0]), [matrix.nnz for matrix in matrices])
+        state, successor = (np.concatenate([m.coords[i] for m in matrices]).astype(np.int64) for i in (0, 1))
+        probability = np.concatenate([matrix.data for matrix in matrices])
+    else:
+        P = np.asarray(P)
+        if P.ndim != 3 or P.dtype.kind not in "biuf":
+            raise ValueError(f"P: expected numbers of shape (actions, states, states), got {P.dtype} of {P.shape}")
+        shape = P.shape
+        action, state, successor = np.nonzero(P)
+        probability = P[action, state, successor]
+    actions, states = shape[:2]
+    if states != shape[2] or 0 in shape:
+        raise ValueError(f"P: expected shape (actions, states, states), got {shape}")
+    reward = _entry_rewards(np.asarray(R), (actions, states), action, state, successor)
+    given = Transitions(np.zeros_like(state), state, action, successor, probability.astype(float), reward)
+    pairs = np.bincount(state * actions + action, minlength=states * actions)
+    for pair in np.flatnonzero(pairs == 0)[:1]:
+        raise ValueError(f"P: state {pair // actions}, action {pair % actions} has probabilities that sum to 0, not 1")
+    return assemble(given, (states, actions), discount, absorbing=True, advice="allow one by a reward above -inf")
+
+
+def _entry_rewards(
+    R: np.ndarray, shape: tuple[int, int], action: np.ndarray, state: np.ndarray, successor: np.ndarray
+) -> np.ndarray:
+    """The reward of every transition, whatever R is indexed by."""
+    actions, states = shape
+    if R.dtype.kind not in "biuf":
+        raise ValueError(f"R: expected numbers, got {R.dtype}")
+    if R.shape == (states,):
+        paid = R[state]
+    elif R.shape == (states, actions):
+        paid = R[state, action]
+    elif R.shape == (actions, states, states):
+        paid = R[action, state, successor]
+    else:
+        raise ValueError(
+            f"R: expected shape {(states,)}, {(states, actions)} or {(actions, states, states)}, got {R.shape}"
+        )
+    return paid.astype(float)
+
+
+def _export(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    what = listing(model, loops=True)
+    states, actions = what.reward.shape
+    if 16 * actions * states**2 > physical_memory():
+        raise ValueError(f"P of shape {(actions, states, states)} does not fit into memory; take another format")
+    P = np.zeros((actions, states, states))
+    given = what.transitions
+    P[given.action, given.state, given.successor] = given.probability
+    s, a = np.nonzero(~what.legal)
+    P[a, s, s] = 1.0
+    R = np.where(what.legal, what.reward, -np.inf)
+    notes = what.notes + terminal_notes(int(what.terminal.sum()), "written with loops that pay nothing")
+    if len(s):
+        notes += (f"{count(len(s), 'illegal action')} written as loops with reward -inf",)
+    return P, R, notes
+
+
+def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+    """The model of a .npz file with P and R."""
+    arrays = load(source.data, ("P", "R", "discount"))
+    for name in ("P", "R"):
+        if name not in arrays:
+            raise ValueError(f"there is no array {name}")
+    return _import(arrays["P"], arrays["R"], source.gamma(scalar(arrays, "discount")))
+
+
+def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """P, R and the discount."""
+    P, R, notes = _export(model)
+    return {".npz": save({"P": P, "R": R, "discount": np.asarray(float(model.discount))})}, notes
+
+
+FORMAT = Format("toolbox", (".npz",), "MDPtoolbox's arrays P (actions, states, states) and R", read, write)
