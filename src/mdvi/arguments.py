@@ -64,7 +64,9 @@ def source_of(text: str, discount: float | None = None) -> Given:
         return _gymnasium(text, parts[0], parts[1:], discount)
     if name in mdp.FAMILIES:
         return _family(text, name, parts, discount)
-    if Path(text).exists() or Path(text).suffix in {suffix for form in mdp.FORMATS.values() for suffix in form.suffixes}:
+    if Path(text).exists() or Path(text).suffix in {
+        suffix for form in mdp.FORMATS.values() for suffix in form.suffixes
+    }:
         found = mdp.read(text, discount)
         return Given(found.model, Path(text).name, found.notes)
     if "-v" in name:

@@ -28,9 +28,7 @@ def solution_file(solution: "Solution", suffix: str) -> bytes:
     columns = [np.arange(len(policy)), solution.value, solution.lower, solution.upper, solution.action, *policy.T]
     header = ["state", "value", "lower", "upper", "action", *(f"policy_{a}" for a in range(policy.shape[1]))]
     buffer = io.StringIO()
-    np.savetxt(
-        buffer, np.column_stack(columns), "%.17g", delimiter=",", header=",".join(header), comments=""
-    )
+    np.savetxt(buffer, np.column_stack(columns), "%.17g", delimiter=",", header=",".join(header), comments="")
     return buffer.getvalue().encode()
 
 
@@ -56,7 +54,9 @@ def _from_npz(data: bytes) -> np.ndarray:
     found = arrays.load(data, ("policy", "prior", "log_policy"))
     for name, array in found.items():
         if array.ndim != 2 or array.dtype.kind != "f":
-            raise ValueError(f"{name}: expected real numbers of shape (states, actions), got {array.dtype} {array.shape}")
+            raise ValueError(
+                f"{name}: expected real numbers of shape (states, actions), got {array.dtype} {array.shape}"
+            )
         return np.exp(array) if name == "log_policy" else array
     raise ValueError("expected an array called policy, prior or log_policy")
 

@@ -107,9 +107,7 @@ def certify_command(
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     _announce(given, kl + entropy > 0)
     with _interval_bar(tolerance) as progress:
-        found = certify(
-            given.model, pi, kl, entropy, mu, tolerance, time_limit, progress=progress
-        )
+        found = certify(given.model, pi, kl, entropy, mu, tolerance, time_limit, progress=progress)
     facts = {"status": found.status, "tolerance": tolerance, "gap": found.gap, "least_gap": found.least_gap}
     facts |= {"states": given.model.states, "actions": given.model.actions, "message": found.message}
     if json_:

@@ -1,7 +1,7 @@
 """What is planned on: finite Markov decision processes, families of them, and importers."""
 
 from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points, wrong_sign
-from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid
+from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid, inventory, lake, maze
 from mdvi.mdp.formats import FORMATS, FormatError, Imported, from_toolbox, read, to_toolbox, write
 from mdvi.mdp.gym import from_gymnasium, to_gymnasium
 from mdvi.mdp.kernels import Dense, MatrixFree, Sparse, Successors
@@ -9,7 +9,19 @@ from mdvi.mdp.model import FiniteMDP
 
 FAMILIES = {
     family.__name__: family
-    for family in (garnet, chain, grid, cliff, deep_sea, gambler, forest, softmax_two_fixed_points)
+    for family in (
+        garnet,
+        chain,
+        grid,
+        maze,
+        lake,
+        cliff,
+        deep_sea,
+        gambler,
+        forest,
+        inventory,
+        softmax_two_fixed_points,
+    )
 }
 
 __all__ = [
@@ -31,7 +43,10 @@ __all__ = [
     "gambler",
     "garnet",
     "grid",
+    "inventory",
+    "lake",
     "late_start",
+    "maze",
     "read",
     "softmax_two_fixed_points",
     "to_gymnasium",

@@ -1,11 +1,15 @@
 """Families of models: each a function of a few numbers, the same numbers giving the same model."""
 
 import numpy as np
+import scipy.sparse
+import scipy.stats
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_table
 
 _MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
+_MANY = 100_000  # rows of a Garnet from which on they are drawn in blocks
+_BLOCK = 500_000
 
 
 def garnet(
@@ -20,7 +24,8 @@ def garnet(
     """The paper's Garnet(N_S, N_A, N_B): random successors, random gaps, reward on a few states.
 
     Each (s, a) has `branching` distinct successors, drawn uniformly; their probabilities are the gaps between
-    sorted uniforms in (0, 1). A fraction `rewarded` of the states carries a reward, uniform in (0, 1).
+    sorted uniforms in (0, 1). A fraction `rewarded` of the states carries a reward, uniform in (0, 1). More than
+    100 000 pairs (s, a) are drawn many at a time, with other random numbers, and stored as compressed rows.
 
     Source: the paper, section 5.1 and appendix; after Archibald, McKinnon and Thomas (1995).
     """
@@ -31,16 +36,42 @@ def garnet(
     _probability(rewarded=rewarded)
     check_table(states, actions, branching)
     rng = np.random.default_rng(seed)
+    if states * actions > _MANY:
+        transition = _many_rows(rng, states, states * actions, branching)
+        return FiniteMDP(transition, _sparse_reward(rng, states, rewarded), discount)
     successor = np.zeros((states, actions, branching), np.int64)
     probability = np.zeros(successor.shape)
     for s, a in np.ndindex(states, actions):
         successor[s, a] = rng.choice(states, branching, replace=False)
         cuts = np.sort(np.concatenate([[0.0, 1.0], rng.random(branching - 1)]))
         probability[s, a] = np.diff(cuts)
+    return FiniteMDP((successor, probability), _sparse_reward(rng, states, rewarded), discount)
+
+
+def _sparse_reward(rng: np.random.Generator, states: int, rewarded: float) -> np.ndarray:
     reward = np.zeros(states)
     chosen = rng.choice(states, max(1, round(rewarded * states)), replace=False)
     reward[chosen] = rng.random(len(chosen))
-    return FiniteMDP((successor, probability), reward, discount)
+    return reward
+
+
+def _many_rows(rng: np.random.Generator, states: int, rows: int, branching: int) -> scipy.sparse.csr_array:
+    """Rows of distinct successors and random gaps, drawn in blocks so that little more than the matrix is in memory."""
+    successor = np.empty((rows, branching), np.int32)
+    probability = np.empty((rows, branching))
+    for first in range(0, rows, _BLOCK):
+        block = slice(first, min(first + _BLOCK, rows))
+        count = block.stop - first
+        successor[block] = np.sort(rng.integers(states, size=(count, branching), dtype=np.int32), axis=-1)
+        again = np.arange(first, block.stop)
+        while (again := again[(np.diff(successor[again], axis=-1) == 0).any(-1)]).size:
+            successor[again] = np.sort(rng.integers(states, size=(len(again), branching), dtype=np.int32), axis=-1)
+        cuts = np.sort(rng.random((count, branching - 1)), axis=-1)
+        probability[block] = np.diff(cuts, axis=-1, prepend=0.0, append=1.0)
+    start = np.arange(0, rows * branching + 1, branching)
+    index = np.int32 if rows * branching < 2**31 else np.int64
+    entries = (probability.reshape(-1), successor.reshape(-1), start.astype(index))
+    return scipy.sparse.csr_array(entries, shape=(rows, states), copy=False)
 
 
 def chain(states: int = 10, slip: float = 0.1, discount: float = 0.9) -> FiniteMDP:
@@ -70,8 +101,53 @@ def grid(rows: int = 5, columns: int = 5, slip: float = 0.1, discount: float = 0
     check_table(rows * columns, 4, 3)
     goal = rows * columns - 1
     step = np.stack([_move(rows, columns, direction) for direction in range(4)], axis=1)
-    tables = [np.stack([step[:, a], step[:, (a + 1) % 4], step[:, (a + 3) % 4]], -1) for a in range(4)]
-    return _merged(np.stack(tables, axis=1), [1 - slip, slip / 2, slip / 2], discount, terminal=goal, entry_reward=1.0)
+    return _slippery(step, slip, discount, ends=np.arange(goal + 1) == goal, goal=goal)
+
+
+def maze(
+    rows: int = 20, columns: int = 20, slip: float = 0.1, openings: float = 0.05, discount: float = 0.99, seed: int = 0
+) -> FiniteMDP:
+    """A maze: a random spanning tree of corridors, and a fraction `openings` of the other walls taken out.
+
+    Goal bottom right, reward 1 for entering it; moves and slips as in `grid`, into a wall stays.
+    """
+    _at_least(1, rows=rows, columns=columns)
+    _at_least(2, cells=rows * columns)
+    _at_least(0, seed=seed)
+    _probability(slip=slip, openings=openings)
+    check_table(rows * columns, 4, 3)
+    rng = np.random.default_rng(seed)
+    cells = np.arange(rows * columns)
+    pairs = [(cells, _move(rows, columns, direction)) for direction in (1, 2)]
+    here, there = (np.concatenate(side) for side in zip(*((a[a != b], b[a != b]) for a, b in pairs), strict=True))
+    walls = scipy.sparse.csr_array((1.0 + rng.random(len(here)), (here, there)), shape=(cells.size, cells.size))
+    tree = scipy.sparse.csgraph.minimum_spanning_tree(walls).tocoo()
+    opened = rng.random(len(here)) < openings
+    ways = np.concatenate([tree.row * cells.size + tree.col, (here * cells.size + there)[opened]])
+    ways = np.unique(np.concatenate([ways, ways % cells.size * cells.size + ways // cells.size]))
+    step = np.empty((cells.size, 4), np.int64)
+    for direction in range(4):
+        there = _move(rows, columns, direction)
+        wanted = cells * cells.size + there
+        found = ways[np.minimum(np.searchsorted(ways, wanted), len(ways) - 1)] == wanted
+        step[:, direction] = np.where(found, there, cells)
+    return _slippery(step, slip, discount, ends=cells == cells[-1], goal=cells.size - 1)
+
+
+def lake(size: int = 8, holes: float = 0.2, slip: float = 2 / 3, discount: float = 0.99, seed: int = 0) -> FiniteMDP:
+    """A frozen lake of size × size: reward 1 for reaching the bottom right, holes that end the episode with nothing.
+
+    The fraction `holes` of the cells, start and goal excepted, are holes; the default slip is Gymnasium's, a third
+    to each side. Actions: up, right, down, left.
+    """
+    _at_least(2, size=size)
+    _at_least(0, seed=seed)
+    _probability(holes=holes, slip=slip)
+    check_table(size * size, 4, 3)
+    ends = np.random.default_rng(seed).random(size * size) < holes
+    ends[0], ends[-1] = False, True
+    step = np.stack([_move(size, size, direction) for direction in range(4)], axis=1)
+    return _slippery(step, slip, discount, ends=ends, goal=size * size - 1)
 
 
 def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> FiniteMDP:
@@ -153,6 +229,39 @@ def forest(ages: int = 3, fire: float = 0.1, wait_reward: float = 4.0, discount:
     return FiniteMDP((successor, probability), reward, discount)
 
 
+def inventory(
+    capacity: int = 100,
+    orders: int = 10,
+    batch: int = 5,
+    demand: float = 8.0,
+    fixed_cost: float = 4.0,
+    discount: float = 0.99,
+) -> FiniteMDP:
+    """A store: order some batches each day, then sell what a Poisson demand asks for, or what there is.
+
+    State: the stock 0…capacity. Action a orders a batches, legal while they fit. Reward: 3 for each unit sold, −1 for
+    each ordered, −`fixed_cost` for an order, −0.02 for each unit in store. Source: Puterman (1994), section 3.2.
+    """
+    _at_least(1, capacity=capacity, batch=batch)
+    _at_least(0, orders=orders)
+    if not 0 < demand < np.inf or not 0 <= fixed_cost < np.inf:
+        raise ValueError(f"inventory: expected a demand above 0 and a cost of at least 0, got {demand}, {fixed_cost}")
+    most = int(scipy.stats.poisson.isf(1e-12, demand)) + 1
+    check_table(capacity + 1, orders + 1, most + 1)
+    chance = scipy.stats.poisson.pmf(np.arange(most + 1), demand)
+    chance /= chance.sum()
+    sold_out = np.append(np.cumsum(chance[::-1])[::-1], 0.0)  # the chance that demand is at least d
+    stock, ordered, wanted = np.arange(capacity + 1), batch * np.arange(orders + 1), np.arange(most + 1)
+    ready = stock[:, None] + ordered
+    legal = ready <= capacity
+    left = np.maximum(ready[..., None] - wanted, 0)
+    probability = np.where(wanted < ready[..., None], chance, np.where(wanted == ready[..., None], sold_out[:-1], 0.0))
+    sold = (probability * np.minimum(wanted, ready[..., None])).sum(-1)
+    reward = 3.0 * sold - ordered - fixed_cost * (ordered > 0) - 0.02 * ready
+    probability /= np.where(legal, probability.sum(-1), 1.0)[..., None]
+    return FiniteMDP((np.where(legal[..., None], left, 0), probability), reward, discount, legal=legal)
+
+
 def _move(rows: int, columns: int, direction: int) -> np.ndarray:
     """The cell reached from every cell; walls stop."""
     row, column = np.divmod(np.arange(rows * columns), columns)
@@ -160,18 +269,20 @@ def _move(rows: int, columns: int, direction: int) -> np.ndarray:
     return np.clip(row + down, 0, rows - 1) * columns + np.clip(column + right, 0, columns - 1)
 
 
-def _merged(
-    successor: np.ndarray, chances: list[float], discount: float, *, terminal: int, entry_reward: float
-) -> FiniteMDP:
-    """A model from a table in which the same next state may be listed twice: the chances are added up."""
-    probability = np.broadcast_to(chances, successor.shape).copy()
+def _slippery(step: np.ndarray, slip: float, discount: float, *, ends: np.ndarray, goal: int) -> FiniteMDP:
+    """Moves that go astray to either side with probability slip / 2; reward 1 for entering the goal.
+
+    Where several outcomes lead to the same cell their chances are added up.
+    """
+    sides = [np.stack([step[:, a], step[:, (a + 1) % 4], step[:, (a + 3) % 4]], -1) for a in range(4)]
+    successor = np.stack(sides, axis=1)
+    probability = np.broadcast_to([1 - slip, slip / 2, slip / 2], successor.shape).copy()
     for later in range(1, successor.shape[-1]):
         for earlier in range(later):
             same = successor[..., later] == successor[..., earlier]
             probability[..., earlier] += np.where(same, probability[..., later], 0.0)
             probability[..., later] = np.where(same, 0.0, probability[..., later])
-    reward = entry_reward * np.where(successor == terminal, probability, 0.0).sum(-1)
-    ends = np.arange(len(successor)) == terminal
+    reward = np.where(successor == goal, probability, 0.0).sum(-1)
     return FiniteMDP((successor, probability), reward, discount, terminal=ends)
 
 
