@@ -446,3 +446,27 @@ def test_observations_and_chains():
     storm = b"@type: DTMC\n@nr_states\n2\n@model\nstate 0\n\t1 : 1\nstate 1 [2]\n\t0 : 1\n"
     assert read_bytes({".drn": storm}, "drn", 0.5).model.reward.tolist() == [[0.0], [2.0]]
     assert (P.sum(), R.sum()) == (3, -0.5)
+
+
+def test_cassandras_shorthands_mean_what_they_spell():
+    short = b"""discount: 0.5
+states: 3
+actions: 2
+T: 0
+0 1 0
+0 0 1
+1 0 0
+T: 1 uniform
+T: 1 : 2
+0.5 0.5 0
+T: 1 : 0 uniform
+R: * : * : * : * 1
+R: 1 : 2
+1 2 3
+R: 0 : * : 1 : * 5
+"""
+    model = read_bytes({".mdp": short}, "cassandra").model.dense()
+    third = [1 / 3] * 3
+    assert model.kernel.probability[:, 0].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    assert model.kernel.probability[:, 1].tolist() == [third, third, [0.5, 0.5, 0]]
+    assert model.reward.tolist() == [[5, 1], [1, 1], [1, 1.5]]

@@ -4,7 +4,7 @@ import math
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -67,6 +67,13 @@ class Collector:
         """Append one transition."""
         self._indices.extend((line, state, action, successor))
         self._numbers.extend((probability, reward))
+
+    def add_block(self, line: int, state: Any, action: Any, successor: Any, p: Any, reward: Any = 0.0) -> None:
+        """Append all transitions of a block: arrays that broadcast against each other."""
+        indices = np.broadcast_arrays(line, state, action, successor, p)[:4]
+        numbers = np.broadcast_arrays(p, reward, indices[1])[:2]
+        self._indices.frombytes(np.stack(indices, -1).astype(np.int64).tobytes())
+        self._numbers.frombytes(np.stack(numbers, -1).astype(np.float64).tobytes())
 
     def transitions(self) -> Transitions:
         """What has been collected."""

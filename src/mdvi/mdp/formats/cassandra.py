@@ -15,7 +15,6 @@ a reward that depends on the observation is refused. A reward of -inf forbids th
 nothing are terminal.
 """
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -156,26 +155,28 @@ class _Problem:
                 raise ValueError(f"T with an action and two states should have one probability, not {len(values)}")
             p, there = real(values[0], "probability"), self._chosen("states", places[2])
             self._spend(len(acts), len(here), len(there))
-            for a, s, t in itertools.product(acts, here, there):
-                self.moves.add(number, s, a, t, p)
+            if len(acts) == len(here) == len(there) == 1:
+                self.moves.add(number, here.start, acts.start, there.start, p)
+            else:
+                self.moves.add_block(number, *_grid(here, acts, there), p)
             return
-        self._spend(len(acts), len(here))
-        for a in acts:
-            self.row_set[here.start : here.stop, a] = number
+        self.row_set[here.start : here.stop, acts.start : acts.stop] = number
         if values == ["identity"] and len(places) == 1:
-            for a, s in itertools.product(acts, here):
-                self.moves.add(number, s, a, s, 1.0)
-            return
-        if values == ["uniform"]:
+            self._spend(len(acts), states)
+            s, a, _ = _grid(here, acts, range(1))
+            self.moves.add_block(number, s, a, s, 1.0)
+        elif values == ["uniform"]:
             self._spend(len(acts), len(here), states)
-            for a, s, t in itertools.product(acts, here, range(states)):
-                self.moves.add(number, s, a, t, 1 / states)
-            return
-        rows = _table(values, len(here) if len(places) == 1 else 1, states, "probability")
-        self._spend(len(acts), len(here), max(map(len, rows)))
-        for a, s in itertools.product(acts, here):
-            for t, p in rows[s if len(rows) > 1 else 0]:
-                self.moves.add(number, s, a, t, p)
+            self.moves.add_block(number, *_grid(here, acts, range(states)), 1 / states)
+        else:
+            table = _table(values, states if len(places) == 1 else 1, states)
+            row, successor = np.nonzero(table)
+            if len(table) == 1:  # one row for all the states
+                self._spend(len(acts), len(here), len(successor))
+                self.moves.add_block(number, *_grid(here, acts, successor), table[0, successor])
+            else:
+                self._spend(len(acts), len(row))
+                self.moves.add_block(number, row, np.array(acts)[:, None], successor, table[row, successor])
 
     def _reward(self, number: int, places: list[str], values: list[str]) -> None:
         if not 2 <= len(places) <= 4:
@@ -202,9 +203,7 @@ class _Problem:
             return
         there = range(states) if len(places) == 2 else self._chosen("states", places[2])
         self._spend(len(acts), len(here), len(there))
-        for a, s in itertools.product(acts, here):
-            for t, r in zip(there, paid, strict=True):
-                self.payments.add(number, s, a, t, 0.0, r)
+        self.payments.add_block(number, *_grid(here, acts, there), 0.0, np.array(paid))
 
     def model(self) -> tuple[FiniteMDP, tuple[str, ...]]:
         """The model, after the last statement."""
@@ -234,12 +233,16 @@ class _Problem:
         return np.where(later, own.reward[mine], paid)
 
 
-def _table(values: list[str], rows: int, columns: int, what: str) -> list[list[tuple[int, float]]]:
-    """Rows of numbers as lists of (column, number), without the zeros."""
+def _grid(here: range, acts: range, there: range | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States, actions and next states, one axis each."""
+    return np.array(here)[:, None, None], np.array(acts)[:, None], np.array(there)
+
+
+def _table(values: list[str], rows: int, columns: int) -> np.ndarray:
+    """A matrix of probabilities."""
     if len(values) != rows * columns:
         raise ValueError(f"{count(len(values), 'value')} where {rows} × {columns} are expected")
-    numbers = [real(value, what) for value in values]
-    return [[(t, p) for t, p in enumerate(numbers[i : i + columns]) if p] for i in range(0, len(numbers), columns)]
+    return np.array([real(value, "probability") for value in values]).reshape(rows, columns)
 
 
 def _last(given: Transitions, shape: tuple[int, int]) -> Transitions:
