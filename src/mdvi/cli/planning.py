@@ -204,10 +204,12 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
 
 def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, form: str) -> bytes:
     """Values and arrows where states are cells; histogram and interval elsewhere."""
+    import numpy as np
+
     from mdvi.study.plots import as_bytes, grid_plot, solution_plot
 
     title = f"{given.name}, λ = {kl:g}, τ = {entropy:g}"
     if given.cells is None:
         return as_bytes(solution_plot(solution.value, solution.trace, solution.tolerance, title), form)
-    ends = given.model.terminal
+    ends = np.asarray(given.model.terminal)
     return as_bytes(grid_plot(solution.value, solution.action, ends, given.cells, given.moves, title), form)

@@ -68,9 +68,7 @@ class Collector:
         self._indices.extend((line, state, action, successor))
         self._numbers.extend((probability, reward))
 
-    def add_block(
-        self, line: int, state: Any, action: Any, successor: Any, probability: Any, reward: Any = 0.0
-    ) -> None:
+    def add_block(self, line: int, state: Any, action: Any, successor: Any, p: Any, reward: Any = 0.0) -> None:
         """Append all transitions of a block: arrays that broadcast against each other."""
         indices = np.broadcast_arrays(line, state, action, successor, p)[:4]
         numbers = np.broadcast_arrays(p, reward, indices[1])[:2]

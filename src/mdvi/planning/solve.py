@@ -226,8 +226,8 @@ class _Road:
             return ordered_sweeps(self.problem, backup.value, self.order, _ORDERED)
         order = self.order if self.order is not None else np.arange(len(backup.v), dtype=np.int32)
         # Evaluations that are not exact may go round in circles; the less they bring, the more exact they become.
-        better = len(self.trace) < 2 or self.trace[-1] < self.trace[-2]
-        self.share = _SHARE if better else max(_SHARE * self.share, _EXACT)
+        best_yet = self.trace[-1] <= min(self.trace)
+        self.share = _SHARE if best_yet else max(_SHARE * self.share, _EXACT)
         step = METHODS[self.method](self.problem, backup, order, self.share, watch)
         self.turns = self.turns + 1 if step.slow else 0
         if self.asked == "auto" and self.turns >= _PATIENCE:
