@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from mdvi import mdp, named, regularizers
     from mdvi.mdp import FiniteMDP
     from mdvi.planning import bounds, errors
+    from mdvi.planning.certificate import certify, optimal_actions, unregularized_bounds
+    from mdvi.planning.horizon import backward_induction
     from mdvi.planning.iterate import iterate
+    from mdvi.planning.solve import Solution, solve
     from mdvi.planning.trace import Trace
     from mdvi.scheme import DualAveraging, Scheme
 
@@ -24,14 +27,20 @@ __all__ = [
     "DualAveraging",
     "FiniteMDP",
     "Scheme",
+    "Solution",
     "Trace",
     "__version__",
+    "backward_induction",
     "bounds",
+    "certify",
     "errors",
     "iterate",
     "mdp",
     "named",
+    "optimal_actions",
     "regularizers",
+    "solve",
+    "unregularized_bounds",
 ]
 
 _MODULES = {
@@ -45,8 +54,14 @@ _MEMBERS = {
     "DualAveraging": "mdvi.scheme",
     "FiniteMDP": "mdvi.mdp",
     "Scheme": "mdvi.scheme",
+    "Solution": "mdvi.planning.solve",
     "Trace": "mdvi.planning.trace",
+    "backward_induction": "mdvi.planning.horizon",
+    "certify": "mdvi.planning.certificate",
     "iterate": "mdvi.planning.iterate",
+    "optimal_actions": "mdvi.planning.certificate",
+    "solve": "mdvi.planning.solve",
+    "unregularized_bounds": "mdvi.planning.certificate",
 }
 
 
