@@ -1,8 +1,8 @@
 """What is proved beside the optimum: checked by the independent checker, by exact values, and by tampering."""
 
-import sys
 from pathlib import Path
 
+import checker
 import numpy as np
 import pytest
 
@@ -13,9 +13,6 @@ from mdvi.planning.horizon import backward_induction
 from mdvi.planning.solve import solve
 from models import signed_garnet
 from test_solve import random_case
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-import checker
 
 
 def stored(model, path):

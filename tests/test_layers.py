@@ -26,7 +26,13 @@ MAY_IMPORT = {
     "study/figure1": {"planning", "mdp", "scheme", "study/curves"},
     "study/__init__": set(),
 }
-ONE_DOOR = {"gymnasium": {"mdp/gym.py"}, "jinja2": {"study/report.py"}, "matplotlib": {"study/plots.py"}, "numba": {"planning/sweeps.py"}, "pyamg": {"planning/methods.py"}}
+ONE_DOOR = {
+    "gymnasium": {"mdp/gym.py"},
+    "jinja2": {"study/report.py"},
+    "matplotlib": {"study/plots.py"},
+    "numba": {"planning/sweeps.py"},
+    "pyamg": {"planning/methods.py"},
+}
 RUNS_DATA = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
 
 
