@@ -58,12 +58,14 @@ def source_of(text: str, discount: float | None = None) -> Given:
     """A model file, `gym:ID,key=value,…` or `family:key=value,…`."""
     name, _, rest = text.partition(":")
     parts = [part for part in rest.split(",") if part]
+    if discount is not None:
+        parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
     if name == "gym":
-        if not parts:
+        if not parts or "=" in parts[0]:
             raise ValueError("gym: expected an id, as in gym:FrozenLake-v1")
-        return _gymnasium(text, parts[0], parts[1:], discount)
+        return _gymnasium(text, parts[0], parts[1:])
     if name in mdp.FAMILIES:
-        return _family(text, name, parts, discount)
+        return _family(text, name, parts)
     if Path(text).exists() or Path(text).suffix in {
         suffix for form in mdp.FORMATS.values() for suffix in form.suffixes
     }:
@@ -74,9 +76,7 @@ def source_of(text: str, discount: float | None = None) -> Given:
     raise ValueError(f"{text!r} is neither a file nor a family{named.did_you_mean(name, mdp.FAMILIES)}")
 
 
-def _family(text: str, name: str, parts: list[str], discount: float | None) -> Given:
-    if discount is not None:
-        parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
+def _family(text: str, name: str, parts: list[str]) -> Given:
     arguments = _arguments(mdp.FAMILIES[name], parts, name)
     model = mdp.FAMILIES[name](**arguments)
     if name not in ("grid", "maze", "lake", "cliff"):
@@ -86,9 +86,7 @@ def _family(text: str, name: str, parts: list[str], discount: float | None) -> G
     return Given(model, text, cells=cells, moves=_COMPASS)
 
 
-def _gymnasium(text: str, name: str, parts: list[str], discount: float | None) -> Given:
-    if discount is not None:
-        parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
+def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
     model = model_of(name, parts)
     side = math.isqrt(model.states)  # one state more than cells: where episodes end
     if name.startswith("FrozenLake") and side**2 == model.states - 1:

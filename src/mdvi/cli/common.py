@@ -40,7 +40,7 @@ def csv_of(columns: dict[str, Any]) -> str:
 
 def check_targets(plot: Path | None, **files: Path | None) -> None:
     """Whether all of these could be written, asked before the work starts; keywords are the names of the options."""
-    from mdvi.study.output import check_target
+    from mdvi.output import check_target
 
     if plot is not None and plot.suffix not in (".pdf", ".png", ".svg"):
         raise ValueError(f"{plot}: expected a name ending in .pdf, .png, .svg")
@@ -56,7 +56,7 @@ def check_targets(plot: Path | None, **files: Path | None) -> None:
 
 def write(files: Mapping[Path, str | bytes]) -> None:
     """Write results; from here on an interrupt comes too late to stop them."""
-    from mdvi.study import output
+    from mdvi import output
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for path, content in files.items():

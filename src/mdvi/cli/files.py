@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,18 +12,11 @@ if TYPE_CHECKING:
     from mdvi.planning.solve import Solution
 
 
-def npz_of(named: dict[str, Any]) -> bytes:
-    """Arrays as the bytes of a .npz file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **named)
-    return buffer.getvalue()
-
-
 def solution_file(solution: "Solution", suffix: str) -> bytes:
     """Value, bounds and policy, as a .npz of arrays or a .csv with a line per state."""
     if suffix == ".npz":
         names = ("value", "lower", "upper", "action", "q", "log_policy")
-        return npz_of({name: getattr(solution, name) for name in names})
+        return arrays.save({name: getattr(solution, name) for name in names})
     policy = np.exp(solution.log_policy)
     columns = [np.arange(len(policy)), solution.value, solution.lower, solution.upper, solution.action, *policy.T]
     header = ["state", "value", "lower", "upper", "action", *(f"policy_{a}" for a in range(policy.shape[1]))]

@@ -103,7 +103,7 @@ def figure1(
     ] = 1000,
 ) -> None:
     """Figure 1: three panels, a CSV of all curves, PNG and SVG, and report.html."""
-    from mdvi.study.output import check_target
+    from mdvi.output import check_target
 
     names = ("figure1.csv", "figure1.png", "figure1.svg", "report.html")
     for name in names:

@@ -71,9 +71,10 @@ def solve_command(
     if plot is not None:
         results[plot] = _picture(given, solution, kl, entropy, plot.suffix[1:])
     if certificate is not None:
+        from mdvi.mdp.formats import arrays
         from mdvi.planning.certificate import certificate_arrays
 
-        results[certificate] = files.npz_of(certificate_arrays(given.model, solution, kl, entropy, mu))
+        results[certificate] = arrays.save(certificate_arrays(given.model, solution, kl, entropy, mu))
     write(results)
     if json_:
         typer.echo(json.dumps(_facts(solution)))

@@ -35,7 +35,7 @@ def check_discount(discount: Any) -> float:
     if isinstance(discount, np.ndarray) and discount.ndim == 0:
         discount = discount.item()
     if not isinstance(discount, int | float | np.floating | np.integer) or not 0 <= discount < 1:
-        raise ValueError(f"discount: expected a number in [0, 1), got {discount!r}")
+        raise ValueError(f"discount: expected a number in [0, 1), got {discount!r}; average reward is not there yet")
     return float(discount)
 
 

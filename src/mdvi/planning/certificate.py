@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.planning.problem import Values, evaluation_of, problem_of
+from mdvi.planning.problem import U, Values, evaluation_of, problem_of
 from mdvi.planning.requests import check_number, check_weights, checked_policy, log_prior_of
 from mdvi.planning.solve import Progress, Solution, solve, solve_problem
 from mdvi.regularizers import entropy as entropy_of
@@ -72,7 +72,7 @@ def certify(
     """
     check_weights(kl, entropy)
     check_number("tolerance", tolerance, positive=True)
-    pi = checked_policy("policy", mdp, policy)
+    pi = checked_policy("policy", policy, np.asarray(mdp.legal), np.asarray(mdp.terminal))
     pi = np.where(mdp.live, pi, 0.0)
     pi = pi / np.where(mdp.terminal, 1.0, pi.sum(-1))[:, None]
     log_prior = log_prior_of(mdp, kl, prior)
@@ -84,8 +84,8 @@ def certify(
         terms += kl * float(np.abs(log_prior).max())
     optimum = solve(mdp, kl, entropy, prior, tolerance, time_limit=time_limit, progress=progress)
     own = solve_problem(evaluation_of(mdp, pi, bonus, terms), tolerance, time_limit=time_limit, progress=progress)
-    gap = float(np.max(optimum.upper - own.lower, initial=0.0))
-    least = float(np.max(optimum.lower - own.upper, initial=0.0))
+    gap = float(np.max(optimum.upper - own.lower, initial=0.0)) * (1 + 4 * U)
+    least = float(np.max(optimum.lower - own.upper, initial=0.0)) * (1 - 4 * U)
     worse = own if optimum.status == "certified" else optimum
     message = f"the policy loses at most {gap:.3g} in any state, and at least {least:.3g} in some"
     if worse.status != "certified":
@@ -119,7 +119,8 @@ def unregularized_bounds(solution: Solution) -> tuple[Values, Values]:
     ends = np.asarray(problem.mdp.terminal)
     lower, upper = interval.value - interval.below, interval.value + interval.above
     if problem.offset is None and problem.temperature > 0:
-        worth = problem.temperature * problem.mdp.log_actions / (1 - problem.contraction) * (1 + 1e-15)
+        worth = problem.temperature * problem.mdp.log_actions / (1 - problem.contraction)
+        worth = worth * (1 + 8 * U) + problem.rounding(float(np.abs(solution.lower).max()) + worth)
         lower, upper = np.maximum(lower, solution.lower - worth), np.minimum(upper, solution.upper)
     return np.where(ends, 0.0, lower), np.where(ends, 0.0, upper)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import physical_memory
 from mdvi.planning.problem import Problem, problem_of
-from mdvi.planning.requests import check_weights, log_prior_of
+from mdvi.planning.requests import check_weights, floats, log_prior_of
 from mdvi.regularizers import log_soft_argmax
 
 
@@ -70,7 +70,7 @@ def backward_induction(
     problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
     value = np.zeros((horizon + 1, mdp.states))
     if final_value is not None:
-        given = np.asarray(final_value, np.float64)
+        given = floats("final_value", final_value)
         if given.shape != (mdp.states,) or not np.isfinite(given).all():
             raise ValueError(f"final_value: expected {mdp.states} finite numbers, got shape {given.shape}")
         value[horizon] = np.where(mdp.terminal, 0.0, given)

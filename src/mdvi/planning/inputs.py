@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from mdvi.mdp.validation import physical_memory
 from mdvi.planning.errors import Errors
+from mdvi.planning.requests import checked_policy, floats
 from mdvi.regularizers import soft_maximum
 from mdvi.scheme import DualAveraging, Scheme
 from mdvi.types import Array
@@ -103,7 +104,7 @@ def check_memory(
 
 def initial_q_of(given: Any, lead: tuple[int, ...], shape: tuple[int, ...], tables: tuple[int, int]) -> np.ndarray:
     """q_0 of every run, from nothing, one table, or one table per run."""
-    q = np.zeros(tables) if given is None else _floats("initial_q", given)
+    q = np.zeros(tables) if given is None else floats("initial_q", given)
     if q.shape not in (tables, lead + tables):
         raise ValueError(f"initial_q: expected shape {tables}, got {q.shape}")
     for place in np.argwhere(~np.isfinite(q))[:1]:
@@ -120,26 +121,9 @@ def initial_log_policy(
         return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), -np.inf)
     if isinstance(scheme, DualAveraging):
         raise ValueError("initial_policy: dual averaging starts from the uniform policy; use a Scheme")
-    policy = _floats("initial_policy", given)
-    if policy.shape != legal.shape[1:]:
-        raise ValueError(f"initial_policy: expected shape {legal.shape[1:]}, got {policy.shape}")
-    for _, s, a in np.argwhere(legal & ~(policy > 0))[:1]:
-        raise ValueError(
-            f"initial_policy: state {s}, action {a} is legal but has probability {policy[s, a]}; "
-            "a prior must be positive on every legal action"
-        )
-    for _, s, a in np.argwhere(~legal & (policy != 0))[:1]:
-        raise ValueError(f"initial_policy: state {s}, action {a} is illegal but has probability {policy[s, a]}")
-    for (s,) in np.argwhere(np.abs(policy.sum(-1) - 1) > 1e-12 * policy.shape[-1])[:1]:
-        raise ValueError(f"initial_policy: state {s} has probabilities that sum to {policy[s].sum():.15g}, not 1")
+    for allowed in np.asarray(legal):
+        policy = checked_policy("initial_policy", given, allowed, np.zeros(len(allowed), bool), positive=True)
     return np.broadcast_to(np.log(np.where(policy > 0, policy, 1.0)) + np.where(policy > 0, 0.0, -np.inf), legal.shape)
-
-
-def _floats(name: str, given: Any) -> np.ndarray:
-    try:
-        return np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an array of real numbers, got {type(given).__name__}") from None
 
 
 def lead_of(*given: Any) -> tuple[int, ...]:

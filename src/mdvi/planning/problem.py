@@ -119,7 +119,7 @@ class Problem:
         if self.rows is not None:
             low, high = sweeps.backup(*self.rows, self.gain, self.discount, self.temperature, v, value, best)
             return Backup(v, value, best, *((low, high) if low <= high else (0.0, 0.0)))
-        q = self.gain + self.discount * np.asarray(self.mdp.kernel.expect(v))
+        q = self.action_values(v)
         ends = np.asarray(self.mdp.terminal)
         value = np.where(ends, 0.0, soft_maximum(q, self.temperature, np.asarray(self.mdp.live)))
         change = (value - v)[~ends] if not ends.all() else np.zeros(1)

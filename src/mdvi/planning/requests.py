@@ -70,30 +70,32 @@ def log_prior_of(mdp: FiniteMDP, kl: float, prior: Any) -> Float[np.ndarray, "st
         if kl == 0:
             return None
         return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), 0.0)
-    mu = checked_policy("prior", mdp, prior)
-    live = np.asarray(mdp.live)
-    for s, a in np.argwhere(live & (mu <= 0))[:1]:
-        raise ValueError(
-            f"prior: state {s}, action {a} is legal but has probability {mu[s, a]}; "
-            "a prior must be positive on every legal action"
-        )
-    return np.log(np.where(live, mu, 1.0)) if kl else None
+    mu = checked_policy("prior", prior, legal, np.asarray(mdp.terminal), positive=True)
+    return np.log(np.where(mdp.live, mu, 1.0)) if kl else None
 
 
-def checked_policy(name: str, mdp: FiniteMDP, given: Any) -> Float[np.ndarray, "states actions"]:
-    """Probabilities over legal actions, shape (states, actions)."""
-    try:
-        pi = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an array of probabilities, got {type(given).__name__}") from None
-    legal = np.asarray(mdp.legal)
+def checked_policy(
+    name: str, given: Any, legal: np.ndarray, terminal: np.ndarray, *, positive: bool = False
+) -> Float[np.ndarray, "states actions"]:
+    """Probabilities over legal actions, shape (states, actions); rows of terminal states are not looked at."""
+    pi = floats(name, given)
     if pi.shape != legal.shape:
         raise ValueError(f"{name}: expected shape {legal.shape}, got {pi.shape}")
-    for s, a in np.argwhere(~((pi >= 0) & (pi <= 1 + 1e-9)))[:1]:
-        raise ValueError(f"{name}: state {s}, action {a} has probability {pi[s, a]}")
-    live = ~np.asarray(mdp.terminal)
-    for s, a in np.argwhere(~legal & (pi != 0) & live[:, None])[:1]:
+    live = legal & ~terminal[:, None]
+    for s, a in np.argwhere(live & ~(pi > 0) if positive else live & ~(pi >= 0))[:1]:
+        advice = " is legal but has" if positive else " has"
+        rule = "; a prior must be positive on every legal action" if positive else ""
+        raise ValueError(f"{name}: state {s}, action {a}{advice} probability {pi[s, a]}{rule}")
+    for s, a in np.argwhere(~legal & ~terminal[:, None] & (pi != 0))[:1]:
         raise ValueError(f"{name}: state {s}, action {a} is illegal but has probability {pi[s, a]}")
-    for s in np.flatnonzero(live & (np.abs(pi.sum(-1) - 1) > 1e-9))[:1]:
+    for s in np.flatnonzero(~terminal & ~(np.abs(pi.sum(-1) - 1) <= 1e-12 * pi.shape[-1]))[:1]:
         raise ValueError(f"{name}: state {s} has probabilities that sum to {pi[s].sum():.15g}, not 1")
     return pi
+
+
+def floats(name: str, given: Any) -> np.ndarray:
+    """An array in float64."""
+    try:
+        return np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected an array of real numbers, got {type(given).__name__}") from None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mdvi import output
 from mdvi.mdp.formats import arrays, cassandra, csv, drn, gym, npz, prism, toolbox
-from mdvi.mdp.formats.text import Format, FormatError, Imported, Source, write_whole
+from mdvi.mdp.formats.text import Format, FormatError, Imported, Source
 from mdvi.mdp.formats.toolbox import from_toolbox, to_toolbox
 from mdvi.mdp.listing import LineError
 from mdvi.mdp.model import FiniteMDP
@@ -78,7 +79,7 @@ def write(model: FiniteMDP, path: str | PathLike[str], format: str | None = None
     try:
         files, notes = chosen.write(model)
         for suffix, data in reversed(files.items()):  # the first file last: where it is, all are
-            write_whole(path if suffix == chosen.suffixes[0] else path.with_suffix(suffix), data)
+            output.write(path if suffix == chosen.suffixes[0] else path.with_suffix(suffix), data)
     except OSError as error:
         raise FormatError(f"{_plain(path)}: cannot be written: {error.strerror or error}") from None
     except ValueError as error:

@@ -1,10 +1,7 @@
-"""What the readers and writers of the formats share: sources, lines, numbers, and files that are whole or absent."""
+"""What the readers and writers of the formats share: sources, lines and numbers."""
 
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from mdvi.mdp.listing import LineError
@@ -125,19 +122,3 @@ def action_number(name: str) -> int:
 def terminal_notes(labelled: int, how: str) -> tuple[str, ...]:
     """The note on states that are terminal by a label or a list, if there are any."""
     return (f"{labelled} {'state' if labelled == 1 else 'states'} {how}",) if labelled else ()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a reader, or a crash, sees the old file or the new one."""
-    path = path.resolve()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".mdvi-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
