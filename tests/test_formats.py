@@ -424,8 +424,10 @@ def test_files_are_told_by_suffix_and_arrays(tmp_path):
         with pytest.raises(FormatError, match=r"regular file|cannot be read"):
             mdp.read(place, format="csv")
     with pytest.raises(FormatError, match="cannot be written"):
-        mdp.write(EXPECTED, tmp_path / "none" / "x.csv")
+        mdp.write(EXPECTED, tmp_path / "x.csv" / "y.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv"]
+    mdp.write(EXPECTED, tmp_path / "new" / "x.csv")  # a folder that is missing is made, as for every result
+    assert same(mdp.read(tmp_path / "new" / "x.csv").model, EXPECTED)
 
 
 def test_a_matrix_free_model_is_not_written(tmp_path):
