@@ -1,11 +1,14 @@
 """Broken files of every format: each is a model or is refused by a `FormatError`; nothing else ever happens.
 
-`make fuzz` tries a million per format; MDVI_FUZZ sets the number that every run of the suite tries.
+`make fuzz` tries a million per format; MDVI_FUZZ sets the number that every run of the suite tries. No input may take
+more than two seconds of processor time, nor the whole run 200 MB more memory than before it.
 """
 
 import io
 import os
 import re
+import resource
+import time
 import zipfile
 
 import numpy as np
@@ -15,7 +18,8 @@ from mdvi.mdp import FORMATS, FiniteMDP, FormatError
 from mdvi.mdp.formats.arrays import load, names, save
 from model_files import GOLDEN, random_model, read_bytes, written
 
-INPUTS = int(os.environ.get("MDVI_FUZZ", "1000"))
+INPUTS = int(os.environ.get("MDVI_FUZZ", "20000"))
+LONGEST, MOST_MEMORY = 2.0, 200_000  # seconds of processor time; kB
 WORDS = """nan inf -inf 0 -0 1 -1 2 1/3 1/0 0.5 1e-9 1e308 1e999 9999999999 99999999999999999999 0x1 1_0 ١ * : , # @
 [ ] { } " a0 a1 a99999999 uniform identity terminal deadlock state action T R O states actions discount values cost
 true false null MDP DTMC @model @parameters @nr_states // - . e é"""
@@ -118,16 +122,26 @@ def outcome(files, name, discount):
     return False
 
 
+def peak():
+    """The most memory that this process has ever had, in kB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def fuzz(name, inputs):
     rng = np.random.default_rng([ord(letter) for letter in name])
-    known, valid = seeds(name), 0
+    known, valid, longest, before = seeds(name), 0, 0.0, peak()
     for _ in range(inputs):
         files = dict(draw(rng, known))
         suffix = draw(rng, list(files))
         mutations = [mutate_bytes, mutate_arrays if suffix == ".npz" else mutate_tokens]
         files[suffix] = mutations[int(rng.random() < 0.7)](rng, files[suffix])
+        begun = time.process_time()
         valid += outcome(files, name, 0.9 if rng.random() < 0.9 else None)
-    print(f"{name}: {inputs} inputs, {valid} of them models")
+        longest = max(longest, time.process_time() - begun)
+    grown = peak() - before
+    print(f"{name}: {inputs} inputs, {valid} of them models; the slowest took {longest:.2f} s, memory grew {grown} kB")
+    assert longest < LONGEST
+    assert grown < MOST_MEMORY
 
 
 @pytest.mark.parametrize("name", FORMATS)
