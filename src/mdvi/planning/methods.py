@@ -1,7 +1,7 @@
 """Roads to v*: each takes a backup and returns a better v, and a backup proves how good it is.
 
-Between two backups the greedy policy stays, and its chain v = g_π + γ P_π v, one row per state, is swept instead
-of the whole model: modified policy iteration. How far the chain is solved, and how, is the method.
+What differs is what follows a backup: nothing; a few sweeps of the greedy policy's chain v = g_π + γ P_π v, one row
+per state, instead of the whole model; sweeps of the model in an order that carries rewards far; or the chain solved.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ import scipy.sparse.linalg
 from mdvi.planning import sweeps
 from mdvi.planning.problem import Backup, Problem, Values
 
-_JACOBI_SWEEPS = 6  # of the chain for one of the model: the latter costs about as much as seven of the former
-_GAUSS_SEIDEL_SWEEPS = 40
-_BASIS = 20  # vectors that GMRES keeps
-_CYCLES = 50  # of multigrid
+_CHAIN_SWEEPS = 6  # for one of the model: the latter costs about as much as seven of the former
+_CHAIN_SHARE = 0.1  # of the interval: when the chain is known better than that, it is time to improve the policy
+_ORDERED_SWEEPS = 6
+_KRYLOV_ITERATIONS = 200
 _NEARLY_SORTED = 0.9
 
 
@@ -75,109 +75,61 @@ def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None) 
     return Chain(order, *out)
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a method hands back.
-
-    Attributes:
-        v: the next v.
-        slow: the evaluation gave up before it had done its share, so a stronger method should take over.
-    """
-
-    v: Values
-    slow: bool = False
+Method = Callable[[Problem, Backup, np.ndarray, float, Watch], Values]  # the order of sweeps; the accuracy of solves
 
 
-Method = Callable[[Problem, Backup, np.ndarray, float, Watch], Step]  # the order of sweeps; the share of the interval
-# that an evaluation may leave
-
-
-def value_iteration(problem: Problem, backup: Backup, order: np.ndarray, share: float, watch: Watch) -> Step:
+def value_iteration(problem: Problem, backup: Backup, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
     """v ← Tv."""
-    return Step(backup.value)
+    return backup.value
 
 
-def modified_policy_iteration(problem: Problem, backup: Backup, order: np.ndarray, share: float, watch: Watch) -> Step:
+def modified_policy_iteration(
+    problem: Problem, backup: Backup, order: np.ndarray, accuracy: float, watch: Watch
+) -> Values:
     """v ← T_π^m v, a few sweeps of the chain for each of the model."""
     chain = chain_of(problem, backup)
     v, other = backup.value.copy(), np.empty_like(backup.v)
-    target = share * problem.width(backup.low, backup.high)
-    for _ in range(_JACOBI_SWEEPS):
+    target = _CHAIN_SHARE * problem.width(backup.low, backup.high)
+    for _ in range(_CHAIN_SWEEPS):
         watch()
         low, high = sweeps.jacobi(chain.first, chain.to, chain.weight, chain.gain, v, other)
         v, other = other, v
         if problem.width(low, high) <= target:
             break
-    return Step(v)
+    return v
 
 
-def gauss_seidel(problem: Problem, backup: Backup, order: np.ndarray, share: float, watch: Watch) -> Step:
-    """As before, but each new value is at once in use, in an order in which successors come first."""
-    chain = chain_of(problem, backup, order)
-    v = backup.value[order]
-    target = share * max(abs(backup.low), abs(backup.high))
-    for _ in range(_GAUSS_SEIDEL_SWEEPS):
-        watch()
-        if sweeps.gauss_seidel(chain.first, chain.to, chain.weight, chain.gain, v) <= target:
-            return Step(_placed(order, v))
-    return Step(_placed(order, v), slow=True)
+def gauss_seidel(problem: Problem, backup: Backup, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
+    """T state by state, each new value at once in use, in an order in which successors come first."""
+    return _ordered_sweeps(problem, backup.value, order, accuracy, watch)
 
 
-def policy_iteration(problem: Problem, backup: Backup, order: np.ndarray, share: float, watch: Watch) -> Step:
-    """Newton's method: v ← v_π, solved until the interval of v_π is a share of what it was.
+def policy_iteration(problem: Problem, backup: Backup, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
+    """Newton's method, v ← v_π, and then ordered sweeps: an improvement of the policy travels as far as it reaches.
 
-    First by GMRES, preconditioned by a Gauss-Seidel sweep; where that gives up, by algebraic multigrid.
+    Without them it travels one transition per solve. Solved by BiCGSTAB (van der Vorst 1992), preconditioned by a
+    Gauss-Seidel sweep S: x = S x + f.
     """
     chain = chain_of(problem, backup, order)
     v = backup.value[order]
-    target = share * problem.width(backup.low, backup.high)
-    changed = np.empty_like(v)
-    for linear_solver, accuracy in _LINEAR_SOLVES:
-        v, solved = linear_solver(chain, v, accuracy, watch)
-        low, high = sweeps.jacobi(chain.first, chain.to, chain.weight, chain.gain, v, changed)
-        if solved and problem.width(low, high) <= target:
-            break
-    return Step(_placed(order, changed))
-
-
-def _krylov(chain: Chain, v: np.ndarray, accuracy: float, watch: Watch) -> tuple[np.ndarray, bool]:
-    """The chain's values by GMRES on x = S x + f, S one Gauss-Seidel sweep; and whether it got there."""
-    swept = v.copy()
+    swept, nothing = v.copy(), np.zeros_like(v)
     sweeps.gauss_seidel(chain.first, chain.to, chain.weight, chain.gain, swept)
-    nothing = np.zeros_like(v)
 
     def remaining(x: np.ndarray) -> np.ndarray:
         """x − S x, without gains."""
         watch()
-        y = np.array(x, dtype=float).reshape(-1)
+        y = x.copy()
         sweeps.gauss_seidel(chain.first, chain.to, chain.weight, nothing, y)
         return x - y
 
     operator: Any = scipy.sparse.linalg.LinearOperator((len(v), len(v)), matvec=remaining, dtype=float)
-    step, unsolved = scipy.sparse.linalg.gmres(operator, swept - v, rtol=accuracy, restart=_BASIS, maxiter=1)
-    return (v, False) if unsolved else (v + step, True)
-
-
-def _multigrid(chain: Chain, v: np.ndarray, accuracy: float, watch: Watch) -> tuple[np.ndarray, bool]:
-    """The chain's values by smoothed aggregation: mixing that is slow on every scale is solved scale by scale."""
-    import pyamg
-
-    moving = scipy.sparse.csr_matrix((chain.weight, chain.to, chain.first), shape=(len(v), len(v)))
-    matrix = scipy.sparse.csr_matrix(scipy.sparse.eye_array(len(v), format="csr") - moving)
-    matrix.sum_duplicates()
-    state = np.random.get_state()  # noqa: NPY002 – PyAMG draws from it, and runs should repeat
-    np.random.seed(0)  # noqa: NPY002
-    try:
-        hierarchy = pyamg.smoothed_aggregation_solver(matrix, symmetry="nonsymmetric")
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
-    watch()
-    residual = chain.gain - matrix @ v
-    step = hierarchy.solve(residual, tol=accuracy, maxiter=_CYCLES, accel="bicgstab", callback=lambda _: watch())
-    return v + step, True
-
-
-_LINEAR_SOLVES = ((_krylov, 1e-2), (_krylov, 1e-8), (_multigrid, 1e-2), (_multigrid, 1e-8))
+    residual = swept - v
+    step, _ = scipy.sparse.linalg.bicgstab(operator, residual, rtol=accuracy, maxiter=_KRYLOV_ITERATIONS)
+    # It may break down or run out of iterations; what it brought is taken if it brought anything.
+    helps = np.linalg.norm(residual - remaining(step)) < np.linalg.norm(residual)
+    out = np.empty_like(v)
+    out[order] = v + step if helps else swept
+    return _ordered_sweeps(problem, out, order, accuracy, watch)
 
 
 METHODS: dict[str, Method] = {
@@ -188,12 +140,16 @@ METHODS: dict[str, Method] = {
 }
 
 
-def ordered_sweeps(problem: Problem, v: Values, order: np.ndarray, count: int) -> Values:
-    """T state by state in order: carries rewards through the whole model in a few sweeps."""
+def _ordered_sweeps(problem: Problem, v: Values, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
+    """A few sweeps of the model in order, fewer if they soon change little."""
     assert problem.rows is not None
-    v = v.copy()
-    for _ in range(count):
-        sweeps.ordered_backup(*problem.rows, problem.gain, problem.discount, problem.temperature, order, v)
+    v, first = v.copy(), 0.0
+    for _ in range(_ORDERED_SWEEPS):
+        watch()
+        change = sweeps.ordered_backup(*problem.rows, problem.gain, problem.discount, problem.temperature, order, v)
+        first = max(first, change)
+        if change <= accuracy * first:
+            break
     return v
 
 
@@ -218,10 +174,3 @@ def outward(problem: Problem) -> np.ndarray:
     if np.count_nonzero(step >= 0) > _NEARLY_SORTED * states:
         return numbers
     return np.argsort(distance, kind="stable").astype(np.int32)
-
-
-def _placed(order: np.ndarray, v: np.ndarray) -> Values:
-    """Values in the order of the model."""
-    out = np.empty_like(v)
-    out[order] = v
-    return out

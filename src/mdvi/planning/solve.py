@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.planning.methods import METHODS, Stopped, ordered_sweeps, outward
+from mdvi.planning.methods import METHODS, Stopped, gauss_seidel, outward
 from mdvi.planning.problem import Backup, Interval, Problem, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
 from mdvi.regularizers import log_soft_argmax
@@ -26,9 +26,7 @@ INTERRUPTED = "interrupted"
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 _SETTLING = 4  # backups before the rate of modified policy iteration is looked at
 _SLOW = 0.7  # a backup that leaves more of the interval than this is a slow one
-_PATIENCE = 2  # evaluations in a row that give up before Newton's method takes over
-_SHARE, _EXACT = 0.1, 1e-12  # of the interval, what the evaluation of a policy may leave
-_ORDERED = 3  # ordered sweeps of the model before chains are swept in order
+_ACCURATE, _EXACT = 1e-2, 1e-12  # relative accuracy of the linear solves, at first and at the most
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
 
 Progress = Callable[[int, float], None]
@@ -167,8 +165,7 @@ class _Road:
         self.trace: list[float] = []
         self.best: tuple[Interval, Backup] | None = None
         self.floor = 0.0
-        self.turns = 0
-        self.share = _SHARE
+        self.accuracy = _ACCURATE
 
     def _first(self, method: str) -> str:
         if self.problem.rows is None:
@@ -218,27 +215,20 @@ class _Road:
 
     def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
         """One turn of the method, after choosing it."""
-        if self.asked == "auto" and self.method == "modified-policy-iteration" and self._slow():
-            self._turn_to("gauss-seidel")
-        ordered = self.method in ("gauss-seidel", "policy-iteration")
-        if ordered and self.order is None:
+        if self.asked == "auto" and self._slow():
+            self.method = "policy-iteration"
+        method = METHODS[self.method]
+        if self.method in ("gauss-seidel", "policy-iteration") and self.order is None:
             self.order = outward(self.problem)
-            return ordered_sweeps(self.problem, backup.value, self.order, _ORDERED)
-        order = self.order if self.order is not None else np.arange(len(backup.v), dtype=np.int32)
-        # Evaluations that are not exact may go round in circles; the less they bring, the more exact they become.
+            method = gauss_seidel  # rewards are carried through the whole model before a chain is solved
+        order = self.order if self.order is not None else np.arange(0)
+        # Solves that are not exact may go round in circles; the less they bring, the more exact they become.
         best_yet = self.trace[-1] <= min(self.trace)
-        self.share = _SHARE if best_yet else max(_SHARE * self.share, _EXACT)
-        step = METHODS[self.method](self.problem, backup, order, self.share, watch)
-        self.turns = self.turns + 1 if step.slow else 0
-        if self.asked == "auto" and self.turns >= _PATIENCE:
-            self._turn_to("policy-iteration")
-        return step.v
+        self.accuracy = _ACCURATE if best_yet else max(self.accuracy / 10, _EXACT)
+        return method(self.problem, backup, order, self.accuracy, watch)
 
     def _slow(self) -> bool:
         return len(self.trace) > _SETTLING and self.trace[-1] > _SLOW**2 * self.trace[-3]
-
-    def _turn_to(self, method: str) -> None:
-        self.method, self.turns = method, 0
 
     def solution(self, status: str, start: float) -> Solution:
         """What is proved, as a `Solution`."""

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-_PARALLEL_FROM = 50_000  # entries; below, starting threads takes longer than the sweep
+_PARALLEL_FROM = 20_000  # entries; below, starting threads takes longer than the sweep
+_BLOCK = 256  # states
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,23 +42,12 @@ def _expectation(start, state, probability, row, v):  # type: ignore[no-untyped-
 
 
 @njit(error_model="numpy", inline="always")
-def _maximum(start, state, probability, gain, discount, temperature, s, v):  # type: ignore[no-untyped-def]
-    """(Tv)(s) and an argmax; −∞ where no action is possible."""
-    top, total, chosen = -np.inf, 0.0, 0
-    actions = gain.shape[1]
+def _soft(top, temperature, x, first, actions):  # type: ignore[no-untyped-def]
+    """T log Σ_a exp(x_a / t) of the numbers from x[first] on, whose maximum is top."""
+    total = 0.0
     for a in range(actions):
-        if gain[s, a] == -np.inf:
-            continue
-        x = gain[s, a] + discount * _expectation(start, state, probability, s * actions + a, v)
-        if x > top:
-            if temperature > 0:
-                total = total * np.exp((top - x) / temperature) + 1.0
-            top, chosen = x, a
-        elif temperature > 0:
-            total += np.exp((x - top) / temperature)
-    if temperature > 0 and top > -np.inf:
-        top += temperature * np.log(total)
-    return top, chosen
+        total += np.exp((x[first + a] - top) / temperature)
+    return top + temperature * np.log(total)
 
 
 @_compiled
@@ -66,14 +56,30 @@ def backup(start, state, probability, gain, discount, temperature, v, value, bes
 
     Returns min and max over the states that are not terminal of Tv − v.
     """
+    states, actions = gain.shape
     low, high = np.inf, -np.inf
-    for s in prange(len(v)):
-        value[s], best[s] = _maximum(start, state, probability, gain, discount, temperature, s, v)
-        if value[s] == -np.inf:
-            value[s] = 0.0
-        else:
-            change = value[s] - v[s]
-            low, high = min(low, change), max(high, change)
+    # All q of a block before any maximum: a branch that waits for v would keep later loads of v from starting.
+    for block in prange((states + _BLOCK - 1) // _BLOCK):
+        begin, end = block * _BLOCK, min((block + 1) * _BLOCK, states)
+        q = np.empty((end - begin) * actions)
+        for s in range(begin, end):
+            for a in range(actions):
+                expected = _expectation(start, state, probability, s * actions + a, v)
+                q[(s - begin) * actions + a] = gain[s, a] + discount * expected
+        least, most = np.inf, -np.inf
+        for s in range(begin, end):
+            first, top, chosen = (s - begin) * actions, -np.inf, 0
+            for a in range(actions):
+                better = q[first + a] > top
+                chosen = a if better else chosen
+                top = q[first + a] if better else top
+            best[s] = chosen
+            if top == -np.inf:
+                value[s] = 0.0
+                continue
+            value[s] = top if temperature == 0 else _soft(top, temperature, q, first, actions)
+            least, most = min(least, value[s] - v[s]), max(most, value[s] - v[s])
+        low, high = min(low, least), max(high, most)
     return low, high
 
 
@@ -88,10 +94,27 @@ def action_values(start, state, probability, gain, discount, v, q):  # type: ign
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def ordered_backup(start, state, probability, gain, discount, temperature, order, v):  # type: ignore[no-untyped-def]
-    """Tv state by state in the given order, each at once in use: a Gauss-Seidel sweep. Overwrites v."""
+    """Tv state by state in the given order, each at once in use: a Gauss-Seidel sweep. Overwrites v.
+
+    Returns the largest change.
+    """
+    actions, change = gain.shape[1], 0.0
+    q = np.empty(actions)
     for s in order:
-        value, _ = _maximum(start, state, probability, gain, discount, temperature, s, v)
-        v[s] = value if value > -np.inf else 0.0
+        top = -np.inf
+        for a in range(actions):
+            if gain[s, a] == -np.inf:
+                q[a] = -np.inf
+                continue
+            x = gain[s, a] + discount * _expectation(start, state, probability, s * actions + a, v)
+            q[a] = x
+            if x > top:
+                top = x
+        if top > -np.inf:
+            value = top if temperature == 0 else _soft(top, temperature, q, 0, actions)
+            change = max(change, abs(value - v[s]))
+            v[s] = value
+    return change
 
 
 @_compiled
