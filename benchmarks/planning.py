@@ -4,7 +4,7 @@ Every solver is asked for 1e-6 in the sense of its own documentation. The truth 
 proved once more by checker.py, which shares no code with the solver. A peer whose values miss 1e-6 is listed as wrong
 and asked again for more, up to 1e-12; the first answer that is right counts. Building a model in a peer's own form is
 not timed. The best of three repetitions counts, so that nobody pays for compilation; of one if it takes seconds. A
-peer is stopped after twenty times what we took and at least ten seconds, and its row then says that it takes longer;
+peer is stopped after ten times what we took and at least five seconds, and its row then says that it takes longer;
 it is not tried on larger models of the same family and discount.
 
 Usage: python planning.py --quick | --full, and optionally the names of cases; writes planning.csv beside the table.
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from peers import PEERS
+from peers import PEERS, TIGHTER
 
 import machine
 from mdvi import FiniteMDP, mdp, solve
@@ -32,8 +32,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 import checker
 
 ACCURACY, TRUTH = 1e-6, 1e-8
-TIGHTER = (1e-6, 1e-8, 1e-10, 1e-12)
-PATIENCE, AT_LEAST, PREPARING = 20, 10, 900  # times our seconds; seconds; seconds
+PATIENCE, AT_LEAST, PREPARING = 10, 5, 300  # times our seconds; seconds; seconds
 HEADER = ("case", "states", "discount", "solver", "asked", "seconds", "error", "ratio", "verdict")
 
 

@@ -31,7 +31,6 @@ ONE_DOOR = {
     "jinja2": {"study/report.py"},
     "matplotlib": {"study/plots.py"},
     "numba": {"planning/sweeps.py"},
-    "pyamg": {"planning/methods.py"},
 }
 RUNS_DATA = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
 

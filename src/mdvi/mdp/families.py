@@ -10,6 +10,7 @@ from mdvi.mdp.validation import check_table
 _MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
 _MANY = 100_000  # rows of a Garnet from which on they are drawn in blocks
 _BLOCK = 500_000
+_DRAWS = 100
 
 
 def garnet(
@@ -137,17 +138,30 @@ def maze(
 def lake(size: int = 8, holes: float = 0.2, slip: float = 2 / 3, discount: float = 0.99, seed: int = 0) -> FiniteMDP:
     """A frozen lake of size × size: reward 1 for reaching the bottom right, holes that end the episode with nothing.
 
-    The fraction `holes` of the cells, start and goal excepted, are holes; the default slip is Gymnasium's, a third
-    to each side. Actions: up, right, down, left.
+    The fraction `holes` of the cells, start and goal excepted, are holes, drawn again until the start is connected to
+    the goal; the default slip is Gymnasium's, a third to each side. Actions: up, right, down, left.
+
+    Raises:
+        ValueError: if a hundred draws leave no way.
     """
     _at_least(2, size=size)
     _at_least(0, seed=seed)
     _probability(holes=holes, slip=slip)
     check_table(size * size, 4, 3)
-    ends = np.random.default_rng(seed).random(size * size) < holes
-    ends[0], ends[-1] = False, True
+    rng, goal = np.random.default_rng(seed), size * size - 1
     step = np.stack([_move(size, size, direction) for direction in range(4)], axis=1)
-    return _slippery(step, slip, discount, ends=ends, goal=size * size - 1)
+    for _ in range(_DRAWS):
+        ends = rng.random(size * size) < holes
+        ends[0], ends[goal] = False, False
+        here, there = (
+            cells[~ends[step].ravel() & ~np.repeat(ends, 4)]
+            for cells in (np.repeat(np.arange(goal + 1), 4), step.ravel())
+        )
+        ways = scipy.sparse.csr_array((np.ones(len(here)), (here, there)), shape=(goal + 1, goal + 1))
+        _, part = scipy.sparse.csgraph.connected_components(ways, directed=False)
+        if part[0] == part[goal]:
+            return _slippery(step, slip, discount, ends=ends | (np.arange(goal + 1) == goal), goal=goal)
+    raise ValueError(f"holes: with {holes} of them the goal cannot be reached in any of {_DRAWS} draws; ask for fewer")
 
 
 def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> FiniteMDP:

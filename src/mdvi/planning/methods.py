@@ -5,20 +5,18 @@ per state, instead of the whole model; sweeps of the model in an order that carr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse
-import scipy.sparse.linalg
 
 from mdvi.planning import sweeps
 from mdvi.planning.problem import Backup, Problem, Values
 
-_CHAIN_SWEEPS = 6  # for one of the model: the latter costs about as much as seven of the former
-_CHAIN_SHARE = 0.1  # of the interval: when the chain is known better than that, it is time to improve the policy
+_CHAIN_SWEEPS = 12
+_CHAIN_SHARE = 0.02  # of the interval: when the chain is known better than that, it is time to improve the policy
 _ORDERED_SWEEPS = 6
-_KRYLOV_ITERATIONS = 200
+_KRYLOV_ROUNDS, _KRYLOV_ITERATIONS = 10, 20  # between two rounds it may be stopped
 _NEARLY_SORTED = 0.9
 
 
@@ -55,15 +53,15 @@ def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None) 
     start = problem.rows[0]
     if order is None:
         order = np.arange(states, dtype=np.int32)
-    rank = np.empty(states, np.int32)
-    rank[order] = np.arange(states, dtype=np.int32)
+    rank = np.empty(states, np.uint32)
+    rank[order] = np.arange(states, dtype=np.uint32)
     if problem.temperature > 0:
         length = start[actions::actions] - start[:-1:actions]
     else:
         row = np.arange(states) * actions + backup.best
         length = start[row + 1] - start[row]
-    first = np.concatenate([[0], np.cumsum(length[order])])
-    to, weight, gain = np.empty(first[-1], np.int32), np.empty(first[-1]), np.empty(states)
+    first = sweeps.unsigned(np.concatenate([[0], np.cumsum(length[order], dtype=np.int64)]))
+    to, weight, gain = np.empty(first[-1], np.uint32), np.empty(first[-1]), np.empty(states)
     out = (first, to, weight, gain)
     if problem.temperature > 0:
         values = (backup.value, backup.v)
@@ -107,29 +105,38 @@ def gauss_seidel(problem: Problem, backup: Backup, order: np.ndarray, accuracy: 
 def policy_iteration(problem: Problem, backup: Backup, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
     """Newton's method, v ← v_π, and then ordered sweeps: an improvement of the policy travels as far as it reaches.
 
-    Without them it travels one transition per solve. Solved by BiCGSTAB (van der Vorst 1992), preconditioned by a
-    Gauss-Seidel sweep S: x = S x + f.
+    Without them it travels one transition per solve. The solver is BiCGSTAB, preconditioned by a Gauss-Seidel sweep.
     """
     chain = chain_of(problem, backup, order)
+    if problem.temperature > 0:
+        chain = _merged(chain)
     v = backup.value[order]
-    swept, nothing = v.copy(), np.zeros_like(v)
+    swept = v.copy()
     sweeps.gauss_seidel(chain.first, chain.to, chain.weight, chain.gain, swept)
-
-    def remaining(x: np.ndarray) -> np.ndarray:
-        """x − S x, without gains."""
-        watch()
-        y = x.copy()
-        sweeps.gauss_seidel(chain.first, chain.to, chain.weight, nothing, y)
-        return x - y
-
-    operator: Any = scipy.sparse.linalg.LinearOperator((len(v), len(v)), matvec=remaining, dtype=float)
-    residual = swept - v
-    step, _ = scipy.sparse.linalg.bicgstab(operator, residual, rtol=accuracy, maxiter=_KRYLOV_ITERATIONS)
-    # It may break down or run out of iterations; what it brought is taken if it brought anything.
-    helps = np.linalg.norm(residual - remaining(step)) < np.linalg.norm(residual)
     out = np.empty_like(v)
-    out[order] = v + step if helps else swept
+    out[order] = v + _solved(chain, swept - v, accuracy, watch)
     return _ordered_sweeps(problem, out, order, accuracy, watch)
+
+
+def _merged(chain: Chain) -> Chain:
+    """The same chain with one entry for a successor that several actions share."""
+    matrix = scipy.sparse.csr_array((chain.weight, chain.to.view(np.int32), chain.first), shape=2 * chain.gain.shape)
+    matrix.sum_duplicates()
+    return replace(chain, first=sweeps.unsigned(matrix.indptr), to=sweeps.unsigned(matrix.indices), weight=matrix.data)
+
+
+def _solved(chain: Chain, b: np.ndarray, accuracy: float, watch: Watch) -> np.ndarray:
+    """X with x − S x = b, to a relative accuracy or as far as it goes; b itself, one sweep, where that is better."""
+    vectors = np.zeros((8, len(b)))
+    vectors[1:3] = b
+    size = float(np.linalg.norm(b))
+    numbers = np.array([1.0, 1.0, 1.0, accuracy * size])
+    for _ in range(_KRYLOV_ROUNDS):
+        watch()
+        if not sweeps.bicgstab(chain.first, chain.to, chain.weight, vectors, numbers, _KRYLOV_ITERATIONS):
+            break
+    x, r = vectors[:2]
+    return x if np.linalg.norm(r) < size else b
 
 
 METHODS: dict[str, Method] = {
@@ -162,8 +169,8 @@ def outward(problem: Problem) -> np.ndarray:
     source = ends | (top == top.max())
     if source.sum() > max(states // 2, 1):
         source = ends
-    start, state, probability = problem.rows
-    pattern = scipy.sparse.csr_array((probability, state, start[::actions]), shape=(states, states))
+    matrix = problem.mdp.kernel.csr()
+    pattern = scipy.sparse.csr_array((matrix.data, matrix.indices, matrix.indptr[::actions]), shape=(states, states))
     backwards = scipy.sparse.csr_array(pattern.T)
     distance = np.full(states, states, np.int32)
     sweeps.breadth_first(backwards.indptr, backwards.indices, np.flatnonzero(source).astype(np.int32), distance)

@@ -13,6 +13,7 @@ Blanchard, Higham and Higham (2021) for the soft maximum.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,12 +104,12 @@ class Problem:
     max_offset: float
     widest: int
 
-    @property
+    @cached_property
     def discount(self) -> float:
         """γ."""
         return float(self.mdp.discount)
 
-    @property
+    @cached_property
     def contraction(self) -> float:
         """ρ = γσ₊, rounded up."""
         return self.discount * self.greatest_sum * (1 + 2 * U)
@@ -222,7 +223,7 @@ def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, tem
     rows: tuple[Any, Any, Any] | None = None
     if not isinstance(mdp.kernel, MatrixFree):
         matrix = mdp.kernel.csr()
-        rows = (matrix.indptr, matrix.indices, matrix.data)
+        rows = (sweeps.unsigned(matrix.indptr), sweeps.unsigned(matrix.indices), matrix.data)
     staying = np.asarray(mdp.expect(np.ones(mdp.states)))[live]
     problem = Problem(
         mdp=mdp,

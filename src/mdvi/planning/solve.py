@@ -24,7 +24,7 @@ TIME_LIMIT = "time limit"
 INTERRUPTED = "interrupted"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
-_SETTLING = 4  # backups before the rate of modified policy iteration is looked at
+_SETTLING = 3  # backups before the rate of modified policy iteration is looked at
 _SLOW = 0.7  # a backup that leaves more of the interval than this is a slow one
 _ACCURATE, _EXACT = 1e-2, 1e-12  # relative accuracy of the linear solves, at first and at the most
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
