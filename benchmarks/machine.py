@@ -1,1 +1,83 @@
-def main(full): pass
+"""How close a sweep is to the machine, and how close the printed estimate of memory is to what a solve takes.
+
+The yardstick is the loop one would write: fused, over compressed rows, in Numba with prange, writing only the maximum.
+Sweeps take turns, and ratios are of pairs: a shared machine changes its speed from one second to the next.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+from numba import njit, prange
+
+from mdvi import mdp, solve
+from mdvi.planning import sweeps
+from mdvi.planning.problem import problem_of
+from mdvi.planning.requests import memory_of
+
+PAIRS = 15
+
+
+@njit(parallel=True, error_model="numpy")
+def fused(start, state, probability, reward, discount, v, value):
+    """V(s) = max_a r(s, a) + γ Σ p v."""
+    states, actions = reward.shape
+    for s in prange(states):
+        top = -np.inf
+        for a in range(actions):
+            expected = 0.0
+            for j in range(start[s * actions + a], start[s * actions + a + 1]):
+                expected += probability[j] * v[state[j]]
+            x = reward[s, a] + discount * expected
+            if x > top:
+                top = x
+        value[s] = top
+
+
+def sweep_ratios(states: int) -> None:
+    """Ours over the yardstick, and the entropic sweep over the hard one."""
+    problem = problem_of(mdp.garnet(states, 4, 5, 0.99))
+    matrix, gain = problem.mdp.kernel.csr(), problem.gain
+    v, value, best = np.random.default_rng(0).random(states), np.empty(states), np.empty(states, np.int32)
+    runs = {
+        "yardstick": lambda: fused(matrix.indptr, matrix.indices, matrix.data, gain, 0.99, v, value),
+        "ours": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.0, v, value, best),
+        "entropic": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.01, v, value, best),
+    }
+    seconds = {name: [] for name in runs}
+    for turn in range(PAIRS + 1):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            run()
+            if turn:
+                seconds[name].append(time.perf_counter() - begun)
+    times = ", ".join(f"{name} {1e3 * np.median(s):.1f} ms" for name, s in seconds.items())
+    print(f"one sweep of Garnet {states:.0e} × 4 × 5, median of {PAIRS}: {times}")
+    for one, other in (("ours", "yardstick"), ("entropic", "ours")):
+        ratio = np.divide(seconds[one], seconds[other])
+        print(f"  {one} / {other}: {np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f})")
+
+
+def peak_memory(states: int) -> None:
+    """The most that a process takes which builds and solves a Garnet, over the estimate that is printed before."""
+    model = mdp.garnet(states, 4, 5, 0.99)
+    estimate, built = memory_of(model, False), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    solution = solve(model)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        f"Garnet {states:.0e} × 4 × 5: {solution.status} in {solution.seconds:.1f} s; estimate "
+        f"{estimate / 1e9:.2f} GB, peak {peak / 1e9:.2f} GB ({built / 1e9:.2f} GB when it was built): ratio {peak / estimate:.2f}"
+    )
+
+
+def main(full: bool) -> None:
+    """Both, the memory in a process of its own."""
+    sweep_ratios(1_000_000 if full else 200_000)
+    sys.stdout.flush()
+    subprocess.run([sys.executable, __file__, str(10_000_000 if full else 300_000)], check=True)
+
+
+if __name__ == "__main__":
+    peak_memory(int(sys.argv[1]))

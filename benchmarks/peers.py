@@ -28,13 +28,11 @@ REPETITIONS, LONG = 3, 5.0  # the best of three counts, of one if it takes secon
 
 
 def as_pairs(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray, np.ndarray, scipy.sparse.csr_array]:
-    """State, action and reward of every legal pair, and its row of P; terminal states stay where they are for nothing."""
+    """State, action and reward of every legal pair, and its row of P; terminal states stay, and pay nothing."""
     states, actions = model.states, model.actions
     state, action = np.nonzero(np.where(model.terminal[:, None], np.arange(actions) == 0, model.legal))
     ends = np.flatnonzero(model.terminal)
-    loops = scipy.sparse.csr_array(
-        (np.ones(len(ends)), (ends * actions, ends)), shape=(states * actions, states)
-    )
+    loops = scipy.sparse.csr_array((np.ones(len(ends)), (ends * actions, ends)), shape=(states * actions, states))
     matrix = scipy.sparse.csr_array(model.kernel.csr() + loops) if len(ends) else model.kernel.csr()
     everything = len(state) == states * actions
     return state, action, model.reward[state, action], matrix if everything else matrix[state * actions + action]

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import machine
 import numpy as np
 from peers import PEERS, TIGHTER
 
-import machine
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning.certificate import certificate_arrays
 
@@ -104,7 +104,13 @@ class Bench:
                 error = float(np.abs(values - truth)[counted].max(initial=0.0))
                 right = error <= ACCURACY
                 self._row(
-                    shared, peer, asked, seconds, error, ours[0] / seconds if right else None, "right" if right else "wrong"
+                    shared,
+                    peer,
+                    asked,
+                    seconds,
+                    error,
+                    ours[0] / seconds if right else None,
+                    "right" if right else "wrong",
                 )
                 if right:
                     ratios.append(ours[0] / seconds)
@@ -165,7 +171,12 @@ class Bench:
         shown = {name: "" if value is None else value for name, value in row.items()}
         for name, form in (("seconds", ".4g"), ("error", ".1e"), ("ratio", ".3g"), ("asked", ".0e")):
             shown[name] = format(shown[name], form) if isinstance(shown[name], float) else str(shown[name])
-        print("{case:29} {discount:<7} {solver:17} {asked:6} {seconds:>9} {error:>8} {ratio:>8}  {verdict}".format(**shown), flush=True)
+        print(
+            "{case:29} {discount:<7} {solver:17} {asked:6} {seconds:>9} {error:>8} {ratio:>8}  {verdict}".format(
+                **shown
+            ),
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -188,7 +199,9 @@ def main() -> None:
                 table.writerows(bench.rows)
     if bench.ratios:
         mean = math.exp(np.mean(np.log(bench.ratios)))
-        print(f"geometric mean of ours / best peer over {len(bench.ratios)} cases: {mean:.3f}; largest {max(bench.ratios):.3f}")
+        print(
+            f"ours / best peer, {len(bench.ratios)} cases: geometric mean {mean:.3f}, largest {max(bench.ratios):.3f}"
+        )
     if not given.cases:
         machine.main(full=given.full)
 

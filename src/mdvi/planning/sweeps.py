@@ -16,6 +16,7 @@ from numba import njit, prange
 
 _PARALLEL_FROM = 20_000  # entries; below, starting threads takes longer than the sweep
 _BLOCK = 256  # states
+_NEGLIGIBLE = -40.0  # e to that is a twentieth of what rounding leaves of 1
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,7 +57,9 @@ def _soft(top, temperature, x, first, actions):  # type: ignore[no-untyped-def]
     """T log Σ_a exp(x_a / t) of the numbers from x[first] on, whose maximum is top."""
     total = 0.0
     for a in range(actions):
-        total += np.exp((x[first + a] - top) / temperature)
+        below = (x[first + a] - top) / temperature
+        if below > _NEGLIGIBLE:
+            total += np.exp(below) if below < 0 else 1.0
     return top + temperature * np.log(total)
 
 
