@@ -215,7 +215,7 @@ class _Road:
 
     def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
         """One turn of the method, after choosing it."""
-        if self.asked == "auto" and self._slow():
+        if self.asked == "auto" and self.problem.rows is not None and self._slow():
             self.method = "policy-iteration"
         method = METHODS[self.method]
         if self.method in ("gauss-seidel", "policy-iteration") and self.order is None:

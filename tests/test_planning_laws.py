@@ -1,0 +1,236 @@
+"""What must hold between answers: laws of transformed models, limits, published values, and methods that agree.
+
+Two intervals that hold the same number overlap; that is all a law may ask for, and it is asked in every state.
+"""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from mdvi import FiniteMDP, mdp, solve
+from models import signed_garnet
+from test_solve import random_case
+
+SEEDS = range(40)
+
+
+def arrays(model):
+    """P, r, γ and the masks of a model, densely."""
+    masks = {"terminal": np.array(model.terminal), "legal": np.array(model.legal)}
+    return np.array(model.dense().kernel.probability), np.array(model.reward), float(model.discount), masks
+
+
+def rebuilt(p, r, discount, masks):
+    """A model of arrays; rows may sum to less than 1, as some of the random ones do."""
+    return FiniteMDP(p, r, discount, **masks, substochastic=True)
+
+
+def solved(model, kl=0.0, entropy=0.0, prior=None):
+    """Solved until the interval is a millionth of what the values may be, or rounding ends it."""
+    scale = (model.max_abs_reward + (kl + entropy) * (1 + model.log_actions)) / (1 - float(model.discount))
+    solution = solve(model, kl, entropy, prior, tolerance=1e-6 * max(scale, 1e-9), time_limit=60)
+    assert solution.status in ("certified", "tolerance below rounding floor"), solution
+    return solution
+
+
+def assert_same(one, other, scale=1.0, shift=0.0, to=None):
+    """The interval of `other` meets that of scale · one + shift in every state; `to` renumbers the states of `one`."""
+    to = np.arange(len(one.value)) if to is None else to
+    lower, upper = (np.asarray(scale * bound + shift) for bound in (one.lower, one.upper))
+    slack = 1e-12 * (np.abs(lower) + np.abs(upper) + np.abs(shift))  # of scaling the bounds themselves
+    assert (lower - slack <= other.upper[to]).all()
+    assert (other.lower[to] <= upper + slack).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_scale_with_rewards_and_weights(seed):
+    model, kl, entropy, prior = random_case(seed)
+    p, r, discount, masks = arrays(model)
+    one = solved(model, kl, entropy, prior)
+    assert_same(one, solved(rebuilt(p, 3 * r, discount, masks), 3 * kl, 3 * entropy, prior), scale=3.0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_reward_added_everywhere_adds_its_discounted_sum(seed):
+    model = signed_garnet(seed)
+    p, r, discount, masks = arrays(model)
+    for entropy in (0.0, 0.3):
+        one, other = solved(model, 0.1, entropy), solved(rebuilt(p, r + 2.0, discount, masks), 0.1, entropy)
+        assert_same(one, other, shift=2.0 / (1 - discount))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_states_and_actions_have_no_order(seed):
+    model, kl, entropy, prior = random_case(seed)
+    p, r, discount, masks = arrays(model)
+    rng = np.random.default_rng([30, seed])
+    to, of = rng.permutation(model.states), rng.permutation(model.actions)  # state s becomes to[s]
+    back = np.argsort(to)
+    renamed = rebuilt(
+        p[back][:, of][:, :, back],
+        r[back][:, of],
+        discount,
+        {"terminal": masks["terminal"][back], "legal": masks["legal"][back][:, of]},
+    )
+    other = solved(renamed, kl, entropy, None if prior is None else prior[back][:, of])
+    assert_same(solved(model, kl, entropy, prior), other, to=to)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_potential_moves_the_values_by_itself(seed):
+    """R(s, a) + γ E φ(s') − φ(s) has the values v − φ: Ng, Harada and Russell (1999)."""
+    model, kl, entropy, prior = random_case(seed)
+    p, r, discount, masks = arrays(model)
+    potential = np.where(model.terminal, 0.0, np.random.default_rng([31, seed]).normal(size=model.states))
+    potential = potential * max(model.max_abs_reward, 1e-3)
+    shaped = r + discount * model.expect(potential) - potential[:, None]
+    other = solved(rebuilt(p, np.where(model.live, shaped, 0.0), discount, masks), kl, entropy, prior)
+    assert_same(solved(model, kl, entropy, prior), other, shift=-potential)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_copy_of_every_action_is_worth_an_entropy_of_log_2_but_no_kl(seed):
+    model, kl, entropy, prior = random_case(seed)
+    p, r, discount, masks = arrays(model)
+    legal = np.tile(masks["legal"], 2)
+    doubled = rebuilt(np.tile(p, (1, 2, 1)), np.tile(r, 2), discount, {"terminal": masks["terminal"], "legal": legal})
+    if prior is not None:
+        prior_of_two = np.tile(prior / 2, 2)
+        assert_same(solved(model, kl, 0.0, prior), solved(doubled, kl, 0.0, prior_of_two))
+    assert_same(solved(model, kl), solved(doubled, kl))  # half the prior for each of the copies
+    rewarded = rebuilt(p, np.where(model.live, r + entropy * np.log(2), 0.0), discount, masks)
+    assert_same(solved(rewarded, 0.0, entropy), solved(doubled, 0.0, entropy))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_action_that_is_dominated_changes_nothing_without_entropy(seed):
+    model = random_case(seed)[0]
+    p, r, discount, masks = arrays(model)
+    worse = r[:, :1] - max(model.max_abs_reward, 1e-3)
+    legal = np.hstack([masks["legal"], masks["legal"][:, :1]])
+    more = rebuilt(
+        np.concatenate([p, p[:, :1]], 1),
+        np.hstack([r, worse]),
+        discount,
+        {"terminal": masks["terminal"], "legal": legal},
+    )
+    assert_same(solved(model), solved(more))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_all_storages_and_all_methods_agree(seed):
+    model, kl, entropy, prior = random_case(seed)
+    dense, table = model.dense(), model.table()
+    p, r, discount, masks = arrays(model)
+    sparse = FiniteMDP(scipy.sparse.csr_array(p.reshape(-1, model.states)), r, discount, **masks, substochastic=True)
+    kernel = mdp.MatrixFree(lambda v: p @ v, r.shape, model.states)
+    free = FiniteMDP(kernel, r, discount, **masks, substochastic=True)
+    one = solved(model, kl, entropy, prior)
+    for other in (dense, table, sparse):
+        assert_same(one, solved(other, kl, entropy, prior))
+    if discount <= 0.99:
+        assert_same(one, solved(free, kl, entropy, prior))
+        for method in ("value-iteration", "modified-policy-iteration", "gauss-seidel", "policy-iteration"):
+            found = solve(model, kl, entropy, prior, tolerance=max(1000 * one.gap, 1e-12), method=method)
+            assert_same(one, found)
+
+
+@pytest.mark.parametrize("discount", [0.5, 0.99, 0.9999])
+def test_howards_policy_iteration_gives_the_same_values(discount):
+    from quantecon.markov import DiscreteDP
+
+    for seed in range(5):
+        model = signed_garnet(seed, discount=discount)
+        peer = DiscreteDP(model.reward, model.kernel.probability, discount).solve("policy_iteration")
+        found = solved(model)
+        rounding = 1e-15 * np.abs(peer.v).max() / (1 - discount)  # of the peer's linear solve
+        np.testing.assert_allclose(peer.v, found.value, rtol=0, atol=found.gap + rounding)
+
+
+@pytest.mark.parametrize("weight", [1e-300, 1e-30, 1e-12, 1e-3])
+def test_a_vanishing_weight_gives_the_maximum(weight):
+    """An entropy raises values by at most τ log |A| / (1 − γ), a KL to the uniform policy lowers them by as much."""
+    for seed in range(10):
+        model = random_case(seed)[0]
+        hard, worth = solved(model), weight * model.log_actions / (1 - float(model.discount)) * (1 + 1e-9)
+        for kl, entropy in ((0.0, weight), (weight, 0.0), (weight, weight)):
+            soft = solved(model, kl, entropy)
+            assert (soft.lower <= hard.upper + (worth if entropy else 0.0)).all()
+            assert (hard.lower - (worth if kl else 0.0) <= soft.upper).all()
+
+
+def test_a_growing_kl_gives_the_prior():
+    model = signed_garnet(0)
+    prior = np.random.default_rng(0).dirichlet(np.ones(4), 12)
+    chain = np.einsum("sa,sat->st", prior, model.kernel.probability)
+    own = np.linalg.solve(np.eye(12) - 0.9 * chain, (prior * model.reward).sum(-1))
+    found = solve(model, kl=1e6, prior=prior, tolerance=1e-5)
+    assert np.abs(found.value - own).max() < 1e-4
+    np.testing.assert_allclose(np.exp(found.log_policy), prior, atol=1e-5)
+
+
+def test_without_a_future_the_value_is_the_best_reward():
+    for seed in range(10):
+        p, r, _, masks = arrays(random_case(seed)[0])
+        found = solved(rebuilt(p, r, 0.0, masks))
+        best = np.where(masks["terminal"], 0.0, np.where(masks["legal"], r, -np.inf).max(-1))
+        np.testing.assert_allclose(found.value, best, rtol=1e-12)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.9, 0.99999])
+@pytest.mark.parametrize("reward", [0.0, 1.0, -1e8])
+def test_equal_rewards_are_worth_their_sum(reward, discount):
+    model = FiniteMDP(np.full((3, 2, 3), 1 / 3), np.full((3, 2), reward), discount)
+    found = solve(model, tolerance=1e-7 * max(abs(reward), 1.0) / (1 - discount))
+    assert found.status == "certified"
+    np.testing.assert_allclose(found.value, reward / (1 - discount), rtol=1e-7, atol=1e-7)
+
+
+def test_one_state_and_one_action():
+    found = solve(FiniteMDP([[[1.0]]], [[2.0]], 0.75), entropy=5.0, kl=3.0)
+    assert found.value.tolist() == pytest.approx([8.0])
+
+
+def test_states_without_end_or_use():
+    """All terminal; and a state that nothing leads to."""
+    ends = FiniteMDP(np.full((2, 2, 2), 0.5), np.ones((2, 2)), 0.9, terminal=[True, True])
+    assert solve(ends, entropy=1.0).value.tolist() == [0.0, 0.0]
+    p = np.zeros((2, 1, 2))
+    p[:, 0, 0] = 1.0
+    assert solve(FiniteMDP(p, [[1.0], [7.0]], 0.5)).value == pytest.approx([2.0, 8.0])
+
+
+@pytest.mark.parametrize("entropy", [1e-30, 1e-3, 1.0])
+def test_rewards_far_apart_overflow_nowhere(entropy):
+    model = FiniteMDP(np.full((2, 2, 2), 0.5), [[1e30, -1e30], [0.0, 1e30]], 0.9)
+    found = solve(model, entropy=entropy, tolerance=1e20)
+    assert found.status == "certified"
+    np.testing.assert_allclose(found.value, 1e31, rtol=1e-9)
+    assert np.isfinite(found.q).all()
+    assert not np.isnan(found.log_policy).any()
+
+
+def test_the_forest_of_mdptoolbox():
+    """The answer that MDPtoolbox documents for its example with three ages."""
+    np.testing.assert_allclose(solve(mdp.forest(), tolerance=1e-10).value, [26.244, 29.484, 33.484], atol=1e-9)
+
+
+def test_the_small_example_of_mdptoolbox():
+    p = np.array([[[0.5, 0.5], [0.8, 0.2]], [[0.0, 1.0], [0.1, 0.9]]])
+    found = solve(mdp.from_toolbox(p, np.array([[5.0, 10.0], [-1.0, 2.0]]), 0.9), tolerance=1e-10)
+    np.testing.assert_allclose(found.value, [42.44186046511628, 36.04651162790698], atol=1e-9)
+
+
+def test_the_growth_model_of_quantecon():
+    """Storage and consumption: s of at most 15, a ≤ min(s, 5) kept, √(s − a) enjoyed, a shock of 0…10 added."""
+    s, a = np.arange(16)[:, None], np.arange(6)[None, :]
+    legal = a <= s
+    p = np.zeros((16, 6, 16))
+    for kept in range(6):
+        p[:, kept, kept : kept + 11] = 1 / 11
+    model = FiniteMDP(p, np.where(legal, np.sqrt(np.maximum(s - a, 0)), 0.0), 0.9, legal=legal)
+    found = solve(model, tolerance=1e-10)
+    documented = """19.01740222 20.01740222 20.43161578 20.74945302 21.04078099 21.30873018 21.54479816 21.76928181
+    21.98270358 22.18824323 22.3845048 22.57807736 22.76109127 22.94376708 23.11533996 23.27761762"""
+    np.testing.assert_allclose(found.value, [float(x) for x in documented.split()], atol=1e-8)
+    assert found.action.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 5, 5, 5]
