@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT ?= results/figure1
+SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz bench figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz bench peers figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -40,15 +41,27 @@ certify: venv    ## 10 000 models against exact rationals and 60 digits: every i
 fuzz: venv       ## a million broken model files per format
 	$(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
 
-bench: venv      ## speed against a plain NumPy loop
+bench: venv      ## the laboratory's speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py
+
+# In an environment of its own: the peers bring dozens of packages. One of them asks for a CUDA build of JAX that it does
+# not need, so it comes without its dependencies.
+.venv-peers/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade 'pip==26.3'
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group bench
+	.venv-peers/bin/python -m pip install --quiet --no-deps mdpax==0.2.2
+	@touch $@
+
+peers: .venv-peers/ready  ## planning against QuantEcon, MDPSolver, Storm, mdpax and pymdptoolbox; SIZE=full takes an hour
+	.venv-peers/bin/python benchmarks/planning.py --$(SIZE) --out results/planning.csv
 
 figures: venv    ## the pictures in docs/
 	$(BIN)/python docs/half_strip.py
 
 lock: venv       ## renew constraints.txt: newest versions that fit together, for every supported Python
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint --group bench pyproject.toml -o constraints.txt
 
 clean:           ## remove the virtual environment and results
-	rm -rf .venv results
+	rm -rf .venv .venv-peers results

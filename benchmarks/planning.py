@@ -193,6 +193,7 @@ def main() -> None:
         bench = Bench(Path(folder))
         for case in chosen:
             bench.run(case)
+            given.out.parent.mkdir(parents=True, exist_ok=True)
             with given.out.open("w", newline="") as file:
                 table = csv.DictWriter(file, HEADER)
                 table.writeheader()
