@@ -15,7 +15,8 @@ from mdvi.planning.problem import Backup, Problem, Values
 
 _CHAIN_SWEEPS = 12
 _CHAIN_SHARE = 0.02  # of the interval: when the chain is known better than that, it is time to improve the policy
-_ORDERED_SWEEPS = 6
+_ORDERED_SWEEPS, _BETWEEN_SOLVES = 20, 6
+_LITTLE = 1e-4
 _KRYLOV_ROUNDS, _KRYLOV_ITERATIONS = 10, 20  # between two rounds it may be stopped
 _NEARLY_SORTED = 0.9
 
@@ -99,7 +100,7 @@ def modified_policy_iteration(
 
 def gauss_seidel(problem: Problem, backup: Backup, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
     """T state by state, each new value at once in use, in an order in which successors come first."""
-    return _ordered_sweeps(problem, backup.value, order, accuracy, watch)
+    return _ordered_sweeps(problem, backup.value, order, _ORDERED_SWEEPS, watch)
 
 
 def policy_iteration(problem: Problem, backup: Backup, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
@@ -115,7 +116,7 @@ def policy_iteration(problem: Problem, backup: Backup, order: np.ndarray, accura
     sweeps.gauss_seidel(chain.first, chain.to, chain.weight, chain.gain, swept)
     out = np.empty_like(v)
     out[order] = v + _solved(chain, swept - v, accuracy, watch)
-    return _ordered_sweeps(problem, out, order, accuracy, watch)
+    return _ordered_sweeps(problem, out, order, _BETWEEN_SOLVES, watch)
 
 
 def _merged(chain: Chain) -> Chain:
@@ -147,15 +148,15 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _ordered_sweeps(problem: Problem, v: Values, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
+def _ordered_sweeps(problem: Problem, v: Values, order: np.ndarray, count: int, watch: Watch) -> Values:
     """A few sweeps of the model in order, fewer if they soon change little."""
     assert problem.rows is not None
     v, first = v.copy(), 0.0
-    for _ in range(_ORDERED_SWEEPS):
+    for _ in range(count):
         watch()
         change = sweeps.ordered_backup(*problem.rows, problem.gain, problem.discount, problem.temperature, order, v)
         first = max(first, change)
-        if change <= accuracy * first:
+        if change <= _LITTLE * first:
             break
     return v
 

@@ -138,8 +138,8 @@ class Problem:
         """E: how far the computed (Tv)(s), and Tv − v, may be from the exact ones when |v| ≤ `largest`.
 
         A sum of n products errs by n roundings of Σ p|v|; the gain, the discount and the sum with them add a few,
-        and M_t passes errors on without enlarging them. Its own: one exp per action (argument, value and sum, or left out), one
-        log, and the roundings of t, assuming exp and log to be right to 4 units in the last place.
+        and M_t passes errors on without enlarging them. Its own: one exp per action (argument, value and sum, or left
+        out), one log, and the roundings of t, assuming exp and log to be right to 4 units in the last place.
         """
         entering = (self.terms + 8 + self.slack) * (self.max_gain + largest) + 8 * self.max_offset
         own = self.temperature * (9 * self.widest + 8 + 8 * math.log(self.widest)) if self.temperature > 0 else 0.0

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.planning.methods import METHODS, Stopped, gauss_seidel, outward
+from mdvi.planning.methods import METHODS, Stopped, outward
 from mdvi.planning.problem import Backup, Interval, Problem, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
 from mdvi.regularizers import log_soft_argmax
@@ -24,8 +24,11 @@ TIME_LIMIT = "time limit"
 INTERRUPTED = "interrupted"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
-_SETTLING = 3  # backups before the rate of modified policy iteration is looked at
-_SLOW = 0.7  # a backup that leaves more of the interval than this is a slow one
+# What `auto` goes over to when two turns of a method leave more of the interval than this.
+_LADDER = {
+    "modified-policy-iteration": (0.5, "gauss-seidel"),
+    "gauss-seidel": (0.01, "policy-iteration"),
+}
 _ACCURATE, _EXACT = 1e-2, 1e-12  # relative accuracy of the linear solves, at first and at the most
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
 
@@ -166,6 +169,7 @@ class _Road:
         self.best: tuple[Interval, Backup] | None = None
         self.floor = 0.0
         self.accuracy = _ACCURATE
+        self.since = 1  # the first backup, of v = 0, says nothing about a method
 
     def _first(self, method: str) -> str:
         if self.problem.rows is None:
@@ -215,20 +219,21 @@ class _Road:
 
     def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
         """One turn of the method, after choosing it."""
-        if self.asked == "auto" and self.problem.rows is not None and self._slow():
-            self.method = "policy-iteration"
-        method = METHODS[self.method]
+        if self.asked == "auto" and self.problem.rows is not None:
+            self._take_turns()
         if self.method in ("gauss-seidel", "policy-iteration") and self.order is None:
             self.order = outward(self.problem)
-            method = gauss_seidel  # rewards are carried through the whole model before a chain is solved
         order = self.order if self.order is not None else np.arange(0)
         # Solves that are not exact may go round in circles; the less they bring, the more exact they become.
         best_yet = self.trace[-1] <= min(self.trace)
         self.accuracy = _ACCURATE if best_yet else max(self.accuracy / 10, _EXACT)
-        return method(self.problem, backup, order, self.accuracy, watch)
+        return METHODS[self.method](self.problem, backup, order, self.accuracy, watch)
 
-    def _slow(self) -> bool:
-        return len(self.trace) > _SETTLING and self.trace[-1] > _SLOW**2 * self.trace[-3]
+    def _take_turns(self) -> None:
+        """A stronger method when two turns of this one have brought little."""
+        turns = len(self.trace) - self.since
+        if self.method in _LADDER and turns > 2 and self.trace[-1] > _LADDER[self.method][0] * self.trace[-3]:
+            self.method, self.since = _LADDER[self.method][1], len(self.trace) - 1
 
     def solution(self, status: str, start: float) -> Solution:
         """What is proved, as a `Solution`."""
