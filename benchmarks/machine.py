@@ -68,7 +68,7 @@ def peak_memory(states: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
         f"Garnet {states:.0e} × 4 × 5: {solution.status} in {solution.seconds:.1f} s; estimate "
-        f"{estimate / 1e9:.2f} GB, peak {peak / 1e9:.2f} GB ({built / 1e9:.2f} GB once built): ratio {peak / estimate:.2f}"
+        f"{estimate / 1e9:.2f} GB, peak {peak / 1e9:.2f} GB ({built / 1e9:.2f} before): ratio {peak / estimate:.2f}"
     )
 
 
