@@ -6,7 +6,7 @@ import pytest
 import quantecon
 import scipy.sparse
 
-from mdvi import FiniteMDP, Scheme, iterate, mdp
+from mdvi import FiniteMDP, Scheme, iterate, mdp, solve
 from models import signed_garnet
 
 HALF = np.full((2, 2, 2), 0.5)
@@ -274,3 +274,21 @@ def test_gymnasium_environments_without_a_table_are_refused():
         mdp.from_gymnasium("FrozenLake-v99")
     with pytest.raises(ValueError, match="nonsense"):
         mdp.from_gymnasium("FrozenLake-v1", nonsense=1)
+
+
+@pytest.mark.parametrize("size", [20, 300])
+def test_the_goal_of_a_maze_can_be_reached_from_every_cell(size):
+    maze = mdp.maze(size, size, discount=0.9)
+    matrix = maze.kernel.csr()
+    pair = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    ways = scipy.sparse.csr_array((matrix.data, (matrix.indices, pair // 4)), shape=2 * (maze.states,))
+    reached = scipy.sparse.csgraph.breadth_first_order(ways, maze.states - 1, return_predecessors=False)
+    assert len(reached) == maze.states
+    assert maze.reward.max() > 0
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 30])
+def test_the_goal_of_a_lake_can_be_reached_from_the_start(size):
+    assert solve(mdp.lake(size), tolerance=1e-12).value[0] > 0
+    with pytest.raises(ValueError, match="holes: with 0.95"):
+        mdp.lake(12, holes=0.95)

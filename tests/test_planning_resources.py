@@ -55,7 +55,7 @@ def test_ctrl_c_in_the_shell_gives_the_interval_and_exit_code_3():
         "-c",
         "from mdvi.cli import main; main()",
         "solve",
-        "chain:states=2000,discount=0.999999",
+        "chain:states=300000,discount=0.99999",
     ]
     child = subprocess.Popen(
         [*command, "--method", "value-iteration", "--tolerance", "1e-3", "--json"],
@@ -64,7 +64,7 @@ def test_ctrl_c_in_the_shell_gives_the_interval_and_exit_code_3():
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         text=True,
     )
-    time.sleep(8)
+    time.sleep(12)  # it would take a quarter of an hour
     child.send_signal(signal.SIGINT)
     out, error = child.communicate(timeout=30)
     assert child.returncode == 3, error

@@ -124,7 +124,7 @@ def maze(
     walls = scipy.sparse.csr_array((1.0 + rng.random(len(here)), (here, there)), shape=(cells.size, cells.size))
     tree = scipy.sparse.csgraph.minimum_spanning_tree(walls).tocoo()
     opened = rng.random(len(here)) < openings
-    ways = np.concatenate([tree.row * cells.size + tree.col, (here * cells.size + there)[opened]])
+    ways = np.concatenate([tree.row.astype(np.int64) * cells.size + tree.col, (here * cells.size + there)[opened]])
     ways = np.unique(np.concatenate([ways, ways % cells.size * cells.size + ways // cells.size]))
     step = np.empty((cells.size, 4), np.int64)
     for direction in range(4):
