@@ -290,5 +290,5 @@ def test_the_goal_of_a_maze_can_be_reached_from_every_cell(size):
 @pytest.mark.parametrize("size", [2, 4, 8, 30])
 def test_the_goal_of_a_lake_can_be_reached_from_the_start(size):
     assert solve(mdp.lake(size), tolerance=1e-12).value[0] > 0
-    with pytest.raises(ValueError, match="holes: with 0.95"):
+    with pytest.raises(ValueError, match=r"holes: with 0\.95"):
         mdp.lake(12, holes=0.95)
