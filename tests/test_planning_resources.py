@@ -138,6 +138,35 @@ def test_nothing_depends_on_the_number_of_threads():
     assert len(set(runs[0].split())) == 2
 
 
+KERNEL = """
+import sys
+import numba
+import numpy as np
+from mdvi.planning.sweeps import compiled
+
+@compiled
+def doubled(out, x):
+    for i in numba.prange(len(x)):
+        out[i] = 2 * x[i]
+
+for size in (10, 100_000):
+    out = np.empty(size)
+    doubled(out, np.ones(size))
+    assert (out == 2).all()
+print(numba.threading_layer())
+"""
+
+
+def test_large_sweeps_use_all_cores_also_when_small_ones_were_compiled_first(tmp_path):
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for _ in ("compiled", "loaded from the cache"):
+        run = subprocess.run(
+            [sys.executable, "kernel.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stderr  # without a parallel loop there is no threading layer to speak of
+
+
 def test_the_value_of_a_solution_is_no_further_off_than_half_its_gap():
     solution = solve(mdp.lake(8), tolerance=1e-3)
     exact = solve(mdp.lake(8), tolerance=1e-9)

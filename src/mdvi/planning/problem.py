@@ -22,7 +22,6 @@ from jaxtyping import Float, Int
 
 from mdvi.mdp.kernels import MatrixFree
 from mdvi.mdp.model import FiniteMDP
-from mdvi.mdp.validation import longest_row
 from mdvi.planning import sweeps
 from mdvi.regularizers import soft_maximum
 
@@ -30,6 +29,7 @@ U = float(np.finfo(float).eps) / 2  # the rounding unit
 # How far the computed d is stretched, and the computed Tv, in units of the bound E on one backup's error. One would be
 # right; the excess lets an independent checker prove T lower ≥ lower and T upper ≤ upper with its own rounding.
 _STRETCH_CHANGE, _STRETCH_VALUE = 4.0, 3.0
+_SHARES = 256  # of the states, surveyed at the same time
 
 Values = Float[np.ndarray, " states"]
 
@@ -214,30 +214,37 @@ def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any, terms: float) -> Prob
 
 
 def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, temperature: float, slack: int) -> Problem:
-    gain = reward if offset is None else reward + offset
-    live = np.asarray(mdp.live)
-    max_gain = float(np.abs(gain).max(initial=0.0))
-    if not live.all():
-        gain = np.where(live, gain, -np.inf)
-    terms = longest_row(mdp.kernel)
     rows: tuple[Any, Any, Any] | None = None
-    if not isinstance(mdp.kernel, MatrixFree):
+    if isinstance(mdp.kernel, MatrixFree):
+        live = np.asarray(mdp.live)
+        gain = np.where(live, reward if offset is None else reward + offset, -np.inf)
+        staying = np.asarray(mdp.expect(np.ones(mdp.states)))[live]
+        least, greatest = float(staying.min(initial=1.0)), float(staying.max(initial=0.0))
+        terms, widest = mdp.kernel.terms, int(live.sum(-1).max())
+        max_gain = float(np.abs(gain[live]).max(initial=0.0))
+        max_offset = 0.0 if offset is None else float(np.abs(offset).max())
+    else:
         matrix = mdp.kernel.csr()
         rows = (sweeps.unsigned(matrix.indptr), sweeps.unsigned(matrix.indices), matrix.data)
-    staying = np.asarray(mdp.expect(np.ones(mdp.states)))[live]
+        gain = np.empty(reward.shape)
+        masks = np.asarray(mdp.legal), np.asarray(mdp.terminal)
+        facts = np.empty((_SHARES, 6))
+        sweeps.survey(*rows, np.asarray(reward, np.float64), offset, *masks, gain, facts)
+        less_least, greatest, terms, widest, max_gain, max_offset = facts.max(0).tolist()
+        least, terms, widest = -less_least, int(terms), int(widest)
     problem = Problem(
         mdp=mdp,
-        gain=np.ascontiguousarray(gain, dtype=np.float64),
+        gain=gain,
         temperature=float(temperature),
         offset=offset,
         rows=rows,
         terms=terms,
         slack=slack,
-        least_sum=max(float(staying.min(initial=1.0)) * (1 - (terms + 2) * U), 0.0),
-        greatest_sum=float(staying.max(initial=0.0)) * (1 + (terms + 2) * U),
+        least_sum=max(least * (1 - (terms + 2) * U), 0.0),
+        greatest_sum=greatest * (1 + (terms + 2) * U),
         max_gain=max_gain,
-        max_offset=0.0 if offset is None else float(np.abs(offset).max()),
-        widest=max(int(live.sum(-1).max(initial=1)), 1),
+        max_offset=max_offset,
+        widest=max(widest, 1),
     )
     _check_contraction(problem)
     return problem

@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.planning.methods import METHODS, Stopped, outward
+from mdvi.planning.chain import Stopped
+from mdvi.planning.methods import METHODS, Aim
+from mdvi.planning.order import outward
 from mdvi.planning.problem import Backup, Interval, Problem, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
 from mdvi.regularizers import log_soft_argmax
@@ -24,12 +26,12 @@ TIME_LIMIT = "time limit"
 INTERRUPTED = "interrupted"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
-# What `auto` goes over to when two turns of a method leave more of the interval than this.
-_LADDER = {
-    "modified-policy-iteration": (0.5, "gauss-seidel"),
-    "gauss-seidel": (0.01, "policy-iteration"),
-}
-_ACCURATE, _EXACT = 1e-2, 1e-12  # relative accuracy of the linear solves, at first and at the most
+# When `auto` goes over to another method: when the second backup leaves more of the states as they were than _IDLE,
+# rewards have far to go; when a turn leaves more of its work than _LEFT, it mixes slowly.
+_IDLE, _LEFT = 0.5, 0.1
+_ROUGH, _FINE = 0.3, 1e-3  # accuracy of the sweeps of a chain, relative to what they start from
+_ACCURATE, _EXACT = 1e-2, 1e-12  # and of linear solves, at first and at the most
+_SPARE = 4  # how much closer than the tolerance single values are brought before moving on
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
 
 Progress = Callable[[int, float], None]
@@ -169,6 +171,7 @@ class _Road:
         self.best: tuple[Interval, Backup] | None = None
         self.floor = 0.0
         self.accuracy = _ACCURATE
+        self.left = 0.0
         self.since = 1  # the first backup, of v = 0, says nothing about a method
 
     def _first(self, method: str) -> str:
@@ -220,20 +223,47 @@ class _Road:
     def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
         """One turn of the method, after choosing it."""
         if self.asked == "auto" and self.problem.rows is not None:
-            self._take_turns()
+            self._choose(backup)
         if self.method in ("gauss-seidel", "policy-iteration") and self.order is None:
             self.order = outward(self.problem)
+        self.accuracy = self._accuracy()
         order = self.order if self.order is not None else np.arange(0)
-        # Solves that are not exact may go round in circles; the less they bring, the more exact they become.
-        best_yet = self.trace[-1] <= min(self.trace)
-        self.accuracy = _ACCURATE if best_yet else max(self.accuracy / 10, _EXACT)
-        return METHODS[self.method](self.problem, backup, order, self.accuracy, watch)
+        settled = (1 - self.problem.contraction) * self.tolerance / _SPARE
+        turn = METHODS[self.method](self.problem, backup, Aim(order, self.accuracy, settled), watch)
+        self.left = turn.left
+        return turn.v
 
-    def _take_turns(self) -> None:
-        """A stronger method when two turns of this one have brought little."""
-        turns = len(self.trace) - self.since
-        if self.method in _LADDER and turns > 2 and self.trace[-1] > _LADDER[self.method][0] * self.trace[-3]:
-            self.method, self.since = _LADDER[self.method][1], len(self.trace) - 1
+    def _accuracy(self) -> float:
+        """How well to solve linear equations: as well as the last turn worked (Eisenstat and Walker, 1996).
+
+        Newton's method may go round in circles when its solves are not exact: when a turn brings nothing, they become
+        more so.
+        """
+        if self.method == "policy-iteration":
+            return _ACCURATE if self.trace[-1] <= min(self.trace) else max(self.accuracy / 10, _EXACT)
+        worked = self.trace[-1] / self.trace[-2] if len(self.trace) > 1 else 1.0
+        return min(max(_ROUGH * worked, _FINE), _ROUGH)
+
+    def _choose(self, backup: Backup) -> None:
+        """Go over to a method that suits better."""
+        far = len(self.trace) == 2 and self._idle(backup) > _IDLE
+        unfinished = self.left > _LEFT
+        if self.method == "modified-policy-iteration" and (far or (not unfinished and self._slower_than(0.5))):
+            self._take_up("gauss-seidel")
+        elif unfinished or (self.method == "gauss-seidel" and self._slower_than(0.01)):
+            self._take_up("policy-iteration")
+
+    def _idle(self, backup: Backup) -> float:
+        """The share of the states that the backup has left as they were."""
+        return float(np.mean((backup.value == backup.v)[~np.asarray(self.problem.mdp.terminal)]))
+
+    def _slower_than(self, share: float) -> bool:
+        """Whether two turns of the method have left more of the gap than a share."""
+        return len(self.trace) - self.since > 2 and self.trace[-1] > share * self.trace[-3]
+
+    def _take_up(self, method: str) -> None:
+        if self.method != method:
+            self.method, self.since = method, len(self.trace) - 1
 
     def solution(self, status: str, start: float) -> Solution:
         """What is proved, as a `Solution`."""

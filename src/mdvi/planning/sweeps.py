@@ -1,14 +1,14 @@
 """Compiled sweeps over compressed rows: what a solver spends its time in.
 
 A problem is given by rows of P (CSR; row s · actions + a), a gain g(s, a) that is −∞ where (s, a) cannot be met, a
-discount γ and a temperature t. A chain is what a policy leaves of it: one row of weights γ P_π per state, and a gain.
-Values of states without any possible action, the terminal ones, are zero.
+discount γ and a temperature t. Values of states without any possible action, the terminal ones, are zero.
 
 Every sweep is a pure function of its arrays but for the outputs named last. Large ones run on all cores; the result
 does not depend on how many there are.
 """
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,14 @@ _BLOCK = 256  # states
 _NEGLIGIBLE = -40.0  # e to that is a twentieth of what rounding leaves of 1
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function on one core for small inputs and on all for large ones; the successors, second, tell which."""
     options: Any = {"cache": True, "error_model": "numpy", "nogil": True}
     alone = njit(**options)(function)
-    together = njit(parallel=True, **options)(function)
+    # Numba stores what it has compiled under the qualified name and whatever the options: each needs its own.
+    twin = FunctionType(function.__code__, function.__globals__, function.__name__)
+    twin.__qualname__ = f"{function.__qualname__}_together"
+    together = njit(parallel=True, **options)(twin)
 
     def run(*arrays: Any) -> Any:
         return (together if len(arrays[1]) >= _PARALLEL_FROM else alone)(*arrays)
@@ -44,7 +47,7 @@ def unsigned(index: np.ndarray) -> np.ndarray:
 
 # Inlined by Numba: left to LLVM, the sweep of a large model takes 1.7 times as long.
 @njit(error_model="numpy", inline="always")
-def _expectation(start, state, probability, row, v):  # type: ignore[no-untyped-def]
+def expectation(start, state, probability, row, v):  # type: ignore[no-untyped-def]
     """(Pv)(row)."""
     expected = 0.0
     for j in range(start[row], start[row + 1]):
@@ -63,7 +66,7 @@ def _soft(top, temperature, x, first, actions):  # type: ignore[no-untyped-def]
     return top + temperature * np.log(total)
 
 
-@_compiled
+@compiled
 def backup(start, state, probability, gain, discount, temperature, v, value, best):  # type: ignore[no-untyped-def]
     """(Tv)(s) = t log Σ_a exp((g(s, a) + γ (Pv)(s, a)) / t), the maximum when t = 0; writes it and an argmax.
 
@@ -101,166 +104,114 @@ def backup(start, state, probability, gain, discount, temperature, v, value, bes
     return low, high
 
 
-@_compiled
+@compiled
 def action_values(start, state, probability, gain, discount, v, q):  # type: ignore[no-untyped-def]
     """Writes q(s, a) = g(s, a) + γ (Pv)(s, a)."""
     states, actions = gain.shape
     for s in prange(states):
         for a in range(actions):
-            q[s, a] = gain[s, a] + discount * _expectation(start, state, probability, s * actions + a, v)
+            q[s, a] = gain[s, a] + discount * expectation(start, state, probability, s * actions + a, v)
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def ordered_backup(start, state, probability, gain, discount, temperature, order, v):  # type: ignore[no-untyped-def]
-    """Tv state by state in the given order, each at once in use: a Gauss-Seidel sweep. Overwrites v.
+@njit(error_model="numpy", inline="always")
+def _improved(start, state, probability, gain, discount, temperature, order, begin, middle, end, v, best, q):  # type: ignore[no-untyped-def]
+    """T state by state from order[begin] to order[end], each value at once in use; overwrites v and best.
 
-    Returns the largest change.
+    Returns the largest change before order[middle].
     """
     actions, change = gain.shape[1], 0.0
-    q = np.empty(actions)
-    for s in order:
-        top = -np.inf
+    for i in range(begin, end):
+        s = order[i]
+        top, chosen = -np.inf, -1
         j = start[s * actions]
         for a in range(actions):
-            end = start[s * actions + a + 1]
+            last = start[s * actions + a + 1]
             expected = 0.0
-            while j < end:
+            while j < last:
                 expected += probability[j] * v[state[j]]
                 j += np.uint32(1)
-            x = gain[s, a] + discount * expected
-            if temperature > 0:
-                q[a] = x
-            top = max(top, x)  # no branch: it would be mispredicted half the time
-        if top > -np.inf:
+            q[a] = gain[s, a] + discount * expected
+            better = q[a] > top  # no branch: it would be mispredicted half the time
+            chosen = a if better else chosen
+            top = q[a] if better else top
+        best[i - begin] = chosen
+        if chosen >= 0:
             value = top if temperature == 0 else _soft(top, temperature, q, 0, actions)
+            if i < middle:
+                change = max(change, abs(value - v[s]))
+            v[s] = value
+    return change
+
+
+@njit(error_model="numpy", inline="always")
+def _evaluated(start, state, probability, gain, discount, order, begin, end, v, best):  # type: ignore[no-untyped-def]
+    """The same with the actions in `best`, a fraction of the work; returns the largest change."""
+    actions, change = gain.shape[1], 0.0
+    for i in range(begin, end):
+        s, a = order[i], best[i - begin]
+        if a >= 0:
+            value = gain[s, a] + discount * expectation(start, state, probability, s * actions + a, v)
             change = max(change, abs(value - v[s]))
             v[s] = value
     return change
 
 
-@_compiled
-def greedy_chain(start, state, probability, gain, discount, best, order, rank, first, to, weight, reward):  # type: ignore[no-untyped-def]
-    """The chain of the policy that takes `best`, its states renumbered by `rank`; writes weights and gain."""
-    actions = gain.shape[1]
-    for i in prange(len(order)):
-        s = order[i]
-        row = s * actions + best[s]
-        reward[i] = gain[s, best[s]] if gain[s, best[s]] > -np.inf else 0.0  # a terminal state
-        k = first[i]
-        for j in range(start[row], start[row + 1]):
-            to[k] = rank[state[j]]
-            weight[k] = discount * probability[j]
-            k += 1
-
-
-@_compiled
-def soft_chain(  # type: ignore[no-untyped-def]
-    start, state, probability, gain, discount, temperature, order, rank, value, v, first, to, weight, reward
+@njit(cache=True, error_model="numpy", nogil=True)
+def ordered_sweeps(  # type: ignore[no-untyped-def]
+    start, state, probability, gain, discount, temperature, order, begin, end, width, settled, rounds, evaluations, v
 ):
-    """The chain of π(a|s) ∝ exp(q(s, a) / t), its states renumbered by `rank`; writes weights and gain."""
-    actions = gain.shape[1]
-    for i in prange(len(order)):
-        s = order[i]
-        x, expected = np.empty(actions), np.empty(actions)
-        top, total = -np.inf, 0.0
-        for a in range(actions):
-            expected[a] = _expectation(start, state, probability, s * actions + a, v)
-            x[a] = gain[s, a] + discount * expected[a]
-            top = max(top, x[a])
-        reward[i] = value[s]
-        if top == -np.inf:
-            continue
-        for a in range(actions):
-            x[a] = np.exp((x[a] - top) / temperature)
-            total += x[a]
-        k = first[i]
-        for a in range(actions):
-            chance = discount * x[a] / total
-            for j in range(start[s * actions + a], start[s * actions + a + 1]):
-                to[k] = rank[state[j]]
-                weight[k] = chance * probability[j]
-                k += 1
-            reward[i] -= chance * expected[a]
+    """Gauss-Seidel sweeps of T in windows that move along the order from order[begin] to order[end]. Overwrites v.
 
-
-@_compiled
-def jacobi(first, to, weight, reward, v, value):  # type: ignore[no-untyped-def]
-    """Writes reward + weight v; returns the smallest and the largest change."""
-    low, high = np.inf, -np.inf
-    for i in prange(len(reward)):
-        x = reward[i] + _expectation(first, to, weight, i, v)
-        value[i] = x
-        if first[i + 1] > first[i]:
-            low, high = min(low, x - v[i]), max(high, x - v[i])
-    return low, high
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def gauss_seidel(first, to, weight, reward, v):  # type: ignore[no-untyped-def]
-    """V ← reward + weight v, state by state, each new value at once in use. Overwrites v; returns max |change|."""
-    change = 0.0
-    for i in range(len(v)):
-        x = reward[i] + _expectation(first, to, weight, i, v)
-        change = max(change, abs(x - v[i]))
-        v[i] = x
-    return change
-
-
-@njit(error_model="numpy", inline="always")
-def _unswept(first, to, weight, x, work, out):  # type: ignore[no-untyped-def]
-    """Writes x − S x, where S is a Gauss-Seidel sweep without gains."""
-    work[:] = x
-    for i in range(len(x)):
-        work[i] = _expectation(first, to, weight, i, work)
-        out[i] = x[i] - work[i]
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def bicgstab(first, to, weight, vectors, numbers, iterations):  # type: ignore[no-untyped-def]
-    """Some iterations of BiCGSTAB on x − S x = b, S a Gauss-Seidel sweep of the chain without gains.
-
-    `vectors` are x = 0, r = b, a copy of b, p = 0, w = 0 and three more, `numbers` are ρ = α = ω = 1 and the ‖r‖ at
-    which to stop; both are overwritten, such that the next call goes on. Returns whether there is more to do.
-
-    Source: van der Vorst (1992).
+    A window of `width` states, and half as many that follow, is swept until the `width` change by no more than
+    `settled`, in at most so many `rounds`; then it moves on. Where values depend on states further back in the order
+    with small probability only, a few sweeps do, however many states there are: swept as a whole, a model with n
+    states between the first and the last would need a number that grows with n. Between two sweeps with all actions
+    are some with the best ones only. Returns the number of windows that have not settled.
     """
-    x, r, shadow, p = vectors[0], vectors[1], vectors[2], vectors[3]
-    w, s, t, work = vectors[4], vectors[5], vectors[6], vectors[7]
-    for _ in range(iterations):
-        rho = np.dot(shadow, r)
-        beta = (rho / numbers[0]) * (numbers[1] / numbers[2])
-        for i in range(len(x)):
-            p[i] = r[i] + beta * (p[i] - numbers[2] * w[i])
-        _unswept(first, to, weight, p, work, w)
-        alpha = rho / np.dot(shadow, w)
-        for i in range(len(x)):
-            s[i] = r[i] - alpha * w[i]
-        _unswept(first, to, weight, s, work, t)
-        omega = np.dot(t, s) / np.dot(t, t)
-        if not (np.isfinite(alpha) and np.isfinite(omega)) or rho == 0 or omega == 0:
-            return False  # it breaks down, or there is nothing left to solve
-        for i in range(len(x)):
-            x[i] += alpha * p[i] + omega * s[i]
-            r[i] = s[i] - omega * t[i]
-        numbers[0], numbers[1], numbers[2] = rho, alpha, omega
-        if np.sqrt(np.dot(r, r)) <= numbers[3]:
-            return False
-    return True
+    best, q = np.empty(width + width // 2, np.int32), np.empty(gain.shape[1])
+    unsettled = 0
+    for first in range(begin, end, width):
+        middle, last = min(first + width, len(order)), min(first + len(best), len(order))
+        for k in range(rounds):
+            change = _improved(
+                start, state, probability, gain, discount, temperature, order, first, middle, last, v, best, q
+            )
+            if k > 0 and change <= settled:
+                break
+            if temperature == 0:
+                for _ in range(evaluations):
+                    if _evaluated(start, state, probability, gain, discount, order, first, last, v, best) <= settled:
+                        break
+        else:
+            unsettled += 1
+    return unsettled
 
 
-@njit(cache=True, nogil=True)
-def breadth_first(start, neighbour, front, distance):  # type: ignore[no-untyped-def]
-    """Writes the number of steps from the nearest state of the front; unreached states keep what they had."""
-    queue = np.empty(len(distance), front.dtype)
-    queue[: len(front)] = front
-    distance[front] = 0
-    head, tail = 0, len(front)
-    while head < tail:
-        s = queue[head]
-        head += 1
-        for j in range(start[s], start[s + 1]):
-            t = neighbour[j]
-            if distance[t] > distance[s] + 1:
-                distance[t] = distance[s] + 1
-                queue[tail] = t
-                tail += 1
+@compiled
+def survey(start, state, probability, reward, offset, legal, terminal, gain, facts):  # type: ignore[no-untyped-def]
+    """Writes g = r + c, −∞ where (s, a) cannot be met; the offset c may be None.
+
+    And of each share of the states: minus the smallest and the largest sum of a row that can be met, terminal states
+    left out, the longest such row, the most actions that are possible in a state, max |g| and max |c|.
+    """
+    states, actions = reward.shape
+    shares = len(facts)
+    for share in prange(shares):
+        least, greatest, longest, widest, size, shift = 1.0, 0.0, 1.0, 1.0, 0.0, 0.0
+        for s in range(share * states // shares, (share + 1) * states // shares):
+            possible = 0.0
+            for a in range(actions):
+                gain[s, a] = -np.inf
+                if terminal[s] or not legal[s, a]:
+                    continue
+                c = 0.0 if offset is None else offset[s, a]
+                gain[s, a] = reward[s, a] + c
+                shift, size, possible = max(shift, abs(c)), max(size, abs(gain[s, a])), possible + 1
+                total, row = 0.0, s * actions + a
+                for j in range(start[row], start[row + 1]):
+                    total += 0.0 if terminal[state[j]] else probability[j]
+                least, greatest = min(least, total), max(greatest, total)
+                longest = max(longest, float(start[row + 1] - start[row]))
+            widest = max(widest, possible)
+        facts[share, 0], facts[share, 1], facts[share, 2] = -least, greatest, longest
+        facts[share, 3], facts[share, 4], facts[share, 5] = widest, size, shift

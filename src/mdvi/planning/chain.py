@@ -1,0 +1,207 @@
+"""What a policy leaves of a model: one row of weights γ P_π per state, and the equation x = b + γ P_π x on it.
+
+With b = Tv − v its solution is what is missing to the value of the greedy policy, v_π = v + x.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+from numba import njit, prange
+
+from mdvi.planning.problem import Backup, Problem, Values
+from mdvi.planning.sweeps import compiled, expectation, unsigned
+
+_ROUNDS, _ITERATIONS = 10, 20  # of the Krylov method; between two rounds it may be stopped
+
+Watch = Callable[[], None]  # called between sweeps; raises Stopped
+
+
+class Stopped(Exception):  # noqa: N818
+    """Time is up, or the user has asked to stop."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """γ P_π in compressed rows.
+
+    Attributes:
+        first: where each row begins.
+        to: the successors.
+        weight: γ P_π.
+    """
+
+    first: np.ndarray
+    to: np.ndarray
+    weight: np.ndarray
+
+
+def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None) -> Chain:
+    """The chain of the policy that is greedy at v, its states renumbered such that order[i] becomes i."""
+    assert problem.rows is not None
+    states, actions = problem.gain.shape
+    start = problem.rows[0]
+    rank = None
+    if order is not None:
+        rank = np.empty(states, np.uint32)
+        rank[order] = np.arange(states, dtype=np.uint32)
+    if problem.temperature > 0:
+        length = start[actions::actions] - start[:-1:actions]
+    else:
+        row = np.arange(0, states * actions, actions) + backup.best
+        length = start[row + 1] - start[row]
+    first = np.zeros(states + 1, np.int64)
+    np.cumsum(length if order is None else length[order], out=first[1:])
+    first = unsigned(first)
+    out = (first, np.empty(first[-1], np.uint32), np.empty(first[-1]))
+    if problem.temperature > 0:
+        _soft(*problem.rows, problem.gain, problem.discount, problem.temperature, backup.v, order, rank, *out)
+        return Chain(*out) if order is None else _merged(Chain(*out))
+    _greedy(*problem.rows, problem.discount, backup.best, order, rank, *out)
+    return Chain(*out)
+
+
+def _merged(chain: Chain) -> Chain:
+    """The same chain with one entry for a successor that several actions share."""
+    states = len(chain.first) - 1
+    matrix = scipy.sparse.csr_array((chain.weight, chain.to.view(np.int32), chain.first), shape=(states, states))
+    matrix.sum_duplicates()
+    return Chain(unsigned(matrix.indptr), unsigned(matrix.indices), matrix.data)
+
+
+def swept(chain: Chain, b: Values, count: int, enough: Callable[[float, float], bool], watch: Watch) -> Values:
+    """X after sweeps x ← b + γ P_π x, at most so many, until the smallest and the largest change are `enough`."""
+    x, other = b.copy(), np.empty_like(b)
+    for _ in range(count):
+        watch()
+        change = _jacobi(chain.first, chain.to, chain.weight, b, x, other)
+        x, other = other, x
+        if enough(*change):
+            break
+    return x
+
+
+def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values:
+    """X = b + γ P_π x to a relative accuracy or as far as it goes, and at least two Gauss-Seidel sweeps of it.
+
+    The solver is BiCGSTAB, preconditioned by such sweeps: one along the order and one back, since policies may drift
+    either way.
+    """
+    vectors = np.zeros((8, len(b)))
+    _gauss_seidel(chain.first, chain.to, chain.weight, b, vectors[1])
+    vectors[2] = vectors[1]
+    two_sweeps = vectors[1].copy()
+    size = float(np.linalg.norm(two_sweeps))
+    numbers = np.array([1.0, 1.0, 1.0, accuracy * size])
+    for _ in range(_ROUNDS):
+        watch()
+        if not _bicgstab(chain.first, chain.to, chain.weight, vectors, numbers, _ITERATIONS):
+            break
+    return vectors[0] if np.linalg.norm(vectors[1]) < size else two_sweeps
+
+
+@compiled
+def _greedy(start, state, probability, discount, best, order, rank, first, to, weight):  # type: ignore[no-untyped-def]
+    """The chain of the policy that takes `best`; no order is the given one."""
+    states = len(first) - 1
+    actions = (len(start) - 1) // states
+    for i in prange(states):
+        s = np.int64(i) if order is None else np.int64(order[i])
+        row, k = s * actions + best[s], first[i]
+        for j in range(start[row], start[row + 1]):
+            to[k] = state[j] if rank is None else rank[state[j]]
+            weight[k] = discount * probability[j]
+            k += np.uint32(1)
+
+
+@compiled
+def _soft(  # type: ignore[no-untyped-def]
+    start, state, probability, gain, discount, temperature, v, order, rank, first, to, weight
+):
+    """The chain of π(a|s) ∝ exp(q(s, a) / t)."""
+    states, actions = gain.shape
+    for i in prange(states):
+        s = np.int64(i) if order is None else np.int64(order[i])
+        x = np.empty(actions)
+        top, total = -np.inf, 0.0
+        for a in range(actions):
+            x[a] = gain[s, a] + discount * expectation(start, state, probability, s * actions + a, v)
+            top = max(top, x[a])
+        if top == -np.inf:
+            continue
+        for a in range(actions):
+            x[a] = np.exp((x[a] - top) / temperature)
+            total += x[a]
+        k = first[i]
+        for a in range(actions):
+            chance = discount * x[a] / total
+            for j in range(start[s * actions + a], start[s * actions + a + 1]):
+                to[k] = state[j] if rank is None else rank[state[j]]
+                weight[k] = chance * probability[j]
+                k += np.uint32(1)
+
+
+@compiled
+def _jacobi(first, to, weight, b, x, out):  # type: ignore[no-untyped-def]
+    """Writes b + weight x; returns the smallest and the largest change."""
+    low, high = np.inf, -np.inf
+    for i in prange(len(b)):
+        out[i] = b[i] + expectation(first, to, weight, i, x)
+        if first[i + 1] > first[i]:
+            low, high = min(low, out[i] - x[i]), max(high, out[i] - x[i])
+    return low, high
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _gauss_seidel(first, to, weight, b, x):  # type: ignore[no-untyped-def]
+    """Sweeps of x = b + weight x from x = 0, there and back, each new value at once in use. Overwrites x."""
+    x[:] = 0.0
+    for i in range(len(x)):
+        x[i] = b[i] + expectation(first, to, weight, i, x)
+    for i in range(len(x) - 1, -1, -1):
+        x[i] = b[i] + expectation(first, to, weight, i, x)
+
+
+@njit(error_model="numpy", inline="always")
+def _unswept(first, to, weight, x, work, out):  # type: ignore[no-untyped-def]
+    """Writes x − S x, where S is a Gauss-Seidel sweep without b, there and back."""
+    work[:] = x
+    for i in range(len(x)):
+        work[i] = expectation(first, to, weight, i, work)
+    for i in range(len(x) - 1, -1, -1):
+        work[i] = expectation(first, to, weight, i, work)
+        out[i] = x[i] - work[i]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _bicgstab(first, to, weight, vectors, numbers, iterations):  # type: ignore[no-untyped-def]
+    """Some iterations of BiCGSTAB on x − S x = b, S a Gauss-Seidel sweep of the chain without b.
+
+    `vectors` are x = 0, r = b, a copy of b, p = 0, w = 0 and three more, `numbers` are ρ = α = ω = 1 and the ‖r‖ at
+    which to stop; both are overwritten, such that the next call goes on. Returns whether there is more to do.
+
+    Source: van der Vorst (1992).
+    """
+    x, r, shadow, p = vectors[0], vectors[1], vectors[2], vectors[3]
+    w, s, t, work = vectors[4], vectors[5], vectors[6], vectors[7]
+    for _ in range(iterations):
+        rho = np.dot(shadow, r)
+        beta = (rho / numbers[0]) * (numbers[1] / numbers[2])
+        for i in range(len(x)):
+            p[i] = r[i] + beta * (p[i] - numbers[2] * w[i])
+        _unswept(first, to, weight, p, work, w)
+        alpha = rho / np.dot(shadow, w)
+        for i in range(len(x)):
+            s[i] = r[i] - alpha * w[i]
+        _unswept(first, to, weight, s, work, t)
+        omega = np.dot(t, s) / np.dot(t, t)
+        if not (np.isfinite(alpha) and np.isfinite(omega)) or rho == 0 or omega == 0:
+            return False  # it breaks down, or there is nothing left to solve
+        for i in range(len(x)):
+            x[i] += alpha * p[i] + omega * s[i]
+            r[i] = s[i] - omega * t[i]
+        numbers[0], numbers[1], numbers[2] = rho, alpha, omega
+        if np.sqrt(np.dot(r, r)) <= numbers[3]:
+            return False
+    return True
