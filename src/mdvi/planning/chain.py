@@ -46,16 +46,11 @@ def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None) 
     if order is not None:
         rank = np.empty(states, np.uint32)
         rank[order] = np.arange(states, dtype=np.uint32)
-    if problem.temperature > 0:
-        length = start[actions::actions] - start[:-1:actions]
-    else:
-        row = np.arange(0, states * actions, actions) + backup.best
-        length = start[row + 1] - start[row]
-    first = np.zeros(states + 1, np.int64)
-    np.cumsum(length if order is None else length[order], out=first[1:])
-    first = unsigned(first)
+    soft = problem.temperature > 0
+    first = np.zeros(states + 1, start.dtype)
+    _begin(start, actions, None if soft else backup.best, order, first)
     out = (first, np.empty(first[-1], np.uint32), np.empty(first[-1]))
-    if problem.temperature > 0:
+    if soft:
         _soft(*problem.rows, problem.gain, problem.discount, problem.temperature, backup.v, order, rank, *out)
         return Chain(*out) if order is None else _merged(Chain(*out))
     _greedy(*problem.rows, problem.discount, backup.best, order, rank, *out)
@@ -99,6 +94,15 @@ def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values:
         if not _bicgstab(chain.first, chain.to, chain.weight, vectors, numbers, _ITERATIONS):
             break
     return vectors[0] if np.linalg.norm(vectors[1]) < size else two_sweeps
+
+
+@njit(cache=True, nogil=True)
+def _begin(start, actions, best, order, first):  # type: ignore[no-untyped-def]
+    """Writes where the rows of a chain begin; `best` is None where all actions contribute."""
+    for i in range(len(first) - 1):
+        s = np.int64(i) if order is None else np.int64(order[i])
+        row, rows = (s * actions, actions) if best is None else (s * actions + best[s], 1)
+        first[i + 1] = first[i] + (start[row + rows] - start[row])
 
 
 @compiled

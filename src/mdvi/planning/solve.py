@@ -234,7 +234,7 @@ class _Road:
         return turn.v
 
     def _accuracy(self) -> float:
-        """How well to solve linear equations: as well as the last turn worked (Eisenstat and Walker, 1996).
+        """How well to solve linear equations: as the last turn worked (Eisenstat and Walker, 1996), or as is needed.
 
         Newton's method may go round in circles when its solves are not exact: when a turn brings nothing, they become
         more so.
@@ -242,7 +242,8 @@ class _Road:
         if self.method == "policy-iteration":
             return _ACCURATE if self.trace[-1] <= min(self.trace) else max(self.accuracy / 10, _EXACT)
         worked = self.trace[-1] / self.trace[-2] if len(self.trace) > 1 else 1.0
-        return min(max(_ROUGH * worked, _FINE), _ROUGH)
+        needed = self.tolerance / self.trace[-1]
+        return min(max(_ROUGH * worked, _ROUGH * needed, _FINE), _ROUGH)
 
     def _choose(self, backup: Backup) -> None:
         """Go over to a method that suits better."""
