@@ -1,12 +1,17 @@
 """`mdvi solve`, `certify` and `convert`: exit codes, JSON, files that fit together, one line for bad input."""
 
 import json
+import re
+import time
 
 import checker
 import numpy as np
 import pytest
 
+from bad_models import BAD_ARRAYS, BAD_ROWS, TEXT, files_of
 from mdvi import FiniteMDP, cli, solve
+from mdvi.mdp import FORMATS
+from model_files import LACK_DISCOUNT, text_files
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -56,6 +61,43 @@ def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, m
     assert code == 2
     assert message in text
     assert text.count("\n") == 1
+
+
+FAULTS = {name: BAD_ROWS for name in TEXT} | BAD_ARRAYS
+FAULTS["cassandra"] = {case: fault for case, fault in BAD_ROWS.items() if case != "duplicate"}  # later entries override
+
+
+@pytest.mark.parametrize(("name", "case"), [(name, case) for name in FAULTS for case in FAULTS[name]])
+def test_a_malformed_model_is_one_line_and_exit_code_2_within_a_second(monkeypatch, capsys, tmp_path, name, case):
+    bad, pattern = FAULTS[name][case]
+    files = text_files(name, bad) if name in TEXT else files_of(bad)
+    for suffix, data in files.items():
+        (tmp_path / f"model{suffix}").write_bytes(data)
+    source = tmp_path / f"model{FORMATS[name].suffixes[0]}"
+    begun = time.process_time()
+    discount = () if name not in LACK_DISCOUNT or name == "toolbox" else ("--discount", "0.9")
+    code, out, text = run(monkeypatch, capsys, "solve", source, *discount)
+    assert (code, out, text.count("\n")) == (2, "", 1), text
+    assert re.search(pattern, text), text
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (np.array([[1.0, 0.0], [0.5, 0.5]]), "state 0, action 1"),
+        (np.array([[0.7, 0.7], [0.5, 0.5]]), "state 0"),
+        (np.array([[np.nan, 1.0], [0.5, 0.5]]), "state 0"),
+        (np.full((2, 3), 1 / 3), "shape"),
+    ],
+)
+def test_a_prior_that_cannot_be_is_one_line_too(monkeypatch, capsys, tmp_path, prior, message):
+    model, file = tmp_path / "model.npz", tmp_path / "prior.npz"
+    model.write_bytes(files_of({"transition": np.full((2, 2, 2), 0.5), "reward": np.zeros((2, 2))})[".npz"])
+    np.savez(file, policy=prior)
+    code, _, text = run(monkeypatch, capsys, "solve", model, "--kl", "0.1", "--prior", file)
+    assert (code, text.count("\n")) == (2, 1), text
+    assert message in text
 
 
 def test_puterman_and_the_forest_have_their_published_values():
