@@ -63,7 +63,7 @@ def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, m
     assert text.count("\n") == 1
 
 
-FAULTS = {name: BAD_ROWS for name in TEXT} | BAD_ARRAYS
+FAULTS = dict.fromkeys(TEXT, BAD_ROWS) | BAD_ARRAYS
 FAULTS["cassandra"] = {case: fault for case, fault in BAD_ROWS.items() if case != "duplicate"}  # later entries override
 
 
