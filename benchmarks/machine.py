@@ -43,8 +43,8 @@ def sweep_ratios(states: int) -> None:
     v, value, best = np.random.default_rng(0).random(states), np.empty(states), np.empty(states, np.int32)
     runs = {
         "yardstick": lambda: fused(matrix.indptr, matrix.indices, matrix.data, gain, 0.99, v, value),
-        "ours": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.0, v, value, best),
-        "entropic": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.01, v, value, best),
+        "ours": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.0, v, value, best, None),
+        "entropic": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.01, v, value, best, None),
     }
     seconds = {name: [] for name in runs}
     for turn in range(PAIRS + 1):

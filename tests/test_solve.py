@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from exact import exact_value
 from mdvi import FiniteMDP
+from mdvi.planning.chain import Chain, solved
 from mdvi.planning.problem import problem_of
 from mdvi.planning.requests import log_prior_of
 from mdvi.planning.solve import CERTIFIED, solve
+from mdvi.planning.sweeps import unsigned
 
 SCALES = (1e-8, 1.0, 1.0, 1.0, 1e3, 1e8)
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
@@ -99,3 +102,13 @@ def test_the_interval_holds_the_truth_ten_thousand_times(block):
     for seed in range(100 * block, 100 * block + 100):
         check_truth(seed)
     print(f"100 models from number {100 * block}: every interval holds the truth")
+
+
+@pytest.mark.parametrize("drift", [0.1, 0.5, 0.9])
+def test_linear_solves_do_not_mind_which_way_a_policy_drifts(drift):
+    n = 3000
+    walk = scipy.sparse.diags_array([1 - drift, drift], offsets=[-1, 1], shape=(n, n)).tocsr() * 0.9999
+    chain = Chain(unsigned(walk.indptr), unsigned(walk.indices), walk.data)
+    b = np.random.default_rng(0).random(n)
+    x = solved(chain, b, 1e-2, lambda: None)
+    assert np.linalg.norm(b + walk @ x - x) < 0.25 * np.linalg.norm(b)

@@ -13,7 +13,7 @@ from numba import njit, prange
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.sweeps import compiled, expectation, unsigned
 
-_ROUNDS, _ITERATIONS = 10, 20  # of the Krylov method; between two rounds it may be stopped
+_ROUNDS, _ITERATIONS = 40, 5  # of the Krylov method; between two rounds it may be stopped
 
 Watch = Callable[[], None]  # called between sweeps; raises Stopped
 
@@ -37,8 +37,11 @@ class Chain:
     weight: np.ndarray
 
 
-def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None) -> Chain:
-    """The chain of the policy that is greedy at v, its states renumbered such that order[i] becomes i."""
+def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None, rare: float = 0.0) -> Chain:
+    """The chain of the policy that is greedy at v, its states renumbered such that order[i] becomes i.
+
+    Actions less probable than `rare` times the most probable one are left out.
+    """
     assert problem.rows is not None
     states, actions = problem.gain.shape
     start = problem.rows[0]
@@ -46,15 +49,18 @@ def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None) 
     if order is not None:
         rank = np.empty(states, np.uint32)
         rank[order] = np.arange(states, dtype=np.uint32)
-    soft = problem.temperature > 0
+    policy = None
+    if backup.q is not None:
+        policy = np.empty((states, actions))
+        _likely(policy, backup.q, problem.temperature, rare)
     first = np.zeros(states + 1, start.dtype)
-    _begin(start, actions, None if soft else backup.best, order, first)
+    _begin(start, actions, backup.best, policy, order, first)
     out = (first, np.empty(first[-1], np.uint32), np.empty(first[-1]))
-    if soft:
-        _soft(*problem.rows, problem.gain, problem.discount, problem.temperature, backup.v, order, rank, *out)
-        return Chain(*out) if order is None else _merged(Chain(*out))
-    _greedy(*problem.rows, problem.discount, backup.best, order, rank, *out)
-    return Chain(*out)
+    if policy is None:
+        _greedy(*problem.rows, problem.discount, backup.best, order, rank, *out)
+        return Chain(*out)
+    _soft(*problem.rows, problem.discount, policy, order, rank, *out)
+    return Chain(*out) if order is None else _merged(Chain(*out))
 
 
 def _merged(chain: Chain) -> Chain:
@@ -97,12 +103,18 @@ def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values:
 
 
 @njit(cache=True, nogil=True)
-def _begin(start, actions, best, order, first):  # type: ignore[no-untyped-def]
-    """Writes where the rows of a chain begin; `best` is None where all actions contribute."""
+def _begin(start, actions, best, policy, order, first):  # type: ignore[no-untyped-def]
+    """Writes where the rows of the chain begin, of `best` when there is no policy."""
     for i in range(len(first) - 1):
         s = np.int64(i) if order is None else np.int64(order[i])
-        row, rows = (s * actions, actions) if best is None else (s * actions + best[s], 1)
-        first[i + 1] = first[i] + (start[row + rows] - start[row])
+        first[i + 1] = first[i]
+        if policy is None:
+            row = s * actions + best[s]
+            first[i + 1] += start[row + 1] - start[row]
+        else:
+            for a in range(actions):
+                if policy[s, a] > 0:
+                    first[i + 1] += start[s * actions + a + 1] - start[s * actions + a]
 
 
 @compiled
@@ -120,30 +132,34 @@ def _greedy(start, state, probability, discount, best, order, rank, first, to, w
 
 
 @compiled
-def _soft(  # type: ignore[no-untyped-def]
-    start, state, probability, gain, discount, temperature, v, order, rank, first, to, weight
-):
-    """The chain of π(a|s) ∝ exp(q(s, a) / t)."""
-    states, actions = gain.shape
-    for i in prange(states):
-        s = np.int64(i) if order is None else np.int64(order[i])
-        x = np.empty(actions)
+def _likely(policy, q, temperature, rare):  # type: ignore[no-untyped-def]
+    """Writes π(a|s) ∝ exp(q(s, a) / t), zero where that is below `rare` times the largest."""
+    states, actions = q.shape
+    for s in prange(states):
         top, total = -np.inf, 0.0
         for a in range(actions):
-            x[a] = gain[s, a] + discount * expectation(start, state, probability, s * actions + a, v)
-            top = max(top, x[a])
-        if top == -np.inf:
-            continue
+            top = max(top, q[s, a])
         for a in range(actions):
-            x[a] = np.exp((x[a] - top) / temperature)
-            total += x[a]
+            chance = np.exp((q[s, a] - top) / temperature) if q[s, a] > -np.inf else 0.0
+            policy[s, a] = chance if chance >= rare else 0.0
+            total += policy[s, a]
+        for a in range(actions):
+            policy[s, a] /= max(total, 1.0)
+
+
+@compiled
+def _soft(start, state, probability, discount, policy, order, rank, first, to, weight):  # type: ignore[no-untyped-def]
+    """The chain of a policy."""
+    states, actions = policy.shape
+    for i in prange(states):
+        s = np.int64(i) if order is None else np.int64(order[i])
         k = first[i]
         for a in range(actions):
-            chance = discount * x[a] / total
-            for j in range(start[s * actions + a], start[s * actions + a + 1]):
-                to[k] = state[j] if rank is None else rank[state[j]]
-                weight[k] = chance * probability[j]
-                k += np.uint32(1)
+            if policy[s, a] > 0:
+                for j in range(start[s * actions + a], start[s * actions + a + 1]):
+                    to[k] = state[j] if rank is None else rank[state[j]]
+                    weight[k] = discount * policy[s, a] * probability[j]
+                    k += np.uint32(1)
 
 
 @compiled

@@ -14,6 +14,7 @@ from mdvi.planning.chain import Watch, chain_of, solved, swept
 from mdvi.planning.problem import Backup, Problem, Values
 
 _CHAIN_SWEEPS = 12
+_RARE = 1e-3  # actions that a chain that is swept roughly can do without
 _WINDOW = 12.0  # times √states: a dozen rows of a square grid
 _NARROWEST = 500  # states
 _ROUNDS, _EVALUATIONS = 8, 6  # sweeps of all actions, and of the best ones after each
@@ -66,7 +67,8 @@ def modified_policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch:
         left = problem.width(low, high) / before
         return left <= aim.accuracy
 
-    x = swept(chain_of(problem, backup), backup.value - backup.v, _CHAIN_SWEEPS, enough, watch)
+    chain = chain_of(problem, backup, rare=_RARE)
+    x = swept(chain, backup.value - backup.v, _CHAIN_SWEEPS, enough, watch)
     return Turn(backup.v + x, left if left > aim.accuracy else 0.0)
 
 

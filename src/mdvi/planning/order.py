@@ -12,8 +12,8 @@ def outward(problem: Problem) -> np.ndarray:
     """The states by their distance, in transitions, to where episodes end or the highest reward is paid."""
     assert problem.rows is not None
     states, actions = problem.gain.shape
-    top = problem.gain.max(-1)
-    ends = np.asarray(problem.mdp.terminal)
+    top, ends = np.empty(states), np.asarray(problem.mdp.terminal)
+    _highest(problem.gain, top)
     source = ends | (top == top.max())
     if source.sum() > max(states // 2, 1):
         source = ends
@@ -27,6 +27,15 @@ def outward(problem: Problem) -> np.ndarray:
     if np.count_nonzero(step >= 0) > _NEARLY_SORTED * states:
         return numbers
     return np.argsort(distance, kind="stable").astype(np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _highest(gain, top):  # type: ignore[no-untyped-def]
+    """Writes the highest reward of each state; NumPy is slow where the axis is short."""
+    for s in range(len(gain)):
+        top[s] = -np.inf
+        for a in range(gain.shape[1]):
+            top[s] = max(top[s], gain[s, a])
 
 
 @njit(cache=True, nogil=True)

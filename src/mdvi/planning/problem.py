@@ -42,6 +42,7 @@ class Backup:
         v: what it was applied to.
         value: Tv.
         best: an action that attains the largest g + γPv in each state.
+        q: all of g + γPv, shape (states, actions), when t > 0 and there are rows; else None.
         low: min over the states that are not terminal of Tv − v.
         high: the maximum.
     """
@@ -49,6 +50,7 @@ class Backup:
     v: Values
     value: Values
     best: Int[np.ndarray, " states"]
+    q: Float[np.ndarray, "states actions"] | None
     low: float
     high: float
 
@@ -118,13 +120,14 @@ class Problem:
         """Tv, with the range of Tv − v."""
         value, best = np.empty(len(v)), np.empty(len(v), np.int32)
         if self.rows is not None:
-            low, high = sweeps.backup(*self.rows, self.gain, self.discount, self.temperature, v, value, best)
-            return Backup(v, value, best, *((low, high) if low <= high else (0.0, 0.0)))
+            kept = np.empty(self.gain.shape) if self.temperature > 0 else None
+            low, high = sweeps.backup(*self.rows, self.gain, self.discount, self.temperature, v, value, best, kept)
+            return Backup(v, value, best, kept, *((low, high) if low <= high else (0.0, 0.0)))
         q = self.action_values(v)
         ends = np.asarray(self.mdp.terminal)
         value = np.where(ends, 0.0, soft_maximum(q, self.temperature, np.asarray(self.mdp.live)))
         change = (value - v)[~ends] if not ends.all() else np.zeros(1)
-        return Backup(v, value, q.argmax(-1).astype(np.int32), float(change.min()), float(change.max()))
+        return Backup(v, value, q.argmax(-1).astype(np.int32), None, float(change.min()), float(change.max()))
 
     def action_values(self, v: Values) -> Float[np.ndarray, "states actions"]:
         """g + γ P v, −∞ where (s, a) cannot be met."""

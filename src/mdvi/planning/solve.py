@@ -168,7 +168,7 @@ class _Road:
         self.method = self._first(method)
         self.order: np.ndarray | None = None
         self.trace: list[float] = []
-        self.best: tuple[Interval, Backup] | None = None
+        self.best: tuple[Interval, Int[np.ndarray, " states"]] | None = None
         self.floor = 0.0
         self.accuracy = _ACCURATE
         self.left = 0.0
@@ -198,7 +198,7 @@ class _Road:
         backup = self.problem.backup(v)
         interval = self.problem.interval(backup)
         if self.best is None or interval.gap < self.best[0].gap:
-            self.best = interval, backup
+            self.best = interval, backup.best
         self.trace.append(interval.gap)
         self.floor = self.problem.floor(interval)
         if self.progress is not None:
@@ -269,7 +269,7 @@ class _Road:
     def solution(self, status: str, start: float) -> Solution:
         """What is proved, as a `Solution`."""
         assert self.best is not None
-        interval, backup = self.best
+        interval, action = self.best
         ends = np.asarray(self.problem.mdp.terminal)
         lower = np.where(ends, 0.0, interval.value - interval.below)
         upper = np.where(ends, 0.0, interval.value + interval.above)
@@ -284,7 +284,7 @@ class _Road:
             tolerance=self.tolerance,
             backups=len(self.trace),
             seconds=time.monotonic() - start,
-            action=backup.best,
+            action=action,
             trace=np.array(self.trace),
             problem=self.problem,
         )

@@ -67,8 +67,10 @@ def _soft(top, temperature, x, first, actions):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def backup(start, state, probability, gain, discount, temperature, v, value, best):  # type: ignore[no-untyped-def]
+def backup(start, state, probability, gain, discount, temperature, v, value, best, kept):  # type: ignore[no-untyped-def]
     """(Tv)(s) = t log Σ_a exp((g(s, a) + γ (Pv)(s, a)) / t), the maximum when t = 0; writes it and an argmax.
+
+    And all of g + γ P v into `kept`, if that is not None.
 
     Returns min and max over the states that are not terminal of Tv − v.
     """
@@ -77,7 +79,7 @@ def backup(start, state, probability, gain, discount, temperature, v, value, bes
     # All q of a block before any maximum: a branch that waits for v would keep later loads of v from starting.
     for block in prange((states + _BLOCK - 1) // _BLOCK):
         begin, end = block * _BLOCK, min((block + 1) * _BLOCK, states)
-        q = np.empty((end - begin) * actions)
+        q = np.empty((end - begin) * actions) if kept is None else kept[begin:end].reshape(-1)
         j = start[begin * actions]
         for s in range(begin, end):
             for a in range(actions):
