@@ -18,7 +18,7 @@ _RARE = 1e-3  # actions that a chain that is swept roughly can do without
 _WINDOW = 12.0  # times √states: a dozen rows of a square grid
 _NARROWEST = 500  # states
 _ROUNDS, _EVALUATIONS = 8, 6  # sweeps of all actions, and of the best ones after each
-_BETWEEN_SOLVES = 6  # sweeps
+_BETWEEN_SOLVES, _BRANCHES = 10, 30  # sweeps at the most; they times the successors of a state and action
 _STRETCHES = 16  # of the order; between two of them it may be stopped
 
 
@@ -81,12 +81,15 @@ def gauss_seidel(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -> Tu
 def policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -> Turn:
     """Newton's method, v ← v_π, and then ordered sweeps: an improvement of the policy travels as far as it reaches.
 
-    Without them it travels one transition per solve.
+    Without them it travels one transition per solve. Where there are many successors it has not far to go.
     """
+    assert problem.rows is not None
+    branching = max(len(problem.rows[1]) / (len(problem.rows[0]) - 1), 1.0)
+    count = max(int(min(_BRANCHES / branching, _BETWEEN_SOLVES)), 1)
     chain = chain_of(problem, backup, aim.order)
     v = backup.v.copy()
     v[aim.order] += solved(chain, (backup.value - backup.v)[aim.order], aim.accuracy, watch)
-    return _ordered_sweeps(problem, v, aim, len(v), _BETWEEN_SOLVES, 0, watch)
+    return _ordered_sweeps(problem, v, aim, len(v), count, 0, watch)
 
 
 def _ordered_sweeps(
