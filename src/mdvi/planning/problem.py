@@ -150,7 +150,7 @@ class Problem:
 
     def interval(self, backup: Backup) -> Interval:
         """What a backup proves about v*."""
-        largest = max(float(np.abs(backup.v).max()), float(np.abs(backup.value).max()))
+        largest = max(_size(backup.v), _size(backup.value))
         # What is proved must withstand a backup of the bounds themselves, which may be far larger than v.
         reach = max(abs(self._reach(backup.high, 0.0)), abs(self._reach(-backup.low, 0.0)))
         largest = (largest + reach) * (1 + 1e-9)
@@ -162,8 +162,8 @@ class Problem:
 
     def floor(self, interval: Interval) -> float:
         """The narrowest interval that rounding will let us prove, v* being at least as large as it is known to be."""
-        lower, upper = interval.value - interval.below, interval.value + interval.above
-        return self.narrowest(max(0.0, float(lower.max()), -float(upper.min())))
+        value = interval.value
+        return self.narrowest(max(0.0, float(value.max()) - interval.below, -(float(value.min()) + interval.above)))
 
     def narrowest(self, largest: float) -> float:
         """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
@@ -179,6 +179,11 @@ class Problem:
         sigma = self.contraction if change >= 0 else self.discount * self.least_sum * (1 - 2 * U)
         reach = sigma * change / (1 - sigma)
         return reach + 8 * U * abs(reach) + _STRETCH_VALUE * error
+
+
+def _size(v: Values) -> float:
+    """Max |v|, without a copy of v."""
+    return max(float(v.max()), -float(v.min()))
 
 
 def problem_of(mdp: FiniteMDP, kl: float = 0.0, entropy: float = 0.0, log_prior: Any = None) -> Problem:
