@@ -30,7 +30,7 @@ ONE_DOOR = {
     "gymnasium": {"mdp/gym.py"},
     "jinja2": {"study/report.py"},
     "matplotlib": {"study/plots.py"},
-    "numba": {"planning/sweeps.py", "planning/chain.py", "planning/order.py"},
+    "numba": {"planning/sweeps.py", "planning/chain.py", "planning/linear.py", "planning/order.py"},
 }
 RUNS_DATA = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
 

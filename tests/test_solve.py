@@ -6,7 +6,8 @@ import scipy.sparse
 
 from exact import exact_value
 from mdvi import FiniteMDP
-from mdvi.planning.chain import Chain, solved
+from mdvi.planning.chain import Chain
+from mdvi.planning.linear import solved
 from mdvi.planning.problem import problem_of
 from mdvi.planning.requests import log_prior_of
 from mdvi.planning.solve import CERTIFIED, solve
@@ -104,11 +105,24 @@ def test_the_interval_holds_the_truth_ten_thousand_times(block):
     print(f"100 models from number {100 * block}: every interval holds the truth")
 
 
-@pytest.mark.parametrize("drift", [0.1, 0.5, 0.9])
-def test_linear_solves_do_not_mind_which_way_a_policy_drifts(drift):
-    n = 3000
-    walk = scipy.sparse.diags_array([1 - drift, drift], offsets=[-1, 1], shape=(n, n)).tocsr() * 0.9999
-    chain = Chain(unsigned(walk.indptr), unsigned(walk.indices), walk.data)
-    b = np.random.default_rng(0).random(n)
+def chain_and_matrix(probabilities, offsets, n):
+    """A chain that moves by the offsets, with γ = .9999, and the same as a matrix."""
+    matrix = scipy.sparse.diags_array(probabilities, offsets=offsets, shape=(n, n)).tocsr() * 0.9999
+    parts = (unsigned(matrix.indptr), unsigned(matrix.indices), matrix.data)
+    return Chain(*(part.copy() for part in parts)), matrix
+
+
+@pytest.mark.parametrize("drift", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_walks_are_solved_exactly_whichever_way_they_drift(drift):
+    chain, matrix = chain_and_matrix([1 - drift, 0.1 * drift, 0.9 * drift], [-1, 0, 1], 3000)
+    b = np.random.default_rng(0).random(3000)
     x = solved(chain, b, 1e-2, lambda: None)
-    assert np.linalg.norm(b + walk @ x - x) < 0.25 * np.linalg.norm(b)
+    assert np.linalg.norm(b + matrix @ x - x) < 1e-9 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("width", [2, 10, 50, 300])
+def test_linear_solves_reach_their_accuracy_where_values_diffuse(width):
+    chain, matrix = chain_and_matrix([0.3, 0.2, 0.1, 0.2, 0.2], [-width, -1, 0, 1, width], 9000)
+    b = np.random.default_rng(0).standard_normal(9000)
+    x = solved(chain, b, 1e-2, lambda: None)
+    assert np.linalg.norm(b + matrix @ x - x) < 5e-2 * np.linalg.norm(b)

@@ -1,4 +1,4 @@
-"""What a policy leaves of a model: one row of weights γ P_π per state, and the equation x = b + γ P_π x on it.
+"""What a policy leaves of a model: one row of weights γ P_π per state, and sweeps of x = b + γ P_π x on it.
 
 With b = Tv − v its solution is what is missing to the value of the greedy policy, v_π = v + x.
 """
@@ -12,8 +12,6 @@ from numba import njit, prange
 
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.sweeps import compiled, expectation, unsigned
-
-_ROUNDS, _ITERATIONS = 40, 5  # of the Krylov method; between two rounds it may be stopped
 
 Watch = Callable[[], None]  # called between sweeps; raises Stopped
 
@@ -81,25 +79,6 @@ def swept(chain: Chain, b: Values, count: int, enough: Callable[[float, float], 
         if enough(*change):
             break
     return x
-
-
-def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values:
-    """X = b + γ P_π x to a relative accuracy or as far as it goes, and at least two Gauss-Seidel sweeps of it.
-
-    The solver is BiCGSTAB, preconditioned by such sweeps: one along the order and one back, since policies may drift
-    either way.
-    """
-    vectors = np.zeros((8, len(b)))
-    _gauss_seidel(chain.first, chain.to, chain.weight, b, vectors[1])
-    vectors[2] = vectors[1]
-    two_sweeps = vectors[1].copy()
-    size = float(np.linalg.norm(two_sweeps))
-    numbers = np.array([1.0, 1.0, 1.0, accuracy * size])
-    for _ in range(_ROUNDS):
-        watch()
-        if not _bicgstab(chain.first, chain.to, chain.weight, vectors, numbers, _ITERATIONS):
-            break
-    return vectors[0] if np.linalg.norm(vectors[1]) < size else two_sweeps
 
 
 @njit(cache=True, nogil=True)
@@ -171,57 +150,3 @@ def _jacobi(first, to, weight, b, x, out):  # type: ignore[no-untyped-def]
         if first[i + 1] > first[i]:
             low, high = min(low, out[i] - x[i]), max(high, out[i] - x[i])
     return low, high
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _gauss_seidel(first, to, weight, b, x):  # type: ignore[no-untyped-def]
-    """Sweeps of x = b + weight x from x = 0, there and back, each new value at once in use. Overwrites x."""
-    x[:] = 0.0
-    for i in range(len(x)):
-        x[i] = b[i] + expectation(first, to, weight, i, x)
-    for i in range(len(x) - 1, -1, -1):
-        x[i] = b[i] + expectation(first, to, weight, i, x)
-
-
-@njit(error_model="numpy", inline="always")
-def _unswept(first, to, weight, x, work, out):  # type: ignore[no-untyped-def]
-    """Writes x − S x, where S is a Gauss-Seidel sweep without b, there and back."""
-    work[:] = x
-    for i in range(len(x)):
-        work[i] = expectation(first, to, weight, i, work)
-    for i in range(len(x) - 1, -1, -1):
-        work[i] = expectation(first, to, weight, i, work)
-        out[i] = x[i] - work[i]
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _bicgstab(first, to, weight, vectors, numbers, iterations):  # type: ignore[no-untyped-def]
-    """Some iterations of BiCGSTAB on x − S x = b, S a Gauss-Seidel sweep of the chain without b.
-
-    `vectors` are x = 0, r = b, a copy of b, p = 0, w = 0 and three more, `numbers` are ρ = α = ω = 1 and the ‖r‖ at
-    which to stop; both are overwritten, such that the next call goes on. Returns whether there is more to do.
-
-    Source: van der Vorst (1992).
-    """
-    x, r, shadow, p = vectors[0], vectors[1], vectors[2], vectors[3]
-    w, s, t, work = vectors[4], vectors[5], vectors[6], vectors[7]
-    for _ in range(iterations):
-        rho = np.dot(shadow, r)
-        beta = (rho / numbers[0]) * (numbers[1] / numbers[2])
-        for i in range(len(x)):
-            p[i] = r[i] + beta * (p[i] - numbers[2] * w[i])
-        _unswept(first, to, weight, p, work, w)
-        alpha = rho / np.dot(shadow, w)
-        for i in range(len(x)):
-            s[i] = r[i] - alpha * w[i]
-        _unswept(first, to, weight, s, work, t)
-        omega = np.dot(t, s) / np.dot(t, t)
-        if not (np.isfinite(alpha) and np.isfinite(omega)) or rho == 0 or omega == 0:
-            return False  # it breaks down, or there is nothing left to solve
-        for i in range(len(x)):
-            x[i] += alpha * p[i] + omega * s[i]
-            r[i] = s[i] - omega * t[i]
-        numbers[0], numbers[1], numbers[2] = rho, alpha, omega
-        if np.sqrt(np.dot(r, r)) <= numbers[3]:
-            return False
-    return True

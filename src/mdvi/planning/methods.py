@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdvi.planning import sweeps
-from mdvi.planning.chain import Watch, chain_of, solved, swept
+from mdvi.planning.chain import Watch, chain_of, swept
+from mdvi.planning.linear import solved
 from mdvi.planning.problem import Backup, Problem, Values
 
 _CHAIN_SWEEPS = 12
