@@ -177,7 +177,10 @@ def _successor_table(state: Any, probability: Any) -> Successors:
 
 
 def _from_sparse(matrix: Any) -> Sparse:
-    """Compressed rows with rising successors; duplicates stay, to be refused later. CSR in float64 is not copied."""
+    """Compressed rows with rising successors; duplicates stay, to be refused later.
+
+    CSR in float64 is not copied, but for indices of 64 bits that do not need them.
+    """
     rows, states = matrix.shape
     if states == 0 or rows % states or rows == 0:
         raise ValueError(f"transition: a sparse matrix needs shape (states · actions, states), got {matrix.shape}")
@@ -202,6 +205,8 @@ def _from_sparse(matrix: Any) -> Sparse:
         matrix = scipy.sparse.csr_array((probability, state, start), shape=matrix.shape, copy=True)
         matrix.sort_indices()
         state, probability = matrix.indices, matrix.data
+    if max(len(state), states) < 2**31:
+        start, state = start.astype(np.int32, copy=False), state.astype(np.int32, copy=False)
     return Sparse(start, state, probability, states)
 
 
