@@ -24,7 +24,8 @@ Solve = Callable[[float], np.ndarray]
 TIGHTER = (1e-6, 1e-8, 1e-10, 1e-12)  # what a solver is asked for, until its answer is right to 1e-6
 MANY = 10**9  # iterations: the accuracy decides, not a cap
 MEMORY = 20 * 2**30
-REPETITIONS, LONG = 3, 30.0  # the best of three counts, of fewer if they take longer than compilation might
+REPETITIONS, LONG = 3, 30.0  # the best of three counts, of fewer if they take longer than compilation might,
+MOST, SHORT = 50, 2.0  # of more if they take so little that the machine's moods would decide
 
 
 def as_pairs(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray, np.ndarray, scipy.sparse.csr_array]:
@@ -209,7 +210,7 @@ def main(path: str, solver: str, accuracy: float, limit: int, out: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     model = read(Path(path)).model
     seconds: list[float] = []
-    while len(seconds) < REPETITIONS and sum(seconds) < LONG:
+    while sum(seconds) < (LONG if len(seconds) < REPETITIONS else SHORT) and len(seconds) < MOST:
         run = SOLVERS[solver](model)  # again: some start where they stopped
         signal.alarm(0 if seconds else limit)
         start = time.perf_counter()

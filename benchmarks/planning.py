@@ -3,9 +3,9 @@
 Every solver is asked for 1e-6 in the sense of its own documentation. The truth is our interval, narrower by far and
 proved once more by checker.py, which shares no code with the solver. A peer whose values miss 1e-6 is listed as wrong
 and asked again for more, up to 1e-12; the first answer that is right counts. Building a model in a peer's own form is
-not timed. The best of three repetitions counts, so that nobody pays for compilation; of fewer if they take long. A
-peer is stopped after ten times what we took and at least five seconds, and its row then says that it takes longer;
-it is not tried on larger models of the same family and discount.
+not timed. The best of three repetitions counts, so that nobody pays for compilation; of fewer if they take long, of
+up to fifty within two seconds if they are short. A peer is stopped after ten times what we took and at least five
+seconds, and its row then says that it takes longer; it is not tried on larger models of the same family and discount.
 
 Usage: python planning.py --quick | --full, and optionally the names of cases; writes planning.csv beside the table.
 """

@@ -174,11 +174,11 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
     unsettled = 0
     for first in range(begin, end, width):
         middle, last = min(first + width, len(order)), min(first + len(best), len(order))
-        for k in range(rounds):
+        for _round in range(rounds):
             change = _improved(
                 start, state, probability, gain, discount, temperature, order, first, middle, last, v, best, q
             )
-            if k > 0 and change <= settled:
+            if change <= settled:
                 break
             if temperature == 0:
                 for _ in range(evaluations):
