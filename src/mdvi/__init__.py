@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdvi import mdp, named, regularizers
+    from mdvi import envs, mdp, named, regularizers
     from mdvi.mdp import FiniteMDP
     from mdvi.planning import bounds, errors
     from mdvi.planning.certificate import certify, optimal_actions, unregularized_bounds
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from mdvi.planning.solve import Solution, solve
     from mdvi.planning.trace import Trace
     from mdvi.scheme import DualAveraging, Scheme
+    from mdvi.study.learn import Run, load, train
 
 __version__ = version("mdvi")
 
 __all__ = [
     "DualAveraging",
     "FiniteMDP",
+    "Run",
     "Scheme",
     "Solution",
     "Trace",
@@ -33,18 +35,22 @@ __all__ = [
     "backward_induction",
     "bounds",
     "certify",
+    "envs",
     "errors",
     "iterate",
+    "load",
     "mdp",
     "named",
     "optimal_actions",
     "regularizers",
     "solve",
+    "train",
     "unregularized_bounds",
 ]
 
 _MODULES = {
     "bounds": "mdvi.planning.bounds",
+    "envs": "mdvi.envs",
     "errors": "mdvi.planning.errors",
     "mdp": "mdvi.mdp",
     "named": "mdvi.named",
@@ -53,14 +59,17 @@ _MODULES = {
 _MEMBERS = {
     "DualAveraging": "mdvi.scheme",
     "FiniteMDP": "mdvi.mdp",
+    "Run": "mdvi.study.learn",
     "Scheme": "mdvi.scheme",
     "Solution": "mdvi.planning.solve",
     "Trace": "mdvi.planning.trace",
     "backward_induction": "mdvi.planning.horizon",
     "certify": "mdvi.planning.certificate",
     "iterate": "mdvi.planning.iterate",
+    "load": "mdvi.study.learn",
     "optimal_actions": "mdvi.planning.certificate",
     "solve": "mdvi.planning.solve",
+    "train": "mdvi.study.learn",
     "unregularized_bounds": "mdvi.planning.certificate",
 }
 

@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdvi import mdp, named
+from mdvi import envs, mdp, named
+from mdvi.envs import FiniteEnvironment, TimeLimit
 from mdvi.mdp import FiniteMDP
 from mdvi.planning import errors
 from mdvi.planning.errors import Errors
@@ -94,6 +95,45 @@ def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
     if name.startswith("CliffWalking") and model.states == 49:
         return Given(model, text, cells=(4, 12), moves=_COMPASS)
     return Given(model, text)
+
+
+_HORIZON = 200  # steps after which an episode in a finite model is truncated
+
+
+def environment_of(text: str) -> Any:
+    """`NAME:key=value,…` of an environment; or a family with its keys, and `limit` and `start` of its episodes."""
+    name, _, rest = text.partition(":")
+    parts = [part for part in rest.split(",") if part]
+    if name in envs.NAMES:
+        return envs.NAMES[name](**_arguments(envs.NAMES[name], parts, name))
+    if name in mdp.FAMILIES:
+        episode = [part for part in parts if part.startswith(("limit=", "start="))]
+        options = {key: _integer(key, value) for key, value in map(_split, episode)}
+        limit = options.get("limit", _HORIZON)
+        if limit < 1:
+            raise ValueError(f"limit: expected at least 1, got {limit}")
+        model = mdp.FAMILIES[name](
+            **_arguments(mdp.FAMILIES[name], [part for part in parts if part not in episode], name)
+        )
+        return TimeLimit(FiniteEnvironment(model, options.get("start")), limit)
+    hint = named.did_you_mean(name, [*envs.NAMES, *mdp.FAMILIES])
+    raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
+
+
+def numbers_of(name: str, text: str) -> list[float]:
+    """Numbers with commas between them."""
+    return [_number(name, part) for part in text.split(",")]
+
+
+def settings_of(parts: list[str]) -> dict[str, Any]:
+    """KEY=VALUE strings, values as JSON where they read as JSON; widths may be written 64,64 or 64-64."""
+    found = {}
+    for key, value in map(_split, parts):
+        if key in found:
+            raise ValueError(f"--set: {key} is given twice")
+        widths = value.replace("-", ",").split(",")
+        found[key] = [_integer(key, width) for width in widths] if key == "hidden" else _guess(value)
+    return found
 
 
 def errors_of(text: str, model: FiniteMDP, seed: int) -> Errors:

@@ -179,17 +179,27 @@ class Scheme(eqx.Module):
         x = state.q + self.beta * anchor
         return _greedy_step(self, x, anchor, legal, perturb)
 
-    def evaluate(self, q: Q, step: GreedyStep, bellman: Bellman) -> Q:
-        """(T^{λ,τ}_{π_{k+1}|π_k})^m q, with the terms that the evaluation keeps."""
-        if step.v is not None and self.backups == 1 and self.evaluate_kl and self.evaluate_entropy:
-            return bellman.backup(step.v)
+    def bonus(self, step: GreedyStep) -> V:
+        """−λ KL(π_{k+1}‖π_k) + τ H(π_{k+1}), with the terms that the evaluation keeps."""
         # λ KL(π'‖π) = ⟨π', β(s' − s)⟩ and τ H(π') = −⟨π', (1 − β)s'⟩: no division, hence no corner, at κ = 0.
-        terms = jnp.zeros_like(q)
+        terms = jnp.zeros_like(step.policy)
         if self.evaluate_kl:
             terms = terms - self.beta * (step.scaled_log_policy - step.anchor)
         if self.evaluate_entropy:
             terms = terms - (1 - self.beta) * step.scaled_log_policy
-        bonus = expectation(step.policy, terms)
+        return expectation(step.policy, terms)
+
+    def value(self, q: Q, step: GreedyStep) -> V:
+        """⟨π_{k+1}, q⟩ and the bonus: M_κ(x) where the greedy step is exact and all terms are kept."""
+        if step.v is not None and self.evaluate_kl and self.evaluate_entropy:
+            return step.v
+        return expectation(step.policy, q) + self.bonus(step)
+
+    def evaluate(self, q: Q, step: GreedyStep, bellman: Bellman) -> Q:
+        """(T^{λ,τ}_{π_{k+1}|π_k})^m q, with the terms that the evaluation keeps."""
+        if self.backups == 1:
+            return bellman.backup(self.value(q, step))
+        bonus = self.bonus(step)
         if self.backups == math.inf:
             return bellman.evaluate(step.policy, bonus)
         return jax.lax.fori_loop(

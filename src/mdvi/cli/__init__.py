@@ -1,6 +1,6 @@
 """The command line.
 
-Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverged, 130 interrupted.
+Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverged, 130 interrupted, 143 terminated.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mdvi.cli import laboratory, planning
+from mdvi.cli import laboratory, learning, planning
 from mdvi.cli.common import fail
 from mdvi.cli.laboratory import figure1
 
@@ -28,6 +28,11 @@ app.command("certify")(planning.certify_command)
 app.command("convert")(planning.convert_command)
 app.command("iterate")(laboratory.iterate_command)
 reproduce.command()(figure1)
+app.command("train")(learning.train_command)
+app.command("evaluate")(learning.evaluate_command)
+app.command("play")(learning.play_command)
+app.command("plot")(learning.plot_command)
+app.command("export")(learning.export_command)
 app.command("list")(laboratory.list_command)
 app.command()(laboratory.cite)
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-def at_least(least: int) -> Callable[[float], float]:
-    """A check of an option, made before anything slow is imported."""
+def at_least(least: int) -> Callable[[float | None], float | None]:
+    """A check of an option, made before anything slow is imported; an option that is not given passes."""
 
-    def check(value: float) -> float:
-        if not least <= value < float("inf"):
+    def check(value: float | None) -> float | None:
+        if value is not None and not least <= value < float("inf"):
             raise typer.BadParameter(f"expected a finite number of at least {least}, got {value}")
         return value
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from mdvi.cli.common import Json, at_least, check_targets, csv_of, finite, progress_bars, write
 
 if TYPE_CHECKING:
+    from mdvi.deep.named import Entry
     from mdvi.named import Algorithm
 
 
@@ -133,30 +134,35 @@ def figure1(
 
 
 def list_command(
-    what: Annotated[str, typer.Argument(help="algorithms, models or errors")] = "algorithms",
+    what: Annotated[str, typer.Argument(help="algorithms, agents, envs, models or errors")] = "algorithms",
     json_: Json = False,
 ) -> None:
     """List what can be named on the command line."""
     import inspect
 
-    from mdvi import mdp, named
+    from mdvi import envs, mdp, named
     from mdvi.arguments import signature
+    from mdvi.deep import named as agents
     from mdvi.planning import errors
 
     if what == "algorithms":
         rows = [_row(algorithm, signature(algorithm.scheme)) for algorithm in named.ALL.values()]
-    elif what in ("models", "errors"):
-        entries = mdp.FAMILIES if what == "models" else errors.ALL
+    elif what == "agents":
+        rows = [_agent_row(agent) for agent in agents.ALL.values()]
+    elif what in ("models", "errors", "envs"):
+        kinds: dict[str, dict[str, Any]] = {"models": mdp.FAMILIES, "errors": errors.ALL, "envs": envs.NAMES}
         rows = [
             {
                 "name": name,
                 "parameters": signature(entry),
                 "summary": (inspect.getdoc(entry) or "").splitlines()[0],
             }
-            for name, entry in entries.items()
+            for name, entry in kinds[what].items()
         ]
     else:
-        raise ValueError(f"cannot list {what!r}{named.did_you_mean(what, ('algorithms', 'models', 'errors'))}")
+        raise ValueError(
+            f"cannot list {what!r}{named.did_you_mean(what, ('algorithms', 'agents', 'envs', 'models', 'errors'))}"
+        )
     if json_:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
@@ -189,6 +195,18 @@ def _row(algorithm: "Algorithm", parameters: str) -> dict[str, Any]:
         "mapping": algorithm.mapping,
         "reference": algorithm.reference,
         "summary": algorithm.summary,
+    }
+
+
+def _agent_row(entry: "Entry") -> dict[str, Any]:
+    """An agent and the numbers it starts from."""
+    numbers = {"kl": entry.kl, "entropy": entry.entropy, "beta": entry.beta}
+    return {
+        "name": entry.name,
+        "parameters": ", ".join(f"{name}={value}" for name, value in numbers.items() if value is not None),
+        "mapping": entry.construction,
+        "reference": entry.reference,
+        "summary": entry.summary,
     }
 
 

@@ -1,12 +1,14 @@
 """Table → figure: one function per figure, drawing from curves alone."""
 
 import io
+import warnings
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import t as student_t
 
 from mdvi.study.curves import PANELS, Curve
 
@@ -102,6 +104,55 @@ def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title:
         right.legend()
         figure.suptitle(title)
         return figure
+
+
+def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) -> Figure:
+    """Return against environment steps: for each cell its label, its steps and its seeds' returns (steps, seeds).
+
+    The line is the mean over seeds, the band its 95 % interval by Student's t where there are two seeds or more.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes = figure.subplots()
+        shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(curves)))
+        for (label, steps, returns), color in zip(curves, shades, strict=True):
+            mean, reach = interval(returns)
+            axes.plot(steps, mean, color=color, lw=1.2, label=label)
+            axes.fill_between(steps, mean - reach, mean + reach, color=color, alpha=0.25, lw=0)
+        axes.set_xlabel("environment steps")
+        axes.set_ylabel("return, mean of the last 100 episodes")
+        axes.set_title(title)
+        axes.legend(loc="best")
+        return figure
+
+
+def cells_plot(
+    score: np.ndarray, rows: tuple[str, list[float]], columns: tuple[str, list[float]], title: str
+) -> Figure:
+    """A score for each cell of two numbers, as colour and as text: the paper's Figures 2 and 3."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(1.6 + 0.8 * len(columns[1]), 1.4 + 0.6 * len(rows[1])), layout="constrained")
+        axes = figure.subplots()
+        image = axes.imshow(score, cmap="viridis")
+        dark = score < (np.nanmin(score) + np.nanmax(score)) / 2
+        for (row, column), value in np.ndenumerate(score):
+            axes.text(column, row, f"{value:.4g}", ha="center", va="center", color="w" if dark[row, column] else "k")
+        for axis, (name, values) in ((axes.yaxis, rows), (axes.xaxis, columns)):
+            axis.set_ticks(range(len(values)), [f"{value:.3g}" for value in values])
+            axis.set_label_text(name)
+        figure.colorbar(image, label="mean return over training")
+        axes.set_title(title)
+        return figure
+
+
+def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the last axis, and the half-width of its 95 % interval by Student's t; NaN counts as missing."""
+    count = np.isfinite(samples).sum(-1)
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rows of NaN alone, and single samples
+        mean, spread = np.nanmean(samples, -1), np.nanstd(samples, -1, ddof=1)
+        reach = student_t.ppf(0.975, np.maximum(count - 1, 1)) * spread / np.sqrt(count)
+    return mean, np.where(count > 1, reach, 0.0)
 
 
 def as_bytes(figure: Figure, form: str) -> bytes:

@@ -1,0 +1,287 @@
+"""Commands of learning: train, evaluate, play, plot, export."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mdvi.cli.common import Json, at_least, check_targets, progress_bars, write
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mdvi.study.learn import Run
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
+Member = Annotated[int, typer.Option(callback=at_least(0), help="The member of the population.")]
+Sampled = Annotated[bool, typer.Option("--sampled", help="Sample the policy instead of its most probable action.")]
+
+
+def train_command(
+    env: Annotated[
+        str | None, typer.Argument(help="See `mdvi list envs`; not needed to resume the run in --out.")
+    ] = None,
+    agent: Annotated[str, typer.Option(help="See `mdvi list agents`.")] = "munchausen",
+    kl: Annotated[str | None, typer.Option(help="λ, or several: 0.01,0.1,1")] = None,
+    entropy: Annotated[str | None, typer.Option(help="τ, or several.")] = None,
+    beta: Annotated[str | None, typer.Option(help="β = λ/(λ + τ) instead of λ, or several.")] = None,
+    learning_rate: Annotated[str | None, typer.Option(help="One, or several.")] = None,
+    no_kl: Annotated[bool, typer.Option("--no-kl-in-evaluation", help="Leave the KL out of the evaluation.")] = False,
+    no_entropy: Annotated[
+        bool, typer.Option("--no-entropy-in-evaluation", help="Leave the entropy out of the evaluation.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(callback=at_least(1), help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(callback=at_least(0), help="The first of them.")] = 0,
+    steps: Annotated[int, typer.Option(callback=at_least(1), help="Environment steps of each member.")] = 100_000,
+    preset: Annotated[str | None, typer.Option(help="Sizes to start from: small, paper, minatar, speed.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder of the run; a run that is there is resumed.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that is not empty.")] = False,
+    checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
+    memory: Annotated[
+        float | None, typer.Option(callback=at_least(0), help="Bytes that may be used; default most of what is free.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Also write the metrics to this folder for TensorBoard.")
+    ] = None,
+    track: Annotated[str | None, typer.Option(help="Also send the metrics to wandb or mlflow.")] = None,
+    json_: Json = False,
+) -> None:
+    """Train an agent: every seed and every point of the grid side by side, resumable at any moment."""
+    from mdvi import arguments
+    from mdvi.deep.run import Interrupted, Report
+    from mdvi.study import learn
+    from mdvi.study.track import tracker
+
+    numbers = {
+        name: None if text is None else arguments.numbers_of(name, text)
+        for name, text in (("kl", kl), ("entropy", entropy), ("beta", beta), ("learning_rate", learning_rate))
+    }
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    if env is None:
+        if out is None:
+            raise ValueError("ENV: name an environment (see `mdvi list envs`), or the folder of a run with --out")
+        request = learn.request_in(out)
+    else:
+        request = numbers | {
+            "env": env,
+            "agent": agent,
+            "evaluate_kl": False if no_kl else None,
+            "evaluate_entropy": False if no_entropy else None,
+            "seeds": range(seed, seed + seeds),
+            "steps": steps,
+            "preset": preset,
+            **arguments.settings_of(set_ or []),
+        }
+    where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
+    with progress_bars() as track_bar, tracker(tensorboard, track) as tables:
+        bar: dict[str, Any] = {}
+
+        def progress(done: int, goal: int) -> None:
+            bar.setdefault("bar", track_bar("training", goal))(done)
+
+        try:
+            run = learn.train(**request, **where, report=Report(progress, console.print, tables))
+        except Interrupted as stop:
+            kept = f"; everything is in {out}, the same command goes on" if out else "; nothing was kept (no --out)"
+            console.print(f"mdvi: {stop}{kept}")
+            raise typer.Exit(128 + stop.number) from None
+    if json_:
+        typer.echo(json.dumps(run.summary))
+    else:
+        _show(run, out)
+    if run.summary["status"] != "ok":
+        raise FloatingPointError(run.summary["status"])
+
+
+def evaluate_command(
+    folder: RunFolder,
+    episodes: Annotated[int, typer.Option(callback=at_least(1), help="Episodes of each member.")] = 100,
+    sampled: Sampled = False,
+    epsilon: Annotated[float, typer.Option(help="The probability of a random action.")] = 0.0,
+    seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episodes.")] = 0,
+    limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps after which an episode is stopped.")] = 27_000,
+    json_: Json = False,
+) -> None:
+    """Play episodes with every trained policy."""
+    import numpy as np
+
+    from mdvi.study.plots import interval
+
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
+    run = _load(folder)
+    rows = []
+    with progress_bars() as track:
+        bar = track("evaluating", len(run))
+        for member in range(len(run)):
+            returns, lengths = run.evaluate(episodes, member, seed=seed, sampled=sampled, epsilon=epsilon, limit=limit)
+            mean, reach = interval(returns[None].astype(np.float64))
+            rows.append({
+                "member": member,
+                **{name: run.metrics[name][run.metrics["member"] == member][0] for name in ("seed", "kl", "entropy")},
+                "episodes": episodes,
+                "mean_return": float(mean[0]),
+                "interval": float(reach[0]),
+                "mean_length": float(lengths.mean()),
+            })  # fmt: skip
+            bar(member + 1)
+    acting = "a sample of the policy" if sampled else "its most probable action"
+    acting += f", random with probability {epsilon:g}" if epsilon else ""
+    if json_:
+        typer.echo(json.dumps({"acting": acting, "members": rows}))
+        return
+    table = Table(title=f"{run.config['env']}, {run.config['agent']}: {episodes} episodes, {acting}")
+    for name in ("member", "seed", "λ", "τ", "return", "± 95 %", "length"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        _, *values = row.values()
+        numbers = (f"{value:.4g}" for name, value in zip(list(row)[1:], values, strict=True) if name != "episodes")
+        table.add_row(str(row["member"]), *numbers)
+    Console().print(table)
+
+
+def play_command(
+    folder: RunFolder,
+    video: Annotated[Path, typer.Option(help="Where to: a .gif, or a .mp4 (needs mdvi[video]).")],
+    member: Member = 0,
+    sampled: Sampled = False,
+    seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episode.")] = 0,
+    limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps at most.")] = 1000,
+) -> None:
+    """Film one episode of a trained policy."""
+    from mdvi.deep import policy
+    from mdvi.study.film import film_file
+
+    check_targets(None, video=video)
+    if video.suffix not in (".gif", ".mp4"):
+        raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
+    run = _load(folder)
+    agent, networks = run.networks(member)
+    frames, total = policy.film(run.env, agent, networks, seed, sampled=sampled, limit=limit)
+    write({video: film_file(frames, video.suffix)})
+    Console(stderr=True).print(f"return {total:g} in {len(frames) - 1} steps; wrote {video}", soft_wrap=True)
+
+
+def plot_command(
+    folder: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf file; default RUN/curves.png.")] = None,
+) -> None:
+    """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
+    from mdvi.deep.run import read_config, read_metrics
+    from mdvi.study.plots import as_bytes, cells_plot, learning_plot
+
+    path = out or folder / "curves.png"
+    check_targets(path)
+    config, metrics = read_config(folder), read_metrics(folder)
+    title = f"{config['env']}, {config['agent']}, {len(config['seeds'])} seeds"
+    files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(_curves(metrics), title), path.suffix[1:])}
+    cells = _cells(metrics)
+    if cells is not None:
+        second = path.with_name(f"{path.stem}-cells{path.suffix}")
+        files[second] = as_bytes(cells_plot(cells[0], cells[1], cells[2], title), path.suffix[1:])
+    write(files)
+    for name in files:
+        Console(stderr=True).print(f"wrote {name}", soft_wrap=True, highlight=False)
+
+
+def export_command(
+    folder: RunFolder,
+    file: Annotated[Path, typer.Argument(help="The .npz file to write; a .py of the same name is put beside it.")],
+    member: Member = 0,
+) -> None:
+    """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
+    from importlib.resources import files
+
+    from mdvi.deep import policy
+    from mdvi.mdp.formats import arrays
+
+    if file.suffix != ".npz":
+        raise ValueError(f"{file}: expected a name ending in .npz")
+    program = file.with_suffix(".py")
+    check_targets(None, file=file, program=program)
+    run = _load(folder)
+    text = (files("mdvi") / "deep" / "numpy_policy.py").read_text(encoding="utf-8")
+    write({file: arrays.save(policy.exported(*run.networks(member))), program: text})
+    Console(stderr=True).print(f"wrote {file} and {program}", soft_wrap=True, highlight=False)
+
+
+def _load(folder: Path) -> "Run":
+    from mdvi.study.learn import load
+
+    return load(folder, remark=Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print)
+
+
+def _show(run: "Run", out: Path | None) -> None:
+    """The members' results, or those of the cells where there are many."""
+    import numpy as np
+
+    from mdvi.study.plots import interval
+
+    members = run.summary["members"]
+    table = Table(title=f"{run.config['env']}, {run.config['agent']}: {members[0]['env_steps']} environment steps")
+    for name in ("λ", "τ", "β", "rate", "seeds", "mean return of training", "last 100 episodes", "failed"):
+        table.add_column(name, justify="right")
+    names = ("kl", "entropy", "beta", "learning_rate")
+    for cell in dict.fromkeys(tuple(member[name] for name in names) for member in members):
+        group = [member for member in members if tuple(member[name] for name in names) == cell]
+        sound = [member for member in group if member["status"] == "ok"]
+        texts = []
+        for name in ("mean_return", "last_100"):
+            values = np.array([[np.nan if m[name] is None else m[name] for m in sound]], float)
+            mean, reach = interval(values) if values.size else (np.array([np.nan]),) * 2
+            texts.append(f"{mean[0]:.4g} ± {reach[0]:.2g}" if len(sound) > 1 else f"{mean[0]:.4g}")
+        failed = len(group) - len(sound)
+        table.add_row(*(f"{value:.4g}" for value in cell), str(len(group)), *texts, str(failed) if failed else "")
+    Console().print(table)
+    if out is not None:
+        Console().print(f"next: mdvi plot {shlex.quote(str(out))}", soft_wrap=True, highlight=False)
+
+
+def _curves(metrics: dict[str, "np.ndarray"]) -> list[tuple[str, "np.ndarray", "np.ndarray"]]:
+    """For each cell: label, steps, and the moving average of returns (steps, seeds)."""
+    import numpy as np
+
+    names = [name for name in ("kl", "entropy", "beta", "learning_rate") if len(np.unique(metrics[name])) > 1]
+    symbols = {"kl": "λ", "entropy": "τ", "beta": "β", "learning_rate": "rate"}
+    keys = np.stack([metrics[name] for name in names or ["kl"]], -1)
+    curves = []
+    for cell in dict.fromkeys(map(tuple, keys)):
+        chosen = (keys == np.array(cell)).all(-1)
+        steps, members = np.unique(metrics["env_steps"][chosen]), np.unique(metrics["member"][chosen])
+        table = np.full((len(steps), len(members)), np.nan)
+        place = (
+            np.searchsorted(steps, metrics["env_steps"][chosen]),
+            np.searchsorted(members, metrics["member"][chosen]),
+        )
+        table[place] = metrics["last_100"][chosen]
+        label = ", ".join(f"{symbols[name]} = {value:.3g}" for name, value in zip(names, cell, strict=False))
+        curves.append((label or "mean over seeds", steps, table))
+    return curves
+
+
+def _cells(metrics: dict[str, "np.ndarray"]) -> Any:
+    """Mean return over training of each (λ or β, τ), where both vary on a full grid; None elsewhere."""
+    import numpy as np
+
+    columns = np.unique(metrics["entropy"])
+    rows_by = "beta" if len(np.unique(metrics["beta"].round(9))) * len(columns) == _distinct(metrics) else "kl"
+    rows = np.unique(metrics[rows_by].round(9))
+    if min(len(rows), len(columns)) < 2 or len(rows) * len(columns) != _distinct(metrics):
+        return None
+    score = np.full((len(rows), len(columns)), np.nan)
+    for (i, row), (j, column) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
+        chosen = (metrics[rows_by].round(9) == row) & (metrics["entropy"] == column) & (metrics["episodes"] > 0)
+        if chosen.any():
+            score[i, j] = np.average(metrics["episode_return"][chosen], weights=metrics["episodes"][chosen])
+    return score, ("β" if rows_by == "beta" else "λ", list(rows)), ("τ", list(columns))
+
+
+def _distinct(metrics: dict[str, "np.ndarray"]) -> int:
+    return len(set(zip(metrics["kl"].tolist(), metrics["entropy"].tolist(), strict=True)))

@@ -1,0 +1,1 @@
+"""Deep agents: the scheme with networks for q and for the policy."""

@@ -1,0 +1,93 @@
+"""Networks: a convolutional torso if the observation is an image, then fully connected layers with ReLU between.
+
+They act on batches, observations in, one number per action out.
+"""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from mdvi.envs.base import Environment
+from mdvi.types import Array
+
+# (channels, kernel, stride) of each convolution.
+TORSOS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "none": (),
+    "minatar": ((16, 3, 1),),  # Young and Tian (2019)
+    "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),  # Mnih et al. (2015)
+}
+
+
+class Dense(eqx.Module):
+    """y = xW + b."""
+
+    weight: Float[Array, "inputs outputs"]
+    bias: Float[Array, " outputs"]
+
+    def __init__(self, inputs: int, outputs: int, key: jax.Array) -> None:
+        """W and b uniform in ±1/√inputs."""
+        one, other = jax.random.split(key)
+        bound = 1 / np.sqrt(inputs)
+        self.weight = jax.random.uniform(one, (inputs, outputs), jnp.float32, -bound, bound)
+        self.bias = jax.random.uniform(other, (outputs,), jnp.float32, -bound, bound)
+
+    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+        """For a batch of rows."""
+        return x @ self.weight + self.bias[None, :]
+
+
+class Network(eqx.Module):
+    """Observations ↦ one number per action.
+
+    Attributes:
+        scale: what each number of an observation is divided by; None for ones.
+        torso: convolutions, on channels first.
+        layers: fully connected layers.
+    """
+
+    scale: tuple[float, ...] | None = eqx.field(static=True)
+    torso: tuple[eqx.nn.Conv2d, ...]
+    layers: tuple[Dense, ...]
+
+    def __call__(self, obs: Array) -> Float[Array, "batch actions"]:
+        """The output for a batch of observations, shape (batch, …)."""
+        x = jnp.asarray(obs, jnp.float32)
+        if self.scale is not None:
+            x = x / jnp.asarray(self.scale, jnp.float32).reshape(1, *obs.shape[1:])
+        if self.torso:
+            x = x.transpose(0, 3, 1, 2)
+            for convolution in self.torso:
+                x = jax.nn.relu(jax.vmap(convolution)(x))
+        x = x.reshape(x.shape[0], -1)
+        for layer in self.layers[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def network(env: Environment, torso: str, hidden: tuple[int, ...], key: jax.Array) -> Network:
+    """A network for the observations and actions of an environment, with random weights.
+
+    Raises:
+        ValueError: when the torso needs an image and the observation is none, or too small a one.
+    """
+    shape = env.observation.shape
+    keys = jax.random.split(key, len(TORSOS[torso]) + len(hidden) + 1)
+    convolutions = []
+    if TORSOS[torso]:
+        if len(shape) != 3:
+            raise ValueError(f"torso {torso}: needs observations of shape (rows, columns, channels), got {shape}")
+        rows, columns, channels = shape
+        for (outputs, kernel, stride), one in zip(TORSOS[torso], keys, strict=False):
+            convolutions.append(eqx.nn.Conv2d(channels, outputs, kernel, stride, key=one))
+            rows, columns, channels = (rows - kernel) // stride + 1, (columns - kernel) // stride + 1, outputs
+            if rows < 1 or columns < 1:
+                raise ValueError(f"torso {torso}: too large for observations of shape {shape}")
+        shape = (rows, columns, channels)
+    widths = (int(np.prod(shape)), *hidden, env.actions)
+    pairs = zip(itertools.pairwise(widths), keys[len(convolutions) :], strict=True)
+    layers = [Dense(inputs, outputs, one) for (inputs, outputs), one in pairs]
+    return Network(env.scale, tuple(convolutions), tuple(layers))

@@ -1,0 +1,47 @@
+"""A trained policy with NumPy alone: copy this file and the .npz, nothing else is needed.
+
+>>> policy = Policy("policy.npz")                        # doctest: +SKIP
+>>> action = policy.act(observation)                     # doctest: +SKIP
+"""
+
+import numpy as np
+
+
+class Policy:
+    """π = softmax(x/t), x the output of a network of convolutions and fully connected layers with ReLU between."""
+
+    def __init__(self, path: str) -> None:
+        with np.load(path, allow_pickle=False) as file:
+            self.arrays = dict(file)
+
+    def scores(self, obs: np.ndarray) -> np.ndarray:
+        """x for one observation, shape (actions,)."""
+        a = self.arrays
+        x = obs.astype(np.float32) / a["scale"].reshape(obs.shape if a["scale"].ndim else ())
+        if len(a["strides"]):
+            x = x.transpose(2, 0, 1)
+        for i, stride in enumerate(a["strides"]):
+            kernel = a[f"kernel_{i}"]  # (outputs, inputs, rows, columns)
+            windows = np.lib.stride_tricks.sliding_window_view(x, kernel.shape[2:], axis=(1, 2))
+            windows = windows[:, ::stride, ::stride]
+            x = np.maximum(np.einsum("crwij,ocij->orw", windows, kernel) + a[f"offset_{i}"], 0)
+        x = x.reshape(-1)
+        layers = sum(name.startswith("weight_") for name in a)
+        for i in range(layers):
+            x = x @ a[f"weight_{i}"] + a[f"bias_{i}"]
+            x = np.maximum(x, 0) if i < layers - 1 else x
+        return x
+
+    def probabilities(self, obs: np.ndarray) -> np.ndarray:
+        """π(·|obs)."""
+        x, t = self.scores(obs), self.arrays["temperature"]
+        if t == 0:
+            return (x == x.max()) / (x == x.max()).sum()
+        weights = np.exp((x - x.max()) / t)
+        return weights / weights.sum()
+
+    def act(self, obs: np.ndarray, rng: np.random.Generator | None = None) -> int:
+        """The most probable action, or a sample of the policy if there is a generator."""
+        if rng is None:
+            return int(self.scores(obs).argmax())
+        return int(rng.choice(len(self.scores(obs)), p=self.probabilities(obs)))

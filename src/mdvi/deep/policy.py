@@ -1,0 +1,104 @@
+"""What a trained agent is good for: acting, being evaluated, being watched, being taken elsewhere."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdvi.deep import targets
+from mdvi.deep.agent import Agent, Networks
+from mdvi.types import Array
+
+_STRETCH = 500  # steps between two looks at whether all episodes are over
+
+
+@partial(jax.jit, static_argnums=0)
+def log_policy(structure: Any, env: Any, agent: Agent, networks: Networks, obs: Array) -> Array:
+    """log π(·|obs) for a batch of observations; `structure` is None."""
+    return targets.log_policy(agent.preferences(networks, obs), env.legal(obs))
+
+
+def actions(env: Any, agent: Agent, networks: Networks, obs: Array, key: jax.Array | None = None) -> Array:
+    """The most probable actions, or a sample of the policy if there is a key."""
+    log_probability = log_policy(None, env, agent, networks, obs)
+    if key is None:
+        return jnp.argmax(log_probability, -1)
+    return jax.random.categorical(key, log_probability)
+
+
+def evaluate(
+    env: Any, agent: Agent, networks: Networks, episodes: int, seed: int, *, sampled: bool, epsilon: float, limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play episodes side by side, each to its end or to `limit` steps.
+
+    Returns:
+        Undiscounted returns and lengths, shape (episodes,).
+    """
+    start, life = jax.random.split(jax.random.key(seed))
+    worlds = jax.vmap(env.reset)(jax.random.split(start, episodes))
+    carry = worlds, jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32), jnp.zeros(episodes, bool)
+    for first in range(0, limit, _STRETCH):
+        carry = _stretch(sampled, env, agent, networks, carry, jax.random.fold_in(life, first), epsilon, limit)
+        if np.asarray(carry[3]).all():
+            break
+    return np.asarray(carry[1]), np.asarray(carry[2])
+
+
+@partial(jax.jit, static_argnums=0)
+def _stretch(
+    sampled: bool, env: Any, agent: Agent, networks: Networks, carry: Any, key: jax.Array, epsilon: Any, limit: Any
+) -> Any:
+    def one(carry: Any, key: jax.Array) -> tuple[Any, None]:
+        worlds, returns, lengths, over = carry
+        acting, exploring, moving = jax.random.split(key, 3)
+        obs = jax.vmap(env.observe)(worlds)
+        legal = env.legal(obs)
+        of = agent.preferences(networks, obs)
+        noise = jax.random.gumbel(acting, of.x.shape)
+        scores = of.x + of.temperature * noise if sampled else of.x
+        explore = jax.random.uniform(exploring, over.shape) < epsilon
+        scores = jnp.where(explore[:, None], noise, scores)
+        action = jnp.argmax(jnp.where(legal, scores, -jnp.inf), -1).astype(jnp.int32)
+        keys = jax.random.split(moving, over.shape[0])
+        worlds, reward, terminated, truncated = jax.vmap(env.step)(worlds, action, keys)
+        returns = returns + jnp.where(over, 0.0, reward)
+        lengths = lengths + jnp.where(over, 0, 1)
+        return (worlds, returns, lengths, over | terminated | truncated | (lengths >= limit)), None
+
+    return jax.lax.scan(one, carry, jax.random.split(key, _STRETCH))[0]
+
+
+def film(
+    env: Any, agent: Agent, networks: Networks, seed: int, *, sampled: bool, limit: int
+) -> tuple[list[Any], float]:
+    """The pictures of one episode, and its return."""
+    start, life = jax.random.split(jax.random.key(seed))
+    world, total = env.reset(start), 0.0
+    step, look = jax.jit(env.step), jax.jit(env.observe)
+    frames = [env.frame(world)]
+    for moment in range(limit):
+        one, other = jax.random.split(jax.random.fold_in(life, moment))
+        action = actions(env, agent, networks, look(world)[None], one if sampled else None)[0]
+        world, reward, terminated, truncated = step(world, action, other)
+        frames.append(env.frame(world))
+        total += float(reward)
+        if terminated or truncated:
+            break
+    return frames, total
+
+
+def exported(agent: Agent, networks: Networks) -> dict[str, np.ndarray]:
+    """The policy as arrays for `mdvi/deep/numpy_policy.py`, which needs NumPy alone."""
+    network = networks.critic if networks.actor is None else networks.actor
+    of = targets.preferences(agent.scheme, agent.construction, jnp.ones((1, 1)))
+    arrays: dict[str, np.ndarray] = {}
+    arrays["temperature"] = np.asarray(of.temperature, np.float32)
+    arrays["scale"] = np.asarray(1.0 if network.scale is None else network.scale, np.float32)
+    arrays["strides"] = np.array([convolution.stride[0] for convolution in network.torso], np.int64)
+    for i, convolution in enumerate(network.torso):
+        arrays[f"kernel_{i}"], arrays[f"offset_{i}"] = np.asarray(convolution.weight), np.asarray(convolution.bias)
+    for i, layer in enumerate(network.layers):
+        arrays[f"weight_{i}"], arrays[f"bias_{i}"] = np.asarray(layer.weight), np.asarray(layer.bias)
+    return arrays

@@ -1,0 +1,293 @@
+"""A population: seeds × (λ, τ) × learning rates, trained side by side by one compiled program.
+
+Members that share a call are vmapped; on a processor, calls run on as many threads as there are cores, and a member
+does the same arithmetic whoever runs beside it. Members that memory has no room for wait until others are done.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import psutil
+
+from mdvi.deep import train
+from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.checkpoint import flatten, unflatten
+from mdvi.deep.settings import Settings
+
+RECENT = 100  # episodes in the moving average of returns
+_SHARE = 0.8  # of the free memory that a population may take
+_OVERHEAD = 1.5  # peak memory of a member over that of its state: gradients, minibatches, a copy on its way to disk
+Row = dict[str, float]
+
+
+@dataclass
+class Group:
+    """Members that share a call.
+
+    Attributes:
+        first: the number of the first of them.
+        agents: their agents; leaves have a leading axis if there are several.
+        seeds: their seeds.
+        member: their state; None before they start and after they are done.
+        networks: what they have learned; None before they are done.
+        chunks: how far they are.
+        recent: the returns of the last episodes of each.
+        status: what went wrong with each, "" for nothing.
+    """
+
+    first: int
+    agents: Agent
+    seeds: np.ndarray
+    member: train.Member | None = None
+    networks: Networks | None = None
+    chunks: int = 0
+    recent: list[list[float]] = field(default_factory=list)
+    status: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.recent = self.recent or [[] for _ in self.seeds]
+        self.status = self.status or ["" for _ in self.seeds]
+
+
+class Population:
+    """Agents of one structure with a seed each, and what they have gone through.
+
+    Attributes:
+        groups: members by the calls they share.
+        rows: lines of metrics so far, by the number of the member.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        env: Any,
+        members: Sequence[tuple[Agent, int]],
+        steps: int,
+        *,
+        width: int = 1,
+        workers: int | None = None,
+        memory: float | None = None,
+        measure: Callable[[Agent, Networks], Row] | None = None,
+    ) -> None:
+        """Arrange the members.
+
+        Args:
+            settings: sizes and periods.
+            env: the environment.
+            members: an agent and a seed for each; agents may differ in their leaves only.
+            steps: environment steps of each, rounded up to whole lines of metrics.
+            width: members that share a call.
+            workers: calls at a time; default one for each core of a processor, one on an accelerator.
+            memory: bytes that may be used; default four fifths of what is free.
+            measure: more columns for the lines of metrics, from an agent and its networks.
+
+        Raises:
+            ValueError: when agents differ in structure, or one group does not fit into the memory.
+        """
+        self.settings, self.env, self.steps, self.width, self.measure = settings, env, steps, width, measure
+        self.agents = [agent for agent, _ in members]
+        if len({jax.tree.structure(agent) for agent in self.agents}) != 1:
+            raise ValueError("agents of one population must differ in numbers only, not in structure")
+        self.total = settings.chunks(steps)
+        self.workers = workers or (os.cpu_count() or 1 if jax.default_backend() == "cpu" else 1)
+        self.groups = [_group(first, members[first : first + width], width) for first in range(0, len(members), width)]
+        self.rows: dict[int, list[Row]] = {number: [] for number in range(len(members))}
+        self._lock = threading.Lock()
+        room = _SHARE * _free_memory() if memory is None else memory
+        self.bytes_each = _OVERHEAD * _size(self._template())
+        self.at_once = int(min(len(self.groups), room / self.bytes_each))
+        if self.at_once < 1:
+            raise ValueError(
+                f"{width} member{'s' * (width > 1)} of the population need {self.bytes_each / 1e9:.3g} GB and there "
+                f"are {room / 1e9:.3g}: lower replay, or the number of members that share a call"
+            )
+
+    @property
+    def bytes_needed(self) -> float:
+        """Of memory, at the peak."""
+        return self.bytes_each * self.at_once
+
+    @property
+    def done(self) -> int:
+        """Chunks done, of `goal`."""
+        return sum(group.chunks for group in self.groups)
+
+    @property
+    def goal(self) -> int:
+        """Chunks of all groups together."""
+        return self.total * len(self.groups)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(group.networks is not None for group in self.groups)
+
+    def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Work for about so many seconds: chunk by chunk, on the group that is least far."""
+        deadline = time.monotonic() + seconds
+        busy: set[int] = set()
+
+        def work() -> None:
+            while True:
+                with self._lock:
+                    open_ = [group for group in self.groups if group.networks is None][: self.at_once]
+                    waiting = [group for group in open_ if group.first not in busy]
+                    if not waiting or stopping():
+                        return
+                    group = min(waiting, key=lambda group: (group.chunks, group.first))
+                    busy.add(group.first)
+                try:
+                    self._step(group)
+                finally:
+                    with self._lock:
+                        busy.remove(group.first)
+                if time.monotonic() > deadline:
+                    return
+
+        if not any(group.chunks for group in self.groups):  # compile once, not once for each thread
+            self._step(self.groups[0])
+        if self.workers == 1 or len(self.groups) == 1:
+            work()
+            return
+        with ThreadPoolExecutor(self.workers) as pool:
+            for future in [pool.submit(work) for _ in range(self.workers)]:
+                future.result()
+
+    def networks(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and its networks as they are now."""
+        group, place = self.groups[number // self.width], number % self.width
+        member = group.member
+        networks = group.networks if member is None else member.online
+        if networks is None:
+            raise ValueError(f"member {number} has not started yet")
+        if self.width > 1:
+            networks = jax.tree.map(lambda leaf: leaf[place], networks)
+        return self.agents[number], networks
+
+    def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that `restore` needs: arrays, and a note of plain values."""
+        arrays: dict[str, np.ndarray] = {}
+        notes = []
+        for group in self.groups:
+            arrays |= flatten({"member": group.member, "networks": group.networks}, f"{group.first}")
+            state = "new" if group.member is None and group.networks is None else "running"
+            state = "done" if group.networks is not None else state
+            notes.append({"state": state, "chunks": group.chunks, "status": group.status})
+            for place, recent in enumerate(group.recent):
+                arrays[f"{group.first + place}.recent"] = np.asarray(recent, np.float64)
+        columns: list[str] = next((list(rows[0]) for rows in self.rows.values() if rows), [])
+        for number, rows in self.rows.items():
+            arrays[f"{number}.rows"] = np.array([[row[name] for name in columns] for row in rows], np.float64)
+        return arrays, {"groups": notes, "columns": columns}
+
+    def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
+        """Take up where `save` was called.
+
+        Raises:
+            ValueError: when the arrays are not those of this population.
+        """
+        template = self._template()
+        for group, known in zip(self.groups, note["groups"], strict=True):
+            if known["state"] == "running":
+                group.member = unflatten({"member": template}, arrays, f"{group.first}")["member"]
+            elif known["state"] == "done":
+                group.networks = unflatten({"networks": template.online}, arrays, f"{group.first}")["networks"]
+            group.chunks, group.status = known["chunks"], list(known["status"])
+            group.recent = [arrays[f"{group.first + place}.recent"].tolist() for place in range(len(group.seeds))]
+        for number in self.rows:
+            table = arrays[f"{number}.rows"].tolist()
+            self.rows[number] = [dict(zip(note["columns"], row, strict=True)) for row in table]
+
+    def _template(self) -> train.Member:
+        group = self.groups[0]
+        return jax.eval_shape(partial(_init, self.settings, self.width > 1), self.env, group.agents, group.seeds)[0]
+
+    def _step(self, group: Group) -> None:
+        """One chunk of a group, which starts it if it has not started."""
+        many = self.width > 1
+        pending = None
+        if group.member is None:
+            group.member, pending = _init(self.settings, many, self.env, group.agents, group.seeds)
+        if group.chunks < self.total:
+            group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, group.member)
+            self._record(group, pending, finished, means)
+        trouble = np.asarray(group.member.trouble).reshape(len(group.seeds), -1)
+        for place, updates in enumerate(trouble):
+            group.status[place] = group.status[place] or self._trouble(updates)
+        if group.chunks >= self.total or all(group.status):
+            group.networks, group.member = group.member.online, None
+
+    def _record(self, group: Group, pending: Any, finished: train.Finished, means: dict[str, Any]) -> None:
+        """Lines of metrics of a chunk; episodes that ended while the replay was filled belong to the first."""
+        group.chunks += 1
+        step = self.settings.steps_after(group.chunks)
+        count = len(group.seeds)
+        parts = [np.asarray(part.episode_return).reshape(count, -1) for part in (pending, finished) if part is not None]
+        spans = [np.asarray(part.episode_length).reshape(count, -1) for part in (pending, finished) if part is not None]
+        returns, lengths = np.concatenate(parts, 1), np.concatenate(spans, 1)
+        for place in range(count):
+            over = lengths[place] > 0
+            ended = returns[place][over].astype(np.float64)
+            recent = group.recent[place] = [*group.recent[place], *ended.tolist()][-RECENT:]
+            row = {
+                "env_steps": float(step),
+                "episodes": float(len(ended)),
+                "episode_return": float(ended.mean()) if len(ended) else np.nan,
+                "episode_length": float(lengths[place][over].mean()) if len(ended) else np.nan,
+                "last_100": float(np.mean(recent)) if recent else np.nan,
+            }
+            row |= {name: float(np.asarray(value).reshape(count)[place]) for name, value in means.items()}
+            if self.measure is not None:
+                row |= self.measure(*self.networks(group.first + place))
+            self.rows[group.first + place].append(row)
+
+    def _trouble(self, updates: np.ndarray) -> str:
+        """The first thing that was not finite, in words."""
+        found = [(int(update), what) for update, what in zip(updates, train.TROUBLES, strict=True) if update >= 0]
+        if not found:
+            return ""
+        update, what = min(found, key=lambda pair: pair[0])  # of one update, the environment's comes first
+        step = self.settings.warmup + update * self.settings.update_period
+        kind = "diverged" if what == "loss" else "env_error"
+        return f"{kind}: the {what} was not finite at environment step {step}"
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _init(settings: Settings, many: bool, env: Any, agents: Agent, seeds: Any) -> Any:
+    run = partial(train.init, settings)
+    return jax.vmap(run, (None, 0, 0))(env, agents, seeds) if many else run(env, agents, seeds[0])
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=4)
+def _chunk(settings: Settings, many: bool, env: Any, agents: Agent, member: train.Member) -> Any:
+    run = partial(train.chunk, settings)
+    return jax.vmap(run, (None, 0, 0))(env, agents, member) if many else run(env, agents, member)
+
+
+def _group(first: int, members: Sequence[tuple[Agent, int]], width: int) -> Group:
+    """Members under one leading axis, or one without."""
+    seeds = np.array([seed for _, seed in members], np.uint32)
+    agents = jax.tree.map(lambda *leaves: np.asarray(np.stack(leaves), np.float32), *(agent for agent, _ in members))
+    return Group(first, agents if width > 1 else jax.tree.map(lambda leaf: leaf[0], agents), seeds)
+
+
+def _size(template: Any) -> int:
+    """Bytes of the arrays of a tree of shapes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template))
+
+
+def _free_memory() -> float:
+    """Bytes free where the arrays live."""
+    device = jax.devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return float(psutil.virtual_memory().available)

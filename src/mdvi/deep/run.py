@@ -1,0 +1,311 @@
+"""A run: a population trained in a folder that it can be stopped in and taken up from at any time.
+
+config.json     what was asked for
+metrics.csv     a line for each member every `log_period` environment steps
+checkpoint/     the whole program, the last two times it was saved
+summary.json    what came out
+"""
+
+import contextlib
+import csv
+import fcntl
+import io
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdvi import output
+from mdvi.deep import checkpoint
+from mdvi.deep.population import Population
+
+_ROUND = 0.5  # seconds between looks at the signals and the progress bar
+CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
+LOCK = ".lock"
+
+
+class Interrupted(Exception):  # noqa: N818
+    """Training stopped by a signal, with everything saved.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+@dataclass
+class Report:
+    """What a training run tells whoever watches.
+
+    Attributes:
+        progress: called with chunks done and chunks in all.
+        remark: called with a line worth reading.
+        tables: called with every new line of metrics.
+    """
+
+    progress: Callable[[int, int], None] = lambda done, goal: None
+    remark: Callable[[str], None] = lambda line: None
+    tables: Callable[[dict[str, Any]], None] = lambda row: None
+    seen: dict[int, int] = field(default_factory=dict)
+
+
+def train(
+    population: Population,
+    columns: list[dict[str, Any]],
+    config: dict[str, Any],
+    folder: Path | None,
+    *,
+    fresh: bool = False,
+    every: float = 60.0,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Train to the end, or until a signal; in a folder, from where it was left.
+
+    Args:
+        population: who is trained.
+        columns: for each member, the facts that head its lines of metrics.
+        config: what the folder must have been made with.
+        folder: where to keep the run; None keeps nothing.
+        fresh: refuse a folder that has anything in it.
+        every: seconds between checkpoints.
+        report: who watches.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: when the folder holds something else, is in use, or has no sound checkpoint.
+        Interrupted: after SIGINT or SIGTERM; at the second signal the process ends at once.
+    """
+    report = report or Report()
+    if folder is None:
+        with _signals() as stopped:
+            _work(population, stopped, report, columns, lambda: None, math.inf)
+        return _summary(population, columns)
+    _check_folder(folder, config, fresh)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder), _signals() as stopped:
+        serial = _restore(population, folder, report)
+        if not (folder / CONFIG).exists():
+            output.write(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+
+        def save() -> None:
+            nonlocal serial
+            serial += 1
+            arrays, note = population.save()
+            checkpoint.write(folder / CHECKPOINT, serial, arrays, note | {"serial": serial})
+            output.write(folder / METRICS, metrics_csv(population, columns))
+
+        if not population.finished:
+            _work(population, stopped, report, columns, save, every)
+        summary = _summary(population, columns)
+        output.write(folder / METRICS, metrics_csv(population, columns))
+        output.write(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
+        return summary
+
+
+def metrics_csv(population: Population, columns: list[dict[str, Any]]) -> str:
+    """All lines of metrics, by environment steps and member; what is unknown is empty."""
+    rows = [
+        {"env_steps": int(row["env_steps"]), **columns[number], **row}
+        for number, lines in population.rows.items()
+        for row in lines
+    ]
+    rows.sort(key=lambda row: (row["env_steps"], row["member"]))
+    text = io.StringIO()
+    names = list(rows[0]) if rows else ["env_steps", "member"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _text(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def read_metrics(folder: Path) -> dict[str, np.ndarray]:
+    """The columns of metrics.csv; what is empty is NaN.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    path = folder / METRICS
+    if not path.exists():
+        raise ValueError(f"{folder}: has no {METRICS}; is it the folder of a training run?")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{path}: no line of metrics yet; train longer")
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a run was made with.
+
+    Raises:
+        ValueError: when it is not there or cannot be read.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder}: has no {CONFIG}; is it the folder of a training run?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: expected an object")
+    return config
+
+
+def restore(population: Population, folder: Path, remark: Callable[[str], None]) -> int:
+    """Load the newest sound checkpoint of a folder, if there is one, and tell its number.
+
+    Raises:
+        ValueError: when none of several is sound, or they are of another population.
+    """
+    found = checkpoint.latest(folder / CHECKPOINT)
+    if found is None:
+        return 0
+    arrays, note, remarks = found
+    for line in remarks:
+        remark(f"{line}; the checkpoint before it is used")
+    try:
+        population.restore(arrays, note)
+        return int(note["serial"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / CHECKPOINT}: is of another version of mdvi ({error})") from None
+
+
+def _work(
+    population: Population,
+    stopped: list[int],
+    report: Report,
+    columns: list[dict[str, Any]],
+    save: Callable[[], None],
+    every: float,
+) -> None:
+    """Rounds of half a second, with a look at the clock and the signals between them."""
+    saved = time.monotonic()
+    report.seen = {number: len(rows) for number, rows in population.rows.items()}
+    known = {group.first: list(group.status) for group in population.groups}
+    while not population.finished:
+        population.advance(_ROUND, lambda: bool(stopped))
+        report.progress(population.done, population.goal)
+        for group in population.groups:
+            for place, status in enumerate(group.status):
+                if status and not known[group.first][place]:
+                    report.remark(f"member {group.first + place}: {status}")
+            known[group.first] = list(group.status)
+        for number, rows in population.rows.items():
+            for row in rows[report.seen[number] :]:
+                report.tables(columns[number] | row)
+            report.seen[number] = len(rows)
+        if stopped or population.finished or time.monotonic() - saved > every:
+            save()
+            saved = time.monotonic()
+        if stopped:
+            raise Interrupted(stopped[0])
+
+
+def _restore(population: Population, folder: Path, report: Report) -> int:
+    serial = restore(population, folder, report.remark)
+    if serial and not population.finished:
+        report.remark(f"resuming at {population.done} of {population.goal} chunks")
+    return serial
+
+
+def _summary(population: Population, columns: list[dict[str, Any]]) -> dict[str, Any]:
+    """For each member: status, mean return of all its episodes, and of the last hundred."""
+    members = []
+    for number, rows in population.rows.items():
+        group = population.groups[number // population.width]
+        episodes = np.array([row["episodes"] for row in rows])
+        total = np.nansum([row["episodes"] * row["episode_return"] for row in rows if row["episodes"]])
+        members.append(
+            columns[number]
+            | {
+                "status": group.status[number % population.width] or "ok",
+                "env_steps": int(rows[-1]["env_steps"]) if rows else population.settings.warmup,
+                "episodes": int(episodes.sum()),
+                "mean_return": float(total / episodes.sum()) if episodes.sum() else None,
+                "last_100": _finite(rows[-1]["last_100"]) if rows else None,
+            }
+        )
+    good = [member["last_100"] for member in members if member["status"] == "ok" and member["last_100"] is not None]
+    failed = sum(member["status"] != "ok" for member in members)
+    return {
+        "status": "ok" if not failed else f"{failed} of {len(members)} members failed",
+        "last_100": float(np.mean(good)) if good else None,
+        "members": members,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.9g}"
+    return str(value)
+
+
+def _check_folder(folder: Path, config: dict[str, Any], fresh: bool) -> None:
+    """Whether a run of this configuration may be kept there."""
+    output.check_target(folder / CONFIG)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file; --out needs a folder")
+    if not folder.exists() or not any(entry.name != LOCK for entry in folder.iterdir()):
+        return
+    if fresh:
+        raise ValueError(f"{folder}: is not empty, and --fresh asks for a folder that is; remove it or name another")
+    if not (folder / CONFIG).exists():
+        raise ValueError(f"{folder}: is not empty and holds no run; name another folder")
+    known = read_config(folder)
+    for name in config:
+        if known.get(name) != config[name] and name != "version":
+            raise ValueError(
+                f"{folder}: was made with {name} = {json.dumps(known.get(name))}, not {json.dumps(config[name])}; "
+                "repeat the command that made it, or name another folder"
+            )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Whether somebody else trains in this folder; the lock goes with the process, however that ends."""
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"{folder}: another process is training in it") from None
+        yield
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM as numbers in a list, to be looked at; the second ends the process at once."""
+    stopped: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if stopped:
+            os._exit(128 + number)
+        stopped.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever owns it handles signals
+        yield stopped
+        return
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

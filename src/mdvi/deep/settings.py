@@ -1,0 +1,83 @@
+"""What an agent is trained with: sizes and periods, which shape the program, and presets of them.
+
+Numbers that people sweep (λ, τ, learning rate, exploration) are not here but leaves of `mdvi.deep.agent.Agent`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Sizes and periods; steps are environment steps throughout.
+
+    Source of the defaults: the paper, Table 3 (CartPole), and Dopamine for what it leaves open.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: tuple[int, ...] = Field(default=(512, 512), description="widths of the fully connected layers")
+    torso: Literal["none", "minatar", "nature"] = Field(default="none", description="convolutions before them")
+    environments: int = Field(default=1, ge=1, description="environments that one member steps side by side")
+    update_period: int = Field(default=4, ge=1, description="F: environment steps per gradient step")
+    target_period: int = Field(
+        default=100, ge=1, description="C: environment steps between copies to the target networks"
+    )
+    replay: int = Field(default=50_000, ge=1, description="transitions that are kept")
+    warmup: int = Field(default=500, ge=1, description="environment steps before the first gradient step")
+    batch: int = Field(default=128, ge=1, description="transitions in a minibatch")
+    n_step: int = Field(default=1, ge=1, description="rewards summed before the target bootstraps")
+    optimizer: Literal["adam", "rmsprop"] = Field(default="adam", description="Adam, or centred RMSprop")
+    optimizer_epsilon: float = Field(default=3.125e-4, gt=0, description="what keeps their divisions finite")
+    loss: Literal["squared", "huber"] = Field(default="squared", description="of the critic")
+    log_period: int = Field(default=2000, ge=1, description="environment steps between two lines of metrics")
+    diagnostics: bool = Field(default=False, description="KL between policies, entropy, action gap and Bellman errors")
+
+    def model_post_init(self, _: Any) -> None:
+        """Whether periods and sizes fit each other."""
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden: widths must be at least 1, got {self.hidden}")
+        for name, whole in (
+            ("update_period", self.environments),
+            ("target_period", self.update_period),
+            ("warmup", self.environments),
+            ("replay", self.environments),
+        ):
+            if getattr(self, name) % whole:
+                unit = "update_period" if name == "target_period" else "environments"
+                raise ValueError(f"{name}: {getattr(self, name)} is not a multiple of {unit}, {whole}")
+        if not self.n_step * self.environments <= self.warmup <= self.replay:
+            raise ValueError(f"warmup: expected n_step · environments ≤ warmup ≤ replay, got {self.warmup}")
+
+    @property
+    def chunk(self) -> int:
+        """Target periods between two lines of metrics."""
+        return max(1, round(self.log_period / self.target_period))
+
+    def chunks(self, steps: int) -> int:
+        """Lines of metrics, one at the end of each chunk, that training for at least so many steps takes."""
+        return max(0, -(-(steps - self.warmup) // (self.chunk * self.target_period)))
+
+    def steps_after(self, chunks: int) -> int:
+        """Environment steps after so many chunks."""
+        return self.warmup + chunks * self.chunk * self.target_period
+
+
+# Settings, and the numbers an agent starts from, by name.
+PRESETS: dict[str, tuple[Settings, dict[str, float]]] = {
+    "paper": (Settings(), {"learning_rate": 1e-3, "epsilon": 0.01}),
+    "small": (Settings(hidden=(64, 64), batch=64), {"learning_rate": 1e-3, "epsilon": 0.01}),
+    "minatar": (
+        Settings(
+            torso="minatar", hidden=(128,), batch=32, target_period=1000, replay=100_000, warmup=1000, log_period=10_000
+        ),
+        {"learning_rate": 2.5e-4, "epsilon": 0.01, "epsilon_steps": 100_000},
+    ),
+    "speed": (
+        Settings(
+            hidden=(120, 84), environments=10, update_period=10, target_period=500, replay=10_000, warmup=1000,
+            log_period=10_000, optimizer_epsilon=1e-8,
+        ),
+        {"learning_rate": 2.5e-4, "epsilon": 0.05, "epsilon_steps": 250_000},
+    ),
+}  # fmt: skip

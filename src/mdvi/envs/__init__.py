@@ -1,0 +1,34 @@
+"""What is learned in: environments as JAX programs.
+
+`NAMES` are the ones that can be named; a `FiniteMDP` becomes one as `FiniteEnvironment(mdp)`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from mdvi.envs import minatar, probes
+from mdvi.envs.base import Environment, TimeLimit, Transition
+from mdvi.envs.cartpole import CartPole
+from mdvi.envs.finite import FiniteEnvironment
+
+__all__ = ["NAMES", "CartPole", "Environment", "FiniteEnvironment", "TimeLimit", "Transition", "minatar", "probes"]
+
+
+def cartpole(discount: float = 0.99, limit: int = 500) -> TimeLimit:
+    """CartPole as Gymnasium's CartPole-v1: balance a pole; +1 a step, truncated after 500 steps."""
+    return TimeLimit(CartPole(discount), limit)
+
+
+def _game(name: str) -> Callable[..., Any]:
+    def make(discount: float = 0.99) -> Any:
+        return minatar.MinAtar(name, discount)
+
+    make.__doc__ = f"MinAtar's {name.replace('_', ' ')}, as pgx has it, with sticky actions."
+    return make
+
+
+NAMES: dict[str, Callable[..., Any]] = {
+    "CartPole-v1": cartpole,
+    **{f"minatar-{name.replace('_', '-')}": _game(name) for name in minatar.GAMES},
+    **{f"probe-{name}": make for name, make in probes.ALL.items()},
+}

@@ -1,0 +1,141 @@
+"""What an agent learns in: an environment as pure functions, and the record of one step.
+
+Environments are JAX programs: they run inside `jit`, `vmap` and `scan`. A step tells **termination**, which makes the
+value of the next state zero, from **truncation**, which does not; and the next observation of a transition is the one
+that followed, not the first of the next episode.
+"""
+
+from typing import Any, Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from mdvi.types import Array
+
+
+class Transition(eqx.Module):
+    """One step, or a batch of steps, of an environment.
+
+    Attributes:
+        obs: the observation that the action was chosen on.
+        action: the action.
+        reward: the reward.
+        terminated: whether the process ended: the value of `next_obs` is zero.
+        truncated: whether somebody stopped looking: the value of `next_obs` is what it would have been.
+        next_obs: the observation that followed, also where an episode ended.
+    """
+
+    obs: Array
+    action: Int[Array, "*batch"]
+    reward: Float[Array, "*batch"]
+    terminated: Bool[Array, "*batch"]
+    truncated: Bool[Array, "*batch"]
+    next_obs: Array
+
+
+class Environment(Protocol):
+    """A Markov decision process that can be sampled, one state at a time."""
+
+    @property
+    def actions(self) -> int:
+        """The number of actions."""
+
+    @property
+    def observation(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of an observation."""
+
+    @property
+    def scale(self) -> tuple[float, ...] | None:
+        """What a network divides each number of an observation by; None for ones."""
+
+    @property
+    def discount(self) -> Any:
+        """γ, in [0, 1)."""
+
+    def reset(self, key: jax.Array) -> Any:
+        """The state that an episode begins in."""
+
+    def observe(self, state: Any) -> Array:
+        """The observation of a state."""
+
+    def step(self, state: Any, action: Any, key: jax.Array) -> tuple[Any, Any, Any, Any]:
+        """The next state, the reward, whether the process terminated, and whether it was truncated."""
+
+    def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
+        """The legal actions, for a batch of observations."""
+
+
+class Clocked(eqx.Module):
+    """A state and the number of steps since the episode began."""
+
+    state: Any
+    clock: Int[Array, ""]
+
+
+class TimeLimit(eqx.Module):
+    """An environment whose episodes are truncated after a number of steps.
+
+    Attributes:
+        env: the environment.
+        limit: the number of steps.
+    """
+
+    env: Any
+    limit: int = eqx.field(static=True)
+
+    @property
+    def actions(self) -> int:
+        """That of the environment."""
+        return self.env.actions
+
+    @property
+    def observation(self) -> jax.ShapeDtypeStruct:
+        """That of the environment."""
+        return self.env.observation
+
+    @property
+    def scale(self) -> tuple[float, ...] | None:
+        """That of the environment."""
+        return self.env.scale
+
+    @property
+    def discount(self) -> Any:
+        """That of the environment."""
+        return self.env.discount
+
+    def reset(self, key: jax.Array) -> Clocked:
+        """A first state at clock zero."""
+        return Clocked(self.env.reset(key), jnp.zeros((), jnp.int32))
+
+    def observe(self, state: Clocked) -> Array:
+        """The observation, which does not show the clock."""
+        return self.env.observe(state.state)
+
+    def step(self, state: Clocked, action: Any, key: jax.Array) -> tuple[Clocked, Any, Any, Any]:
+        """A step of the environment; truncated at the limit unless it terminated there."""
+        following, reward, terminated, truncated = self.env.step(state.state, action, key)
+        clock = state.clock + 1
+        return Clocked(following, clock), reward, terminated, truncated | ((clock >= self.limit) & ~terminated)
+
+    def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
+        """Those of the environment."""
+        return self.env.legal(obs)
+
+    def frame(self, state: Clocked) -> Any:
+        """A picture of the state."""
+        return self.env.frame(state.state)
+
+
+def advance(env: Environment, state: Any, action: Any, key: jax.Array) -> tuple[Any, Transition]:
+    """One step, and a fresh episode where one ended.
+
+    Returns:
+        The state to go on from, and the transition with its true next observation.
+    """
+    dynamics, renewal = jax.random.split(key)
+    following, reward, terminated, truncated = env.step(state, action, dynamics)
+    transition = Transition(env.observe(state), action, reward, terminated, truncated, env.observe(following))
+    fresh, over = env.reset(renewal), terminated | truncated
+    return jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, following), transition

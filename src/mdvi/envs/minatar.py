@@ -1,0 +1,91 @@
+"""MinAtar (Asterix, Breakout, Freeway, Seaquest, Space Invaders) as pgx implements it, sticky actions included.
+
+Source: Young and Tian, "MinAtar" (2019); Koyama et al., "Pgx" (2023).
+"""
+
+import warnings
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from mdvi.types import Array
+
+GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
+
+
+class MinAtar(eqx.Module):
+    """A MinAtar game: a board of 10 × 10 cells with a Boolean channel for each kind of object.
+
+    Attributes:
+        game: pgx's environment.
+        discount: γ, in [0, 1).
+    """
+
+    game: Any = eqx.field(static=True)
+    discount: Any
+
+    def __init__(self, game: str, discount: float = 0.99) -> None:
+        """Load one of `GAMES`.
+
+        Raises:
+            ModuleNotFoundError: when pgx is not installed.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what pgx imports
+                import pgx
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError("pgx is not installed: pip install 'mdvi[envs]'", name="pgx") from None
+        self.game = pgx.make(f"minatar-{game}")
+        self.discount = discount
+
+    @property
+    def actions(self) -> int:
+        """The minimal action set of the game."""
+        return int(self.game.num_actions)
+
+    @property
+    def observation(self) -> jax.ShapeDtypeStruct:
+        """The board, shape (10, 10, channels), Booleans."""
+        return jax.ShapeDtypeStruct(self.game.observation_shape, jnp.bool_)  # type: ignore[no-untyped-call]
+
+    @property
+    def scale(self) -> None:
+        """None is needed."""
+
+    def reset(self, key: jax.Array) -> Any:
+        """A new game."""
+        return self.game.init(key)
+
+    def observe(self, state: Any) -> Bool[Array, "10 10 channels"]:
+        """The board."""
+        return state.observation
+
+    def step(self, state: Any, action: Any, key: jax.Array) -> tuple[Any, Any, Any, Any]:
+        """A move; with probability 0.1 the last one is repeated instead."""
+        following = self.game.step(state, action, key)
+        return following, following.rewards[0], following.terminated, following.truncated
+
+    def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
+        """All, always."""
+        return jnp.ones((obs.shape[0], self.actions), bool)
+
+    def frame(self, state: Any) -> np.ndarray:
+        """The board in as many colours as channels, 240 × 240 pixels."""
+        board = np.asarray(state.observation)
+        colours = np.array(
+            [[int(255 * c) for c in _hue(i / board.shape[-1])] for i in range(board.shape[-1])], np.uint8
+        )
+        picture = np.where(board.any(-1, keepdims=True), colours[board.argmax(-1)], np.uint8(20))
+        return picture.repeat(24, 0).repeat(24, 1)
+
+
+def _hue(turn: float) -> tuple[float, float, float]:
+    """The colour of a hue between 0 and 1."""
+    import colorsys
+
+    return colorsys.hsv_to_rgb(turn, 0.8, 1.0)

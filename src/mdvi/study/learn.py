@@ -1,0 +1,294 @@
+"""Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`.
+
+Here the halves meet: where the environment is a `FiniteMDP`, what is learned is measured against what is exact.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import ValidationError
+
+from mdvi import arguments
+from mdvi.deep import named, policy, run
+from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.population import Population, Row
+from mdvi.deep.run import Report
+from mdvi.deep.settings import PRESETS, Settings
+from mdvi.envs import FiniteEnvironment, TimeLimit
+from mdvi.named import did_you_mean
+from mdvi.planning.bellman import BellmanOperator, Objective, optimum, policy_value
+
+NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
+Grid = float | Sequence[float] | None
+
+
+class Run:
+    """A trained population: its members' policies, its metrics and its summary.
+
+    Attributes:
+        population: the members.
+        env: their environment.
+        config: what was asked for.
+        summary: what came out; empty for a run that is not finished.
+        metrics: the columns of its lines of metrics.
+    """
+
+    def __init__(
+        self, population: Population, config: dict[str, Any], metrics: dict[str, np.ndarray], summary: dict[str, Any]
+    ) -> None:
+        self.population, self.env = population, population.env
+        self.config, self.metrics, self.summary = config, metrics, summary
+
+    def __len__(self) -> int:
+        return len(self.population.agents)
+
+    def networks(self, member: int = 0) -> tuple[Agent, Networks]:
+        """The agent of a member and what it has learned.
+
+        Raises:
+            ValueError: for a number that is none of a member.
+        """
+        if not 0 <= member < len(self):
+            raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
+        return self.population.networks(member)
+
+    def policy(self, obs: Any, member: int = 0, seed: int | None = None) -> np.ndarray | int:
+        """The action for an observation, or the actions for a batch of them.
+
+        Args:
+            obs: an observation, or several along a first axis.
+            member: whose policy.
+            seed: sample the policy with this seed; default the most probable action.
+
+        Raises:
+            ValueError: for an observation of the wrong shape.
+        """
+        obs = np.asarray(obs)
+        shape = self.env.observation.shape
+        if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
+            raise ValueError(f"obs: expected shape {shape} or (batch, {', '.join(map(str, shape))}), got {obs.shape}")
+        batch = obs if obs.ndim > len(shape) else obs[None]
+        key = None if seed is None else jax.random.key(seed)
+        chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key))
+        return chosen if obs.ndim > len(shape) else int(chosen[0])
+
+    def evaluate(
+        self, episodes: int = 100, member: int = 0, *, seed: int = 0, sampled: bool = False, epsilon: float = 0.0,
+        limit: int = 27_000,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Returns and lengths of episodes played by a member; see `mdvi.deep.policy.evaluate`."""
+        agent, networks = self.networks(member)
+        return policy.evaluate(self.env, agent, networks, episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit)
+
+
+def train(
+    env: Any,
+    agent: str = "munchausen",
+    *,
+    kl: Grid = None,
+    entropy: Grid = None,
+    beta: Grid = None,
+    learning_rate: Grid = None,
+    evaluate_kl: bool | None = None,
+    evaluate_entropy: bool | None = None,
+    seeds: int | Sequence[int] = 1,
+    steps: int = 100_000,
+    preset: str | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    checkpoint_every: float = 60.0,
+    width: int | None = None,
+    workers: int | None = None,
+    memory: float | None = None,
+    report: Report | None = None,
+    **settings: Any,
+) -> Run:
+    """Train an agent, for every seed and every point of the grid of numbers, as one compiled program.
+
+    Args:
+        env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment.
+        agent: a name, see `mdvi list agents`.
+        kl: λ, or several.
+        entropy: τ, or several.
+        beta: β = λ/(λ + τ) instead of λ, or several; of an agent at κ = 0, its β.
+        learning_rate: one, or several.
+        evaluate_kl: whether the evaluation subtracts λ KL; default as the agent has it.
+        evaluate_entropy: whether it adds τ H.
+        seeds: how many (0, 1, …), or which.
+        steps: environment steps of each member, rounded up to whole lines of metrics.
+        preset: sizes and numbers to start from; default "minatar" for images and "small" elsewhere.
+        out: the folder to keep the run in, and to resume from; default keeps nothing.
+        fresh: refuse a folder that is not empty.
+        checkpoint_every: seconds.
+        width: members that share a call; default 1 on a processor, all on an accelerator.
+        workers: calls at a time; default the number of cores.
+        memory: bytes that may be used.
+        report: who watches.
+        settings: fields of `Settings`, and `epsilon`, `epsilon_steps`, `lowest`, `double`, `sampled`, `every_action`.
+
+    Raises:
+        ValueError: for what cannot be meant, naming it.
+        Interrupted: after SIGINT or SIGTERM, with everything saved.
+    """
+    config = {
+        "version": version("mdvi"),
+        "env": env if isinstance(env, str) else repr(env),
+        "agent": agent,
+        "kl": _listed(kl),
+        "entropy": _listed(entropy),
+        "beta": _listed(beta),
+        "learning_rate": _listed(learning_rate),
+        "evaluate_kl": evaluate_kl,
+        "evaluate_entropy": evaluate_entropy,
+        "seeds": list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds],
+        "steps": int(steps),
+        "preset": preset,
+        "width": width,
+        "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
+    }
+    population, columns = _population(config, None if isinstance(env, str) else env, workers, memory)
+    summary = run.train(
+        population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
+        report=report,
+    )  # fmt: skip
+    table = _columns(run.metrics_csv(population, columns))
+    return Run(population, config, table, summary)
+
+
+def request_in(folder: str | Path) -> dict[str, Any]:
+    """The arguments of `train` that a run was made with."""
+    config = run.read_config(Path(folder))
+    return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
+
+
+def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = lambda line: None) -> Run:
+    """A run out of its folder.
+
+    Args:
+        folder: where it was kept.
+        env: the environment, where it was given as an object.
+        remark: called with a line for each checkpoint that is damaged.
+
+    Raises:
+        ValueError: when there is none, or it cannot be read.
+    """
+    folder = Path(folder)
+    config = run.read_config(folder)
+    try:
+        population, columns = _population(config, env, None, float("inf"))
+    except KeyError as error:
+        raise ValueError(f"{folder / run.CONFIG}: has no {error}") from None
+    if not run.restore(population, folder, remark):
+        raise ValueError(f"{folder}: has no checkpoint yet; train longer")
+    path = folder / run.SUMMARY
+    summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return Run(population, config, _columns(run.metrics_csv(population, columns)), summary)
+
+
+def _population(
+    config: dict[str, Any], env: Any, workers: int | None, memory: float | None
+) -> tuple[Population, list[dict[str, Any]]]:
+    """The members that a configuration asks for, and the facts that head their lines of metrics."""
+    env = arguments.environment_of(config["env"]) if env is None else env
+    entry = named.find(config["agent"])
+    settings, numbers = _settings(config["preset"], config["settings"], env)
+    rates = config["learning_rate"] or [numbers.pop("learning_rate")]
+    numbers.pop("learning_rate", None)
+    if not config["seeds"] or min(config["seeds"]) < 0:
+        raise ValueError(f"seeds: expected at least one, none below 0, got {config['seeds']}")
+    switches = {name: config[name] for name in ("evaluate_kl", "evaluate_entropy")}
+    axes = (config["kl"] or [None], config["beta"] or [None], config["entropy"] or [None], rates)
+    members: list[tuple[Agent, int]] = []
+    columns: list[dict[str, Any]] = []
+    for kl, beta, entropy, rate in itertools.product(*axes):
+        agent = entry.agent(kl, entropy, beta, **switches, **numbers, learning_rate=_positive("learning_rate", rate))
+        for seed in config["seeds"]:
+            members.append((agent, seed))
+            columns.append({
+                "member": len(columns),
+                "seed": seed,
+                "kl": _decimal(agent.scheme.kl),
+                "entropy": _decimal(agent.scheme.entropy),
+                "beta": _decimal(agent.scheme.beta),
+                "learning_rate": float(rate),
+            })  # fmt: skip
+    width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
+    measure = _exact_loss(env) if settings.diagnostics else None
+    population = Population(
+        settings, env, members, config["steps"], width=min(width, len(members)), workers=workers, memory=memory,
+        measure=measure,
+    )  # fmt: skip
+    return population, columns
+
+
+def _settings(preset: str | None, given: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:
+    """A preset with changes, and the numbers of the agent."""
+    preset = preset or ("minatar" if len(env.observation.shape) == 3 else "small")
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
+    base, numbers = PRESETS[preset]
+    for name in given:
+        if name not in Settings.model_fields and name not in NUMBERS:
+            raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*Settings.model_fields, *NUMBERS])}")
+    changed = {name: value for name, value in given.items() if name in Settings.model_fields}
+    try:
+        settings = Settings.model_validate(base.model_dump() | changed)
+    except ValueError as error:
+        details: Any = error.errors() if isinstance(error, ValidationError) else []
+        first = details[0] if details else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}".removeprefix(": ").removeprefix("Value error, ")) from None
+    numbers = numbers | {name: value for name, value in given.items() if name in NUMBERS}
+    for name in ("epsilon", "epsilon_steps"):
+        if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
+            raise ValueError(f"{name}: out of range, got {numbers[name]}")
+    return settings, numbers
+
+
+def _exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
+    """‖q* − q_π‖_∞ on a finite model, q* that of the problem with entropy τ; None elsewhere."""
+    inner = env.env if isinstance(env, TimeLimit) else env
+    if not isinstance(inner, FiniteEnvironment):
+        return None
+    mdp = inner.mdp.dense()
+    seen = jnp.eye(mdp.states, dtype=bool)
+
+    def measure(agent: Agent, networks: Networks) -> Row:
+        log_policy = np.asarray(policy.log_policy(None, inner, agent, networks, seen), np.float64)
+        tau = float(agent.scheme.entropy)
+        with jax.enable_x64(True):
+            objective = Objective(jnp.asarray(tau), jnp.zeros(mdp.legal.shape))
+            probability = jnp.exp(jnp.asarray(log_policy))
+            v = policy_value(mdp, probability, objective.bonus(probability, jnp.asarray(log_policy)))
+            lost = optimum(mdp, objective) - BellmanOperator(mdp).backup(v)
+            return {"exact_loss": float(jnp.abs(jnp.where(mdp.live, lost, 0.0)).max())}
+
+    return measure
+
+
+def _listed(value: Any) -> list[float] | None:
+    return None if value is None else [float(number) for number in np.atleast_1d(value)]
+
+
+def _decimal(value: Any) -> float:
+    """A number without the last digits, which carry rounding."""
+    return float(f"{float(value):.12g}")
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name}: expected a positive number, got {value}")
+    return value
+
+
+def _columns(text: str) -> dict[str, np.ndarray]:
+    head, *lines = text.splitlines()
+    table = [[float(cell or "nan") for cell in line.split(",")] for line in lines]
+    return {name: np.array([row[i] for row in table]) for i, name in enumerate(head.split(","))}
