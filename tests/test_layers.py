@@ -41,7 +41,7 @@ ONE_DOOR = {
     "PIL": {"study/film.py"},
     "pgx": {"envs/minatar.py"},
     "psutil": {"deep/population.py"},
-    "pydantic": {"deep/settings.py", "study/learn.py"},
+    "pydantic": {"deep/settings.py"},
     "safetensors": {"deep/checkpoint.py"},
     "tensorboardX": {"study/track.py"},
     "wandb": {"study/track.py"},
@@ -96,7 +96,7 @@ def test_files_and_functions_stay_readable(file):
     assert text.count("\n") <= 350
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < 75, node.name
+            assert node.end_lineno - node.body[0].lineno < 65, node.name
         if isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             assert called not in ("eval", "exec", "compile", "__import__"), (file, node.lineno)

@@ -11,7 +11,7 @@ class Policy:
     """π = softmax(x/t), x the output of a network of convolutions and fully connected layers with ReLU between."""
 
     def __init__(self, path: str) -> None:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(path) as file:
             self.arrays = dict(file)
 
     def scores(self, obs: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ Numbers that people sweep (λ, τ, learning rate, exploration) are not here but 
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Settings(BaseModel):
@@ -61,6 +61,21 @@ class Settings(BaseModel):
     def steps_after(self, chunks: int) -> int:
         """Environment steps after so many chunks."""
         return self.warmup + chunks * self.chunk * self.target_period
+
+
+def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """The settings with some of them changed.
+
+    Raises:
+        ValueError: naming the first one that is wrong.
+    """
+    try:
+        return Settings.model_validate(settings.model_dump() | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        text = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {text}, got {first['input']!r}" if where else text) from None
 
 
 # Settings, and the numbers an agent starts from, by name.

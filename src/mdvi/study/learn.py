@@ -13,14 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from pydantic import ValidationError
 
 from mdvi import arguments
 from mdvi.deep import named, policy, run
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.population import Population, Row
 from mdvi.deep.run import Report
-from mdvi.deep.settings import PRESETS, Settings
+from mdvi.deep.settings import PRESETS, Settings, changed
 from mdvi.envs import FiniteEnvironment, TimeLimit
 from mdvi.named import did_you_mean
 from mdvi.planning.bellman import BellmanOperator, Objective, optimum, policy_value
@@ -237,14 +236,7 @@ def _settings(preset: str | None, given: dict[str, Any], env: Any) -> tuple[Sett
     for name in given:
         if name not in Settings.model_fields and name not in NUMBERS:
             raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*Settings.model_fields, *NUMBERS])}")
-    changed = {name: value for name, value in given.items() if name in Settings.model_fields}
-    try:
-        settings = Settings.model_validate(base.model_dump() | changed)
-    except ValueError as error:
-        details: Any = error.errors() if isinstance(error, ValidationError) else []
-        first = details[0] if details else {"loc": (), "msg": str(error)}
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where}: {first['msg']}".removeprefix(": ").removeprefix("Value error, ")) from None
+    settings = changed(base, {name: value for name, value in given.items() if name in Settings.model_fields})
     numbers = numbers | {name: value for name, value in given.items() if name in NUMBERS}
     for name in ("epsilon", "epsilon_steps"):
         if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
