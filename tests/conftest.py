@@ -11,7 +11,10 @@ with install_import_hook("mdvi", "typecheck.check"):
     import mdvi.named
     import mdvi.planning.iterate
     import mdvi.study.figure1
-    import mdvi.study.report  # noqa: F401
+    import mdvi.study.film
+    import mdvi.study.learn
+    import mdvi.study.report
+    import mdvi.study.track  # noqa: F401
 
 import jax
 import numpy as np

@@ -18,6 +18,7 @@ from mdvi.deep import targets
 from mdvi.deep.networks import Network
 from mdvi.deep.replay import Batch
 from mdvi.deep.targets import Construction, Numbers, Preferences
+from mdvi.regularizers import soft_maximum
 from mdvi.scheme import GreedyStep, Scheme
 from mdvi.types import Array
 
@@ -65,6 +66,8 @@ class Agent(eqx.Module):
         scheme = self.scheme
         if scheme.backups != 1 or scheme.prior != "previous":
             raise ValueError("scheme: deep agents need backups=1 and prior='previous'")
+        if self.has_actor and scheme.maximum is not soft_maximum:
+            raise ValueError("scheme: only an implicit agent can have another maximum than soft_maximum")
         concrete = not isinstance(scheme.beta, jax.core.Tracer)
         if concrete and (jnp.ndim(scheme.beta) or jnp.ndim(scheme.temperature)):
             raise ValueError("scheme: deep agents need constant coefficients")
@@ -101,8 +104,8 @@ class Agent(eqx.Module):
 
     def epsilon_at(self, step: Any) -> Any:
         """ε after that many environment steps."""
-        done = jnp.where(self.epsilon_steps > 0, jnp.minimum(step / jnp.maximum(self.epsilon_steps, 1.0), 1.0), 1.0)
-        return 1.0 + (self.epsilon - 1.0) * done
+        share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.epsilon_steps, 1.0)
+        return 1.0 + (self.epsilon - 1.0) * jnp.where(self.epsilon_steps > 0, jnp.minimum(share, 1.0), 1.0)
 
     def step_at(self, online: Networks, target: Networks, obs: Array, legal: Array) -> tuple[Array, GreedyStep]:
         """q̄ (or x̄), and the step from the target policy to the one that is evaluated."""

@@ -77,7 +77,7 @@ def sample(replay: Replay, key: jax.Array, batch: int, n_step: int, discount: An
     rows, environments = replay.steps.action.shape
     filled = jnp.minimum(replay.written, rows)
     starts = (filled - (n_step - 1)) * environments
-    chosen = jnp.floor(jax.random.uniform(key, (batch,)) * starts).astype(jnp.int32)
+    chosen = jnp.floor(jax.random.uniform(key, (batch,)) * starts.astype(jnp.float32)).astype(jnp.int32)
     chosen = jnp.minimum(chosen, starts - 1)
     first, column = (replay.written - filled + chosen // environments) % rows, chosen % environments
     steps = replay.steps

@@ -147,7 +147,8 @@ def learn(
         return parts["loss"] + parts.get("actor_loss", 0.0), parts
 
     gradients, parts = jax.grad(loss, has_aux=True)(member.online)
-    direction, state = optimizer_of(settings).update(gradients, member.optimizer, member.online)
+    with jax.numpy_dtype_promotion("standard"):  # optax relies on it
+        direction, state = optimizer_of(settings).update(gradients, member.optimizer, member.online)
     online = jax.tree.map(lambda p, d: p - agent.learning_rate * d, member.online, direction)
     bad = ~jnp.stack([jnp.ones((), bool)] * 2 + [jnp.isfinite(sum(parts.values()))])
     trouble = jnp.where((member.trouble < 0) & bad, member.updates, member.trouble)

@@ -5,7 +5,7 @@ value of the next state zero, from **truncation**, which does not; and the next 
 that followed, not the first of the next episode.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -35,6 +35,7 @@ class Transition(eqx.Module):
     next_obs: Array
 
 
+@runtime_checkable
 class Environment(Protocol):
     """A Markov decision process that can be sampled, one state at a time."""
 

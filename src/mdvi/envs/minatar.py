@@ -59,7 +59,8 @@ class MinAtar(eqx.Module):
 
     def reset(self, key: jax.Array) -> Any:
         """A new game."""
-        return self.game.init(key)
+        with jax.numpy_dtype_promotion("standard"):  # pgx relies on it
+            return self.game.init(key)
 
     def observe(self, state: Any) -> Bool[Array, "10 10 channels"]:
         """The board."""
@@ -67,7 +68,8 @@ class MinAtar(eqx.Module):
 
     def step(self, state: Any, action: Any, key: jax.Array) -> tuple[Any, Any, Any, Any]:
         """A move; with probability 0.1 the last one is repeated instead."""
-        following = self.game.step(state, action, key)
+        with jax.numpy_dtype_promotion("standard"):
+            following = self.game.step(state, action, key)
         return following, following.rewards[0], following.terminated, following.truncated
 
     def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
