@@ -1,7 +1,7 @@
 """Does it learn? The paper's six variants beside DQN and M-DQN; tables of means over seeds with 95 % intervals.
 
     --small    CartPole, 64–64, 2·10⁵ steps. The cell (β, τ) of each variant is the best of nine by the last hundred
-               episodes of three seeds that are not used again; then ten fresh seeds. 1110 to 1130 runs … 20 minutes.
+               episodes of three seeds that are not used again; then ten fresh seeds.
     --paper    CartPole with the paper's network and numbers, 10⁵ steps, one seed of each
     --minatar  MinAtar-Breakout, 10⁶ frames, five seeds of DQN, M-DQN and MD-direct
 
