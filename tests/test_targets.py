@@ -1,4 +1,4 @@
-"""The halves are one: on one-hot features the targets are the scheme; on random outputs they are the paper's formulas."""
+"""The halves are one: on one-hot features the targets are the scheme; on random outputs, the paper's formulas."""
 
 import itertools
 import math
@@ -67,7 +67,7 @@ def test_exact_targets_on_one_hot_features_are_one_step_of_the_scheme(name, cons
     with jax.enable_x64(True):
         path, last, operator, legal = trajectory(scheme)
         states = [state for state, _ in path] + [last]
-        average = (1 - scheme.beta) * states[0].q
+        average, before = (1 - scheme.beta) * states[0].q, jnp.zeros((12, 3))
         actions = jnp.arange(3)
         for k, (state, step) in enumerate(path):
             following = states[k + 1]
@@ -82,9 +82,7 @@ def test_exact_targets_on_one_hot_features_are_one_step_of_the_scheme(name, cons
                 np.testing.assert_allclose(mine.policy, step.policy, atol=1e-6)
                 continue
             if construction == "dual":
-                new, old = (
-                    targets.preferences(scheme, "dual", h) for h in (average, before if k else jnp.zeros((12, 3)))
-                )
+                new, old = (targets.preferences(scheme, "dual", h) for h in (average, before))
                 before = average
                 average = targets.dual_target(scheme, average, following.q)
             else:

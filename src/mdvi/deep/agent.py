@@ -131,7 +131,11 @@ class Agent(eqx.Module):
         if self.construction == "dual":
             h, wanted = actor(batch.obs), targets.dual_target(self.scheme, target.actor(batch.obs), q)  # type: ignore[misc]
             error = jnp.where(legal, h - wanted, 0.0) ** 2
-            return error.sum(-1) / legal.sum(-1) if self.every_action else targets.at(error, batch.action)
+            return (
+                error.sum(-1) / legal.sum(-1).astype(error.dtype)
+                if self.every_action
+                else targets.at(error, batch.action)
+            )
         new = targets.preferences(self.scheme, self.construction, actor(batch.obs))
         step = targets.follow(new, self.preferences(target, batch.obs), legal)
         if self.construction == "direct":

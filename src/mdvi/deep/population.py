@@ -92,7 +92,8 @@ class Population:
         Raises:
             ValueError: when agents differ in structure, or one group does not fit into the memory.
         """
-        self.settings, self.env, self.steps, self.width, self.measure = settings, env, steps, width, measure
+        self.settings, self.steps, self.width, self.measure = settings, steps, width, measure
+        self.env = jax.tree.map(_single, env)
         self.agents = [agent for agent, _ in members]
         if len({jax.tree.structure(agent) for agent in self.agents}) != 1:
             raise ValueError("agents of one population must differ in numbers only, not in structure")
@@ -277,6 +278,12 @@ def _group(first: int, members: Sequence[tuple[Agent, int]], width: int) -> Grou
     seeds = np.array([seed for _, seed in members], np.uint32)
     agents = jax.tree.map(lambda *leaves: np.asarray(np.stack(leaves), np.float32), *(agent for agent, _ in members))
     return Group(first, agents if width > 1 else jax.tree.map(lambda leaf: leaf[0], agents), seeds)
+
+
+def _single(leaf: Any) -> Any:
+    """NumPy's double numbers as the single ones that networks are made of."""
+    narrow = {"float64": np.float32, "int64": np.int32}
+    return leaf.astype(narrow.get(leaf.dtype.name, leaf.dtype)) if isinstance(leaf, np.ndarray) else leaf
 
 
 def _size(template: Any) -> int:

@@ -1,0 +1,76 @@
+"""Replay: uniform over what is there, n steps that stop where episodes do, against lists of steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mdvi.deep import replay as ring
+from mdvi.envs.base import Transition
+
+GAMMA = 0.9
+
+
+def story(environments, steps, seed):
+    """Steps with random ends, each observation a number of its own."""
+    generator = np.random.default_rng(seed)
+    kind = generator.choice(3, p=[0.7, 0.15, 0.15], size=(steps, environments))
+    obs = np.arange(steps * environments, dtype=np.float32).reshape(steps, environments, 1)
+    return {
+        "obs": obs,
+        "action": generator.integers(3, size=(steps, environments)).astype(np.int32),
+        "reward": generator.normal(size=(steps, environments)).astype(np.float32),
+        "terminated": kind == 1,
+        "truncated": kind == 2,
+        "next_obs": -obs - 1,
+    }
+
+
+def filled(rows, environments, steps, seed=0):
+    told = story(environments, steps, seed)
+    replay = ring.empty(jax.ShapeDtypeStruct((1,), jnp.float32), rows, environments)
+    add = jax.jit(ring.add)
+    for t in range(steps):
+        replay = add(replay, Transition(**{name: jnp.asarray(column[t]) for name, column in told.items()}))
+    return replay, told
+
+
+def by_hand(told, t, e, n):
+    """G, γ^m (1 − d) and the observation to bootstrap from, of n steps from (t, e)."""
+    total, factor = 0.0, 1.0
+    for i in range(n):
+        total += factor * told["reward"][t + i, e]
+        factor *= GAMMA
+        if told["terminated"][t + i, e]:
+            return total, 0.0, told["next_obs"][t + i, e]
+        if told["truncated"][t + i, e]:
+            break
+    return total, factor, told["next_obs"][t + i, e]
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+@pytest.mark.parametrize(("rows", "environments", "steps"), [(40, 1, 25), (16, 3, 53), (8, 2, 8)])
+def test_n_step_samples_equal_the_steps_counted_by_hand(n, rows, environments, steps):
+    replay, told = filled(rows, environments, steps)
+    batch = jax.jit(ring.sample, static_argnums=(2, 3))(replay, jax.random.key(0), 4000, n, GAMMA)
+    start = np.asarray(batch.obs)[:, 0].astype(int)
+    oldest = max(0, steps - rows)
+    wanted = {t * environments + e for t in range(oldest, steps - n + 1) for e in range(environments)}
+    assert set(start) == wanted  # every sequence that is whole, and none that runs over the end
+    counts = np.bincount(start, minlength=steps * environments)[sorted(wanted)]
+    mean = 4000 / len(wanted)
+    assert (np.abs(counts - mean) <= 5 * np.sqrt(mean)).all()
+    for i in range(500):
+        t, e = divmod(start[i], environments)
+        total, factor, after = by_hand(told, t, e, n)
+        np.testing.assert_allclose(batch.returns[i], total, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(batch.discount[i], factor, rtol=1e-6)
+        np.testing.assert_array_equal(batch.next_obs[i], after)
+        assert batch.action[i] == told["action"][t, e]
+
+
+def test_observations_keep_their_dtype():
+    for dtype in (jnp.bool_, jnp.uint8, jnp.float32):
+        replay = ring.empty(jax.ShapeDtypeStruct((10, 10, 4), dtype), 5, 2)
+        assert replay.steps.obs.dtype == replay.steps.next_obs.dtype == dtype
+        assert replay.steps.obs.shape == (5, 2, 10, 10, 4)
