@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= results/figure1
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz bench peers figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz bench peers deep learning storm figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -41,6 +41,9 @@ certify: venv    ## 10 000 models against exact rationals and 60 digits: every i
 fuzz: venv       ## a million broken model files per format
 	$(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
 
+storm: venv      ## fifty kill -9 and signals for each family of agents: the resumed run is the straight one, to the bit
+	$(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py
+
 bench: venv      ## the laboratory's speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py
 
@@ -56,12 +59,24 @@ bench: venv      ## the laboratory's speed against a plain NumPy loop
 peers: .venv-peers/ready  ## planning against QuantEcon, MDPSolver, Storm, mdpax and pymdptoolbox; SIZE=full takes an hour
 	.venv-peers/bin/python benchmarks/planning.py --$(SIZE) --out results/planning.csv
 
+.venv-deep-peers/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-deep-peers
+	.venv-deep-peers/bin/python -m pip install --quiet --upgrade 'pip==26.3'
+	.venv-deep-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group bench-deep
+	@touch $@
+
+deep: .venv-deep-peers/ready  ## deep agents against rejax and Stable-Baselines3; SIZE=full takes a quarter of an hour
+	.venv-deep-peers/bin/python benchmarks/deep.py --$(SIZE) --out results/deep.csv
+
+learning: venv   ## six variants, DQN and M-DQN on CartPole with ten seeds, the paper's network, MinAtar; resumable, hours
+	$(BIN)/python benchmarks/learning.py --small --paper --minatar
+
 figures: venv    ## the pictures in docs/
 	$(BIN)/python docs/half_strip.py
 
 lock: venv       ## renew constraints.txt: newest versions that fit together, for every supported Python
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint --group bench pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint --group bench --group bench-deep pyproject.toml -o constraints.txt
 
 clean:           ## remove the virtual environment and results
-	rm -rf .venv .venv-peers results
+	rm -rf .venv .venv-peers .venv-deep-peers results

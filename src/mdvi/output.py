@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+HALF = ".mdvi-"  # how the names of files begin that are not whole yet
+
 
 def check_target(path: Path) -> None:
     """Whether a file of that name could be written, found out without leaving a trace.
@@ -29,7 +31,7 @@ def write(path: Path, content: str | bytes) -> None:
         return
     path = path.resolve()  # what a link points to is replaced, not the link
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".mdvi-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=HALF)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -95,6 +95,8 @@ def train(
     _check_folder(folder, config, fresh)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), _signals() as stopped:
+        for half in folder.rglob(f"{output.HALF}*"):  # of a process that was killed while it wrote
+            half.unlink()
         serial = _restore(population, folder, report)
         if not (folder / CONFIG).exists():
             output.write(folder / CONFIG, json.dumps(config, indent=1) + "\n")

@@ -136,9 +136,40 @@ def train(
         ValueError: for what cannot be meant, naming it.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
-    config = {
+    config = configuration(
+        env if isinstance(env, str) else repr(env), agent, kl=kl, entropy=entropy, beta=beta,
+        learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
+        steps=steps, preset=preset, width=width, **settings,
+    )  # fmt: skip
+    population, columns = population_of(config, None if isinstance(env, str) else env, workers, memory)
+    summary = run.train(
+        population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
+        report=report,
+    )  # fmt: skip
+    table = _columns(run.metrics_csv(population, columns))
+    return Run(population, config, table, summary)
+
+
+def configuration(
+    env: str,
+    agent: str,
+    *,
+    kl: Grid = None,
+    entropy: Grid = None,
+    beta: Grid = None,
+    learning_rate: Grid = None,
+    evaluate_kl: bool | None = None,
+    evaluate_entropy: bool | None = None,
+    seeds: int | Sequence[int] = 1,
+    steps: int = 100_000,
+    preset: str | None = None,
+    width: int | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """What `train` is asked for, as plain values: the content of config.json. Arguments as there."""
+    return {
         "version": version("mdvi"),
-        "env": env if isinstance(env, str) else repr(env),
+        "env": env,
         "agent": agent,
         "kl": _listed(kl),
         "entropy": _listed(entropy),
@@ -152,13 +183,6 @@ def train(
         "width": width,
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
     }
-    population, columns = _population(config, None if isinstance(env, str) else env, workers, memory)
-    summary = run.train(
-        population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
-        report=report,
-    )  # fmt: skip
-    table = _columns(run.metrics_csv(population, columns))
-    return Run(population, config, table, summary)
 
 
 def request_in(folder: str | Path) -> dict[str, Any]:
@@ -181,7 +205,7 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     folder = Path(folder)
     config = run.read_config(folder)
     try:
-        population, columns = _population(config, env, None, float("inf"))
+        population, columns = population_of(config, env, None, float("inf"))
     except KeyError as error:
         raise ValueError(f"{folder / run.CONFIG}: has no {error}") from None
     if not run.restore(population, folder, remark):
@@ -191,8 +215,8 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     return Run(population, config, _columns(run.metrics_csv(population, columns)), summary)
 
 
-def _population(
-    config: dict[str, Any], env: Any, workers: int | None, memory: float | None
+def population_of(
+    config: dict[str, Any], env: Any = None, workers: int | None = None, memory: float | None = None
 ) -> tuple[Population, list[dict[str, Any]]]:
     """The members that a configuration asks for, and the facts that head their lines of metrics."""
     env = arguments.environment_of(config["env"]) if env is None else env

@@ -1,0 +1,194 @@
+"""The commands of learning as a person calls them: train, resume, evaluate, play, plot, export; and what goes wrong."""
+
+import csv
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import mdvi as library
+from test_cli import run
+
+SIZES = ("hidden=8", "batch=8", "warmup=40", "replay=200", "target_period=20", "log_period=200")
+OPTIONS = [part for size in SIZES for part in ("--set", size)]
+
+
+@pytest.fixture
+def mdvi(capsys, monkeypatch):
+    return lambda *arguments: run(capsys, monkeypatch, *arguments)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small grid: 2 × 2 cells, two seeds."""
+    folder = tmp_path_factory.mktemp("runs") / "grid"
+    sizes = {size.split("=")[0]: int(size.split("=")[1]) for size in SIZES} | {"hidden": [8]}
+    library.train(
+        "CartPole-v1", "md-direct", beta=(0.5, 0.9), entropy=(0.01, 0.1), seeds=2, steps=1000, out=folder, **sizes
+    )
+    return folder
+
+
+def test_train_leaves_a_folder_and_says_what_came_out(mdvi, tmp_path):
+    folder = tmp_path / "run"
+    order = ("train", "CartPole-v1", "--agent", "md-direct", "--kl", ".1", "--entropy", ".01", "--seeds", 2)
+    order += ("--steps", 600, *OPTIONS, "--out", folder)
+    code, out, _ = mdvi(*order)
+    assert code == 0
+    assert "last 100" in out
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["env"], config["kl"], config["seeds"]) == ("CartPole-v1", [0.1], [0, 1])
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["env_steps"] for row in rows] == ["240", "240", "440", "440", "640", "640"]
+    wanted = {"env_steps", "member", "seed", "kl", "entropy", "episode_return", "episode_length", "loss"}
+    assert wanted <= rows[0].keys()
+    assert {row["kl"] for row in rows} == {"0.1"}
+    assert json.loads((folder / "summary.json").read_text())["status"] == "ok"
+    assert mdvi("train", "--out", folder, "--json")[0] == 0  # resumes: nothing is left to do
+    assert mdvi(*order[:-3], "--set", "batch=16", "--out", folder)[0] == 2
+
+
+def test_evaluate_plays_what_was_trained(mdvi, trained):
+    code, out, _ = mdvi("evaluate", trained, "--episodes", 5, "--json")
+    members = json.loads(out)["members"]
+    assert code == 0
+    assert len(members) == 8
+    assert all(1 <= member["mean_return"] <= 500 for member in members)
+    assert all(member["mean_return"] == member["mean_length"] for member in members)  # +1 a step
+    again = json.loads(mdvi("evaluate", trained, "--episodes", 5, "--json")[1])["members"]
+    assert again == members
+    code, out, _ = mdvi("evaluate", trained, "--episodes", 5, "--sampled", "--epsilon", ".1")
+    assert code == 0
+    assert "± 95 %" in out
+
+
+def test_play_films_an_episode(mdvi, trained, tmp_path):
+    code, _, err = mdvi("play", trained, "--video", tmp_path / "a.gif", "--member", 3)
+    assert code == 0
+    steps = int(err.split(" steps")[0].split()[-1])
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.size == (240, 160)
+        assert 1 < film.n_frames <= steps + 1  # equal frames are merged
+    assert mdvi("play", trained, "--video", tmp_path / "a.avi")[0] == 2
+    assert mdvi("play", trained, "--video", tmp_path / "b.gif", "--member", 8)[0] == 2
+
+
+def test_plot_draws_curves_and_cells(mdvi, trained, tmp_path):
+    code, _, err = mdvi("plot", trained, "--out", tmp_path / "curves.svg")
+    assert code == 0
+    assert err.count("wrote") == 2
+    assert "environment steps" in (tmp_path / "curves.svg").read_text()
+    cells = (tmp_path / "curves-cells.svg").read_text()
+    assert all(text in cells for text in ("β", "τ", "mean return over training"))
+
+
+def test_an_exported_policy_needs_numpy_alone_and_agrees(mdvi, trained, tmp_path):
+    code, _, _ = mdvi("export", trained, tmp_path / "policy.npz", "--member", 2)
+    assert code == 0
+    program = (tmp_path / "policy.py").read_text()
+    assert len(program.splitlines()) < 60
+    assert "jax" not in program
+    policy = runpy.run_path(str(tmp_path / "policy.py"))["Policy"](tmp_path / "policy.npz")
+    mine = library.load(trained)
+    obs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    assert [policy.act(o) for o in obs] == mine.policy(obs, 2).tolist()
+    agent, networks = mine.networks(2)
+    from mdvi.deep.policy import log_policy
+
+    probabilities = np.exp(np.asarray(log_policy(None, mine.env, agent, networks, obs)))
+    np.testing.assert_allclose([policy.probabilities(o) for o in obs], probabilities, rtol=1e-3, atol=1e-6)
+
+
+def test_an_exported_convolutional_policy_agrees(mdvi, tmp_path):
+    sizes = {"hidden": (8,), "warmup": 50, "replay": 50, "target_period": 20, "log_period": 20, "batch": 4}
+    with jax.debug_key_reuse(False):  # pgx selects between keys
+        mine = library.train("minatar-breakout", "da", steps=70, out=tmp_path / "run", **sizes)
+    assert mdvi("export", tmp_path / "run", tmp_path / "policy.npz")[0] == 0
+    policy = runpy.run_path(str(tmp_path / "policy.py"))["Policy"](tmp_path / "policy.npz")
+    boards = np.random.default_rng(0).random((20, 10, 10, 4)) < 0.2
+    assert [policy.act(board) for board in boards] == mine.policy(boards).tolist()
+
+
+@pytest.mark.parametrize("what", ["agents", "envs"])
+def test_agents_and_environments_are_listed(mdvi, what):
+    code, out, _ = mdvi("list", what, "--json")
+    names = {row["name"] for row in json.loads(out)}
+    assert code == 0
+    assert {"agents": {"md-direct", "modqn", "dqn"}, "envs": {"CartPole-v1", "minatar-asterix"}}[what] <= names
+    assert mdvi("list", what)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train",), "ENV: name an environment"),
+        (("train", "CartPol-v1"), "did you mean 'CartPole-v1'"),
+        (("train", "garnet:stats=3"), "unknown parameter 'stats'"),
+        (("train", "CartPole-v1", "--agent", "md_direct"), "did you mean 'md-direct'"),
+        (("train", "CartPole-v1", "--agent", "dqn", "--entropy", "1"), "dqn: has no entropy"),
+        (("train", "CartPole-v1", "--kl", "a,b"), "kl: expected a number, got 'a'"),
+        (("train", "CartPole-v1", "--set", "hiden=8"), "did you mean 'hidden'"),
+        (("train", "CartPole-v1", "--set", "hidden"), "expected KEY=VALUE"),
+        (("train", "CartPole-v1", "--seeds", "0"), "at least 1"),
+        (("train", "CartPole-v1", "--track", "aim"), "expected wandb or mlflow"),
+        (("evaluate", "nowhere"), "is it the folder of a training run?"),
+        (("plot", "nowhere"), "is it the folder of a training run?"),
+        (("play", "nowhere", "--video", "x.gif"), "is it the folder of a training run?"),
+        (("export", "nowhere", "x.txt"), "expected a name ending in .npz"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(mdvi, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = mdvi(*arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_population_with_a_failed_member_ends_with_code_3(mdvi, tmp_path):
+    options = (*OPTIONS, "--steps", 400, "--learning-rate", "0.001,1e30", "--out", tmp_path / "run")
+    code, _, err = mdvi("train", "CartPole-v1", "--agent", "dqn", *options)
+    assert code == 3
+    assert "member 1: diverged" in err
+    assert err.strip().endswith("1 of 2 members failed")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["members"][0]["status"] == "ok"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_everything_within_five_seconds(tmp_path, number):
+    order = [sys.executable, "-c", "from mdvi.cli import main; main()", "train", "CartPole-v1", *OPTIONS]
+    order += ["--steps", "100000000", "--out", str(tmp_path / "run"), "--checkpoint-every", "0"]
+    with subprocess.Popen(order, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "run").glob("checkpoint/*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        sent = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate()
+    assert process.returncode == 128 + number
+    assert time.monotonic() - sent < 5
+    assert "everything is in" in err
+    assert not os.path.exists(tmp_path / "run" / "summary.json")
+    assert library.load(tmp_path / "run").metrics["env_steps"][-1] > 0
+
+
+def test_metrics_go_to_tensorboard(mdvi, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what tensorboardX imports
+        import tensorboardX  # noqa: F401
+    code, _, _ = mdvi("train", "CartPole-v1", "--steps", 400, *OPTIONS, "--tensorboard", tmp_path / "board")
+    assert code == 0
+    events = next((tmp_path / "board").glob("events*")).read_bytes()
+    assert b"member_0/episode_return" in events
+    assert b"member_0/loss" in events
