@@ -24,6 +24,7 @@ from mdvi.deep.diagnostics import Probe, observe, start_probe
 from mdvi.deep.networks import network
 from mdvi.deep.replay import Replay
 from mdvi.deep.settings import Settings
+from mdvi.deep.targets import at
 from mdvi.envs.base import advance
 from mdvi.types import Array
 
@@ -138,7 +139,7 @@ def learn(
     y = jax.lax.stop_gradient(agent.critic_target(env, member.online, member.target, first))
 
     def loss(online: Networks) -> tuple[Array, dict[str, Array]]:
-        q = jnp.take_along_axis(online.critic(first.obs), first.action[:, None], -1)[:, 0]
+        q = at(online.critic(first.obs), first.action)
         error = optax.huber_loss(q, y) if settings.loss == "huber" else (q - y) ** 2
         parts = {"loss": error.mean(), "q": q.mean()}
         if online.actor is not None:
