@@ -105,18 +105,18 @@ def test_an_exported_policy_needs_numpy_alone_and_agrees(mdvi, trained, tmp_path
     agent, networks = mine.networks(2)
     from mdvi.deep.policy import log_policy
 
-    probabilities = np.exp(np.asarray(log_policy(None, mine.env, agent, networks, obs)))
+    probabilities = np.exp(np.asarray(log_policy(mine.env, agent, networks, obs)))
     np.testing.assert_allclose([policy.probabilities(o) for o in obs], probabilities, rtol=1e-3, atol=1e-6)
 
 
 def test_an_exported_convolutional_policy_agrees(mdvi, tmp_path):
     sizes = {"hidden": (8,), "warmup": 50, "replay": 50, "target_period": 20, "log_period": 20, "batch": 4}
+    boards = np.random.default_rng(0).random((20, 10, 10, 4)) < 0.2
     with jax.debug_key_reuse(False):  # pgx selects between keys
         mine = library.train("minatar-breakout", "da", steps=70, out=tmp_path / "run", **sizes)
-    assert mdvi("export", tmp_path / "run", tmp_path / "policy.npz")[0] == 0
-    policy = runpy.run_path(str(tmp_path / "policy.py"))["Policy"](tmp_path / "policy.npz")
-    boards = np.random.default_rng(0).random((20, 10, 10, 4)) < 0.2
-    assert [policy.act(board) for board in boards] == mine.policy(boards).tolist()
+        assert mdvi("export", tmp_path / "run", tmp_path / "policy.npz")[0] == 0
+        policy = runpy.run_path(str(tmp_path / "policy.py"))["Policy"](tmp_path / "policy.npz")
+        assert [policy.act(board) for board in boards] == mine.policy(boards).tolist()
 
 
 @pytest.mark.parametrize("what", ["agents", "envs"])

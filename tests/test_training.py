@@ -310,7 +310,7 @@ def test_settings_are_checked_and_named():
 
 def test_steps_are_rounded_up_to_whole_lines_of_metrics():
     settings = Settings(**TINY)
-    assert [settings.steps_after(settings.chunks(steps)) for steps in (1, 40, 41, 80, 81)] == [40, 40, 80, 80, 120]
+    assert [settings.steps_after(settings.chunks(steps)) for steps in (1, 40, 41, 80, 81)] == [80, 80, 80, 80, 120]
     run = tiny(steps=81)
     assert run.metrics["env_steps"].tolist() == [80, 120]
 

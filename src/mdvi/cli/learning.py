@@ -225,9 +225,12 @@ def _show(run: "Run", out: Path | None) -> None:
     from mdvi.study.plots import interval
 
     members = run.summary["members"]
-    table = Table(title=f"{run.config['env']}, {run.config['agent']}: {members[0]['env_steps']} environment steps")
-    for name in ("λ", "τ", "β", "rate", "seeds", "mean return of training", "last 100 episodes", "failed"):
-        table.add_column(name, justify="right")
+    table = Table(
+        title=f"{run.config['env']}, {run.config['agent']}: {members[0]['env_steps']} environment steps\n"
+        "mean return ± 95 % over seeds"
+    )
+    for name in ("λ", "τ", "β", "rate", "seeds", "all episodes", "last 100", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
     names = ("kl", "entropy", "beta", "learning_rate")
     for cell in dict.fromkeys(tuple(member[name] for name in names) for member in members):
         group = [member for member in members if tuple(member[name] for name in names) == cell]

@@ -1,5 +1,6 @@
 """What a trained agent is good for: acting, being evaluated, being watched, being taken elsewhere."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -14,15 +15,15 @@ from mdvi.types import Array
 _STRETCH = 500  # steps between two looks at whether all episodes are over
 
 
-@partial(jax.jit, static_argnums=0)
-def log_policy(structure: Any, env: Any, agent: Agent, networks: Networks, obs: Array) -> Array:
-    """log π(·|obs) for a batch of observations; `structure` is None."""
+@jax.jit
+def log_policy(env: Any, agent: Agent, networks: Networks, obs: Array) -> Array:
+    """Log π(·|obs) for a batch of observations."""
     return targets.log_policy(agent.preferences(networks, obs), env.legal(obs))
 
 
 def actions(env: Any, agent: Agent, networks: Networks, obs: Array, key: jax.Array | None = None) -> Array:
     """The most probable actions, or a sample of the policy if there is a key."""
-    log_probability = log_policy(None, env, agent, networks, obs)
+    log_probability = log_policy(env, agent, networks, obs)
     if key is None:
         return jnp.argmax(log_probability, -1)
     return jax.random.categorical(key, log_probability)
@@ -50,17 +51,13 @@ def evaluate(
 def _stretch(
     sampled: bool, env: Any, agent: Agent, networks: Networks, carry: Any, key: jax.Array, epsilon: Any, limit: Any
 ) -> Any:
+    agent = dataclasses.replace(agent, sampled=sampled)
+
     def one(carry: Any, key: jax.Array) -> tuple[Any, None]:
         worlds, returns, lengths, over = carry
-        acting, exploring, moving = jax.random.split(key, 3)
+        acting, moving = jax.random.split(key)
         obs = jax.vmap(env.observe)(worlds)
-        legal = env.legal(obs)
-        of = agent.preferences(networks, obs)
-        noise = jax.random.gumbel(acting, of.x.shape)
-        scores = of.x + of.temperature * noise if sampled else of.x
-        explore = jax.random.uniform(exploring, over.shape) < epsilon
-        scores = jnp.where(explore[:, None], noise, scores)
-        action = jnp.argmax(jnp.where(legal, scores, -jnp.inf), -1).astype(jnp.int32)
+        action = agent.act(networks, obs, env.legal(obs), acting, epsilon)
         keys = jax.random.split(moving, over.shape[0])
         worlds, reward, terminated, truncated = jax.vmap(env.step)(worlds, action, keys)
         returns = returns + jnp.where(over, 0.0, reward)

@@ -16,7 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mdvi import output
 from mdvi.deep import checkpoint
 from mdvi.deep.population import Population
 
+_LARGE = 1e9  # bytes of memory worth a warning
 _ROUND = 0.5  # seconds between looks at the signals and the progress bar
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 LOCK = ".lock"
@@ -56,7 +57,6 @@ class Report:
     progress: Callable[[int, int], None] = lambda done, goal: None
     remark: Callable[[str], None] = lambda line: None
     tables: Callable[[dict[str, Any]], None] = lambda row: None
-    seen: dict[int, int] = field(default_factory=dict)
 
 
 def train(
@@ -196,8 +196,13 @@ def _work(
 ) -> None:
     """Rounds of half a second, with a look at the clock and the signals between them."""
     saved = time.monotonic()
-    report.seen = {number: len(rows) for number, rows in population.rows.items()}
+    seen = {number: len(rows) for number, rows in population.rows.items()}
     known = {group.first: list(group.status) for group in population.groups}
+    count = len(population.agents)
+    if population.bytes_needed > _LARGE or population.at_once < len(population.groups):
+        waves = "" if population.at_once == len(population.groups) else f", {population.at_once} members at a time"
+        report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{waves}")
+    report.progress(population.done, population.goal)
     while not population.finished:
         population.advance(_ROUND, lambda: bool(stopped))
         report.progress(population.done, population.goal)
@@ -207,9 +212,9 @@ def _work(
                     report.remark(f"member {group.first + place}: {status}")
             known[group.first] = list(group.status)
         for number, rows in population.rows.items():
-            for row in rows[report.seen[number] :]:
+            for row in rows[seen[number] :]:
                 report.tables(columns[number] | row)
-            report.seen[number] = len(rows)
+            seen[number] = len(rows)
         if stopped or population.finished or time.monotonic() - saved > every:
             save()
             saved = time.monotonic()

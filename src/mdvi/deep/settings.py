@@ -56,7 +56,7 @@ class Settings(BaseModel):
 
     def chunks(self, steps: int) -> int:
         """Lines of metrics, one at the end of each chunk, that training for at least so many steps takes."""
-        return max(0, -(-(steps - self.warmup) // (self.chunk * self.target_period)))
+        return max(1, -(-(steps - self.warmup) // (self.chunk * self.target_period)))
 
     def steps_after(self, chunks: int) -> int:
         """Environment steps after so many chunks."""

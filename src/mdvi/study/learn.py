@@ -242,6 +242,8 @@ def population_of(
                 "beta": _decimal(agent.scheme.beta),
                 "learning_rate": float(rate),
             })  # fmt: skip
+    if config["steps"] < 1:
+        raise ValueError(f"steps: expected at least 1, got {config['steps']}")
     width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
     measure = _exact_loss(env) if settings.diagnostics else None
     population = Population(
@@ -277,7 +279,7 @@ def _exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
     seen = jnp.eye(mdp.states, dtype=bool)
 
     def measure(agent: Agent, networks: Networks) -> Row:
-        log_policy = np.asarray(policy.log_policy(None, inner, agent, networks, seen), np.float64)
+        log_policy = np.asarray(policy.log_policy(inner, agent, networks, seen), np.float64)
         tau = float(agent.scheme.entropy)
         with jax.enable_x64(True):
             objective = Objective(jnp.asarray(tau), jnp.zeros(mdp.legal.shape))
