@@ -333,7 +333,7 @@ def trace(agent):
     return found
 
 
-@pytest.mark.parametrize("agent", [*FAMILIES, "dqn", "modqn"])
+@pytest.mark.parametrize("agent", FAMILIES)
 def test_golden_traces(agent):
     """Numbers written by an earlier version; `MDVI_WRITE_GOLDEN=1 pytest` renews them."""
     found = trace(agent)

@@ -101,7 +101,7 @@ class Population:
         self.workers = workers or (os.cpu_count() or 1 if jax.default_backend() == "cpu" else 1)
         self.groups = [_group(first, members[first : first + width], width) for first in range(0, len(members), width)]
         self.rows: dict[int, list[Row]] = {number: [] for number in range(len(members))}
-        self._lock = threading.Lock()
+        self._lock, self._compiled = threading.Lock(), False
         room = _SHARE * _free_memory() if memory is None else memory
         self.bytes_each = _OVERHEAD * _size(self._template())
         self.at_once = int(min(len(self.groups), room / self.bytes_each))
@@ -153,8 +153,9 @@ class Population:
                 if time.monotonic() > deadline:
                     return
 
-        if not any(group.chunks for group in self.groups):  # compile once, not once for each thread
-            self._step(self.groups[0])
+        if not self._compiled:  # once, and not once for each thread
+            self._step(next(group for group in self.groups if group.networks is None))
+            self._compiled = True
         if self.workers == 1 or len(self.groups) == 1:
             work()
             return

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -188,7 +189,7 @@ def restore(population: Population, folder: Path, remark: Callable[[str], None])
 
 def _work(
     population: Population,
-    stopped: list[int],
+    stopped: "_Signals",
     report: Report,
     columns: list[dict[str, Any]],
     save: Callable[[], None],
@@ -204,7 +205,8 @@ def _work(
         report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{waves}")
     report.progress(population.done, population.goal)
     while not population.finished:
-        population.advance(_ROUND, lambda: bool(stopped))
+        population.advance(_ROUND, lambda: bool(stopped.number))
+        stopped.at_once = bool(stopped.number)
         report.progress(population.done, population.goal)
         for group in population.groups:
             for place, status in enumerate(group.status):
@@ -215,11 +217,11 @@ def _work(
             for row in rows[seen[number] :]:
                 report.tables(columns[number] | row)
             seen[number] = len(rows)
-        if stopped or population.finished or time.monotonic() - saved > every:
+        if stopped.number or population.finished or time.monotonic() - saved > every:
             save()
             saved = time.monotonic()
-        if stopped:
-            raise Interrupted(stopped[0])
+        if stopped.number:
+            raise Interrupted(stopped.number)
 
 
 def _restore(population: Population, folder: Path, report: Report) -> int:
@@ -296,18 +298,35 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM as numbers in a list, to be looked at; the second ends the process at once."""
-    stopped: list[int] = []
+@dataclass
+class _Signals:
+    """What SIGINT and SIGTERM have asked for.
 
-    def note(number: int, _: Any) -> None:
-        if stopped:
+    Attributes:
+        number: of the first one; 0 for none.
+        at_once: whether the next one ends the process here and now: before anything new is there to be saved, while
+            programs are compiled for seconds; and at the second signal.
+    """
+
+    number: int = 0
+    at_once: bool = True
+
+    def note(self, number: int, _: Any) -> None:
+        """The handler."""
+        if self.at_once:
+            clear = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar, and the cursor it hides
+            text = "stopped before anything new was learned" if not self.number else "stopped at once"
+            os.write(sys.stderr.fileno(), f"{clear}mdvi: {text}\n".encode())
             os._exit(128 + number)
-        stopped.append(number)
+        self.number, self.at_once = number, True
 
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    """SIGINT and SIGTERM as a note to be looked at between rounds of work."""
+    stopped = _Signals()
     try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, stopped.note) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: whoever owns it handles signals
         yield stopped
         return

@@ -80,11 +80,11 @@ def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
 
 # Settings, and the numbers an agent starts from, by name.
 PRESETS: dict[str, tuple[Settings, dict[str, float]]] = {
-    "paper": (Settings(), {"learning_rate": 1e-3, "epsilon": 0.01}),
+    "paper": (Settings(log_period=1000), {"learning_rate": 1e-3, "epsilon": 0.01}),
     "small": (Settings(hidden=(64, 64), batch=64), {"learning_rate": 1e-3, "epsilon": 0.01}),
     "minatar": (
         Settings(
-            torso="minatar", hidden=(128,), batch=32, target_period=1000, replay=100_000, warmup=1000, log_period=10_000
+            torso="minatar", hidden=(128,), batch=32, target_period=1000, replay=100_000, warmup=1000
         ),
         {"learning_rate": 2.5e-4, "epsilon": 0.01, "epsilon_steps": 100_000},
     ),
