@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import mdvi as library
+from mdvi.deep.policy import log_policy
 from test_cli import run
 
 SIZES = ("hidden=8", "batch=8", "warmup=40", "replay=200", "target_period=20", "log_period=200")
@@ -103,8 +104,6 @@ def test_an_exported_policy_needs_numpy_alone_and_agrees(mdvi, trained, tmp_path
     obs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     assert [policy.act(o) for o in obs] == mine.policy(obs, 2).tolist()
     agent, networks = mine.networks(2)
-    from mdvi.deep.policy import log_policy
-
     probabilities = np.exp(np.asarray(log_policy(mine.env, agent, networks, obs)))
     np.testing.assert_allclose([policy.probabilities(o) for o in obs], probabilities, rtol=1e-3, atol=1e-6)
 
@@ -117,6 +116,8 @@ def test_an_exported_convolutional_policy_agrees(mdvi, tmp_path):
         assert mdvi("export", tmp_path / "run", tmp_path / "policy.npz")[0] == 0
         policy = runpy.run_path(str(tmp_path / "policy.py"))["Policy"](tmp_path / "policy.npz")
         assert [policy.act(board) for board in boards] == mine.policy(boards).tolist()
+        probabilities = np.exp(np.asarray(log_policy(mine.env, *mine.networks(), boards)))
+        np.testing.assert_allclose([policy.probabilities(b) for b in boards], probabilities, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("what", ["agents", "envs"])
@@ -139,6 +140,26 @@ def test_agents_and_environments_are_listed(mdvi, what):
         (("train", "CartPole-v1", "--kl", "a,b"), "kl: expected a number, got 'a'"),
         (("train", "CartPole-v1", "--set", "hiden=8"), "did you mean 'hidden'"),
         (("train", "CartPole-v1", "--set", "hidden"), "expected KEY=VALUE"),
+        (("train", "CartPole-v1", "--set", "seeds=3"), "unknown setting 'seeds'"),
+        (("train", "CartPole-v1", "--set", "epsilon=abc"), "epsilon: expected a number, got 'abc'"),
+        (("train", "CartPole-v1", "--set", "double=maybe"), "double: expected true or false, got 'maybe'"),
+        (("train", "CartPole-v1", "--set", "replay=1000000000000"), "replay: "),
+        (("train", "CartPole-v1", "--seed", "4294967296"), "seeds: expected"),
+        (
+            (
+                "train",
+                "CartPole-v1:discount=5",
+            ),
+            "discount",
+        ),
+        (
+            (
+                "train",
+                "CartPole-v1:limit=0",
+            ),
+            "limit: expected at least 1, got 0",
+        ),
+        (("train", "--out", "nowhere", "--kl", "1"), "ENV: name it too"),
         (("train", "CartPole-v1", "--seeds", "0"), "at least 1"),
         (("train", "CartPole-v1", "--track", "aim"), "expected wandb or mlflow"),
         (("evaluate", "nowhere"), "is it the folder of a training run?"),

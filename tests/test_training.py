@@ -286,6 +286,33 @@ def test_folders_that_hold_something_else_are_refused(tmp_path):
     assert (tmp_path / "other" / "thesis.tex").read_text() == "years of work"
 
 
+def test_damage_to_a_folder_is_named(tmp_path):
+    folder = tmp_path / "run"
+    tiny(out=folder, steps=80)
+    config = json.loads((folder / "config.json").read_text())
+    for name, value in (("steps", "many"), ("settings", 3), ("agent", 5)):
+        (folder / "config.json").write_text(json.dumps(config | {name: value}))
+        with pytest.raises(ValueError, match=rf"config.json: damaged: {name} is"):
+            mdvi.load(folder)
+    (folder / "config.json").write_text(json.dumps(config | {"seeds": [0, 1]}))
+    with pytest.raises(ValueError, match=r"does not fit config.json"):
+        mdvi.load(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "summary.json").write_text("")
+    with pytest.raises(ValueError, match=r"summary.json: damaged"):
+        mdvi.load(folder)
+
+
+def test_another_environment_is_not_taken_for_the_one_before(tmp_path):
+    def env(seed):
+        return TimeLimit(mdvi.envs.FiniteEnvironment(mdvi.mdp.garnet(5, 2, 2, 0.9, seed=seed)), 20)
+
+    tiny(env=env(0), out=tmp_path / "run", steps=80)
+    assert tiny(env=env(0), out=tmp_path / "run", steps=80).summary["status"] == "ok"
+    with pytest.raises(ValueError, match="was made with env"):
+        tiny(env=env(1), out=tmp_path / "run", steps=80)
+
+
 def test_settings_are_checked_and_named():
     for name, value, words in (
         ("hidden", (0,), "hidden: widths"),

@@ -109,6 +109,8 @@ def environment_of(text: str) -> Any:
     if name in mdp.FAMILIES:
         episode = [part for part in parts if part.startswith(("limit=", "start="))]
         options = {key: _integer(key, value) for key, value in map(_split, episode)}
+        if len(options) < len(episode):
+            raise ValueError(f"{name}: limit or start is given twice")
         limit = options.get("limit", _HORIZON)
         if limit < 1:
             raise ValueError(f"limit: expected at least 1, got {limit}")

@@ -44,7 +44,7 @@ def main() -> None:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
         code = fail(getattr(error, "format_message", error.__str__)(), 2)
-    except (ValueError, ModuleNotFoundError) as error:
+    except (ValueError, OverflowError, ModuleNotFoundError) as error:
         code = fail(str(error), 2)
     except BrokenPipeError:
         os._exit(141)  # whoever read our output has left; there is nobody to tell

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,8 +68,13 @@ def train_command(
     if env is None:
         if out is None:
             raise ValueError("ENV: name an environment (see `mdvi list envs`), or the folder of a run with --out")
+        options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, steps, no_kl, no_entropy)
+        if any(options[0]) or options[1] != ("munchausen", 1, 0, 100_000, False, False):
+            raise ValueError("ENV: name it too; without it, the run in --out goes on as it was made")
         request = learn.request_in(out)
     else:
+        settings = arguments.settings_of(set_ or [])
+        learn.check_settings(settings)
         request = numbers | {
             "env": env,
             "agent": agent,
@@ -77,7 +83,7 @@ def train_command(
             "seeds": range(seed, seed + seeds),
             "steps": steps,
             "preset": preset,
-            **arguments.settings_of(set_ or []),
+            **settings,
         }
     where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
     with progress_bars() as track_bar, tracker(tensorboard, track) as tables:
@@ -92,6 +98,7 @@ def train_command(
             kept = f"; everything is in {out}, the same command goes on" if out else "; nothing was kept (no --out)"
             console.print(f"mdvi: {stop}{kept}")
             raise typer.Exit(128 + stop.number) from None
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # everything is written
     if json_:
         typer.echo(json.dumps(run.summary))
     else:

@@ -39,9 +39,9 @@ class Probe(eqx.Module):
     periods: Array
 
 
-def start_probe(replay: Replay) -> Probe:
-    """The first transitions in the replay, as far as it is filled by then."""
-    steps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:_SIZE], replay.steps)
+def start_probe(replay: Replay, filled: int) -> Probe:
+    """The first of the transitions that fill the replay by now."""
+    steps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: min(_SIZE, filled)], replay.steps)
     count = steps.action.shape[0]
     return Probe(
         steps.action, steps.reward, steps.terminated, steps.obs, steps.next_obs, jnp.zeros(count), jnp.zeros(())

@@ -91,7 +91,7 @@ def exported(agent: Agent, networks: Networks) -> dict[str, np.ndarray]:
     network = networks.critic if networks.actor is None else networks.actor
     of = targets.preferences(agent.scheme, agent.construction, jnp.ones((1, 1)))
     arrays: dict[str, np.ndarray] = {}
-    arrays["temperature"] = np.asarray(of.temperature, np.float32)
+    arrays["temperature"] = np.asarray(of.temperature / of.x[0, 0], np.float32)  # x may be a multiple of the output
     arrays["scale"] = np.asarray(1.0 if network.scale is None else network.scale, np.float32)
     arrays["strides"] = np.array([convolution.stride[0] for convolution in network.torso], np.int64)
     for i, convolution in enumerate(network.torso):

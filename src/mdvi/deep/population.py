@@ -95,6 +95,8 @@ class Population:
         self.settings, self.steps, self.width, self.measure = settings, steps, width, measure
         self.env = jax.tree.map(_single, env)
         self.agents = [agent for agent, _ in members]
+        if len(members) % width:
+            raise ValueError(f"width: expected a divisor of the {len(members)} members, got {width}")
         if len({jax.tree.structure(agent) for agent in self.agents}) != 1:
             raise ValueError("agents of one population must differ in numbers only, not in structure")
         self.total = settings.chunks(steps)
@@ -146,7 +148,7 @@ class Population:
                     group = min(waiting, key=lambda group: (group.chunks, group.first))
                     busy.add(group.first)
                 try:
-                    self._step(group)
+                    self._step(group, stopping)
                 finally:
                     with self._lock:
                         busy.remove(group.first)
@@ -154,7 +156,7 @@ class Population:
                     return
 
         if not self._compiled:  # once, and not once for each thread
-            self._step(next(group for group in self.groups if group.networks is None))
+            self._step(next(group for group in self.groups if group.networks is None), stopping)
             self._compiled = True
         if self.workers == 1 or len(self.groups) == 1:
             work()
@@ -197,6 +199,8 @@ class Population:
             ValueError: when the arrays are not those of this population.
         """
         template = self._template()
+        if len(note["groups"]) != len(self.groups):
+            raise ValueError(f"the checkpoint is of {len(note['groups'])} groups of members, not {len(self.groups)}")
         for group, known in zip(self.groups, note["groups"], strict=True):
             if known["state"] == "running":
                 group.member = unflatten({"member": template}, arrays, f"{group.first}")["member"]
@@ -212,20 +216,26 @@ class Population:
         group = self.groups[0]
         return jax.eval_shape(partial(_init, self.settings, self.width > 1), self.env, group.agents, group.seeds)[0]
 
-    def _step(self, group: Group) -> None:
+    def _step(self, group: Group, stopping: Callable[[], bool]) -> None:
         """One chunk of a group, which starts it if it has not started."""
         many = self.width > 1
-        pending = None
-        if group.member is None:
-            group.member, pending = _init(self.settings, many, self.env, group.agents, group.seeds)
-        if group.chunks < self.total:
-            group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, group.member)
-            self._record(group, pending, finished, means)
+        member, pending = group.member, None
+        if member is None:
+            member, pending = _init(self.settings, many, self.env, group.agents, group.seeds)
+            if stopping():  # the program of the chunk would have to be compiled first
+                return
+        group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, member)
+        self._record(group, pending, finished, means)
         trouble = np.asarray(group.member.trouble).reshape(len(group.seeds), -1)
         for place, updates in enumerate(trouble):
             group.status[place] = group.status[place] or self._trouble(updates)
         if group.chunks >= self.total or all(group.status):
             group.networks, group.member = group.member.online, None
+            for place in range(len(group.seeds)):  # the last gradient step is not followed by a loss
+                leaves = jax.tree.leaves(self.networks(group.first + place)[1])
+                if not group.status[place] and not all(np.isfinite(leaf).all() for leaf in leaves):
+                    step = self.settings.steps_after(group.chunks)
+                    group.status[place] = f"diverged: a parameter was not finite at environment step {step}"
 
     def _record(self, group: Group, pending: Any, finished: train.Finished, means: dict[str, Any]) -> None:
         """Lines of metrics of a chunk; episodes that ended while the replay was filled belong to the first."""

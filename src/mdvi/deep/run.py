@@ -14,7 +14,6 @@ import json
 import math
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +30,11 @@ _LARGE = 1e9  # bytes of memory worth a warning
 _ROUND = 0.5  # seconds between looks at the signals and the progress bar
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 LOCK = ".lock"
+_MAYBE = (list, type(None))
+_KINDS: dict[str, Any] = {
+    **{"env": str, "agent": str, "seeds": list, "steps": int, "settings": dict},
+    **dict.fromkeys(("kl", "entropy", "beta", "learning_rate"), _MAYBE),
+}
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -143,11 +147,18 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
     path = folder / METRICS
     if not path.exists():
         raise ValueError(f"{folder}: has no {METRICS}; is it the folder of a training run?")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in (rows[0] if rows else ())}
+    except (ValueError, TypeError, csv.Error) as error:
+        raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
     if not rows:
         raise ValueError(f"{path}: no line of metrics yet; train longer")
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+    for name in ("env_steps", "member", "kl", "entropy", "beta", "learning_rate", "last_100"):
+        if name not in columns:
+            raise ValueError(f"{path}: has no column {name}; `mdvi train --out {folder}` writes it again")
+    return columns
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -163,8 +174,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder}: has no {CONFIG}; is it the folder of a training run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: expected an object")
+    for name, kinds in _KINDS.items():
+        if not isinstance(config, dict) or name not in config or not isinstance(config[name], kinds):
+            raise ValueError(f"{path}: damaged: {name} is missing or of the wrong kind")
     return config
 
 
@@ -183,8 +195,8 @@ def restore(population: Population, folder: Path, remark: Callable[[str], None])
     try:
         population.restore(arrays, note)
         return int(note["serial"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / CHECKPOINT}: is of another version of mdvi ({error})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CHECKPOINT}: does not fit {CONFIG} or this version of mdvi ({error})") from None
 
 
 def _work(
@@ -206,7 +218,6 @@ def _work(
     report.progress(population.done, population.goal)
     while not population.finished:
         population.advance(_ROUND, lambda: bool(stopped.number))
-        stopped.at_once = bool(stopped.number)
         report.progress(population.done, population.goal)
         for group in population.groups:
             for place, status in enumerate(group.status):
@@ -269,9 +280,9 @@ def _text(value: Any) -> str:
 
 def _check_folder(folder: Path, config: dict[str, Any], fresh: bool) -> None:
     """Whether a run of this configuration may be kept there."""
-    output.check_target(folder / CONFIG)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; --out needs a folder")
+    output.check_target(folder / CONFIG)
     if not folder.exists() or not any(entry.name != LOCK for entry in folder.iterdir()):
         return
     if fresh:
@@ -304,21 +315,15 @@ class _Signals:
 
     Attributes:
         number: of the first one; 0 for none.
-        at_once: whether the next one ends the process here and now: before anything new is there to be saved, while
-            programs are compiled for seconds; and at the second signal.
     """
 
     number: int = 0
-    at_once: bool = True
 
     def note(self, number: int, _: Any) -> None:
-        """The handler."""
-        if self.at_once:
-            clear = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar, and the cursor it hides
-            text = "stopped before anything new was learned" if not self.number else "stopped at once"
-            os.write(sys.stderr.fileno(), f"{clear}mdvi: {text}\n".encode())
+        """The handler; at the second signal, the process ends here and now."""
+        if self.number:
             os._exit(128 + number)
-        self.number, self.at_once = number, True
+        self.number = number
 
 
 @contextlib.contextmanager

@@ -18,25 +18,25 @@ class Settings(BaseModel):
 
     hidden: tuple[int, ...] = Field(default=(512, 512), description="widths of the fully connected layers")
     torso: Literal["none", "minatar", "nature"] = Field(default="none", description="convolutions before them")
-    environments: int = Field(default=1, ge=1, description="environments that one member steps side by side")
-    update_period: int = Field(default=4, ge=1, description="F: environment steps per gradient step")
+    environments: int = Field(default=1, ge=1, le=2**30, description="environments that one member steps side by side")
+    update_period: int = Field(default=4, ge=1, le=2**30, description="F: environment steps per gradient step")
     target_period: int = Field(
-        default=100, ge=1, description="C: environment steps between copies to the target networks"
+        default=100, ge=1, le=2**30, description="C: environment steps between copies to the target networks"
     )
-    replay: int = Field(default=50_000, ge=1, description="transitions that are kept")
-    warmup: int = Field(default=500, ge=1, description="environment steps before the first gradient step")
-    batch: int = Field(default=128, ge=1, description="transitions in a minibatch")
-    n_step: int = Field(default=1, ge=1, description="rewards summed before the target bootstraps")
+    replay: int = Field(default=50_000, ge=1, le=2**30, description="transitions that are kept")
+    warmup: int = Field(default=500, ge=1, le=2**30, description="environment steps before the first gradient step")
+    batch: int = Field(default=128, ge=1, le=2**30, description="transitions in a minibatch")
+    n_step: int = Field(default=1, ge=1, le=2**30, description="rewards summed before the target bootstraps")
     optimizer: Literal["adam", "rmsprop"] = Field(default="adam", description="Adam, or centred RMSprop")
     optimizer_epsilon: float = Field(default=3.125e-4, gt=0, description="what keeps their divisions finite")
     loss: Literal["squared", "huber"] = Field(default="squared", description="of the critic")
-    log_period: int = Field(default=2000, ge=1, description="environment steps between two lines of metrics")
+    log_period: int = Field(default=2000, ge=1, le=2**30, description="environment steps between two lines of metrics")
     diagnostics: bool = Field(default=False, description="KL between policies, entropy, action gap and Bellman errors")
 
     def model_post_init(self, _: Any) -> None:
         """Whether periods and sizes fit each other."""
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"hidden: widths must be at least 1, got {self.hidden}")
+        if not all(1 <= width <= 2**20 for width in self.hidden):
+            raise ValueError(f"hidden: widths must be between 1 and 2²⁰, got {self.hidden}")
         for name, whole in (
             ("update_period", self.environments),
             ("target_period", self.update_period),

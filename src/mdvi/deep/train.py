@@ -98,7 +98,9 @@ def init(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Member,
     )
     member, finished = interact(settings, env, agent, member, filling, settings.warmup // settings.environments)
     if settings.diagnostics:
-        member = eqx.tree_at(lambda m: m.probe, member, start_probe(member.replay), is_leaf=lambda leaf: leaf is None)
+        member = eqx.tree_at(
+            lambda m: m.probe, member, start_probe(member.replay, settings.warmup), is_leaf=lambda leaf: leaf is None
+        )
     return member, finished
 
 

@@ -86,6 +86,10 @@ class TimeLimit(eqx.Module):
     env: Any
     limit: int = eqx.field(static=True)
 
+    def __check_init__(self) -> None:
+        if self.limit < 1:
+            raise ValueError(f"limit: expected at least 1, got {self.limit}")
+
     @property
     def actions(self) -> int:
         """That of the environment."""

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mdvi.mdp.validation import check_discount
 from mdvi.types import Array
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
@@ -27,7 +28,7 @@ class CartPole(eqx.Module):
         discount: γ, in [0, 1).
     """
 
-    discount: Any = 0.99
+    discount: Any = eqx.field(default=0.99, converter=check_discount)
 
     @property
     def actions(self) -> int:

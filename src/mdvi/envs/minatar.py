@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from mdvi.mdp.validation import check_discount
 from mdvi.types import Array
 
 GAMES = ("asterix", "breakout", "freeway", "seaquest", "space_invaders")
@@ -41,7 +42,7 @@ class MinAtar(eqx.Module):
         except ModuleNotFoundError:
             raise ModuleNotFoundError("pgx is not installed: pip install 'mdvi[envs]'", name="pgx") from None
         self.game = pgx.make(f"minatar-{game}")
-        self.discount = discount
+        self.discount = check_discount(discount)
 
     @property
     def actions(self) -> int:

@@ -44,6 +44,8 @@ def truncated(discount: float = 0.9, limit: int = 7) -> TimeLimit:
 
 def terminated(discount: float = 0.9, steps: int = 7) -> FiniteEnvironment:
     """Reward 1 for 7 steps and the end: q(s_i) = (1 − γ^{7−i})/(1 − γ)."""
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}")
     following = [[state + 1] for state in range(steps)]
     return _probe(following, [[1.0]] * steps, discount, start=0)
 

@@ -3,9 +3,11 @@
 Here the halves meet: where the environment is a `FiniteMDP`, what is learned is measured against what is exact.
 """
 
+import hashlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -137,7 +139,7 @@ def train(
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
     config = configuration(
-        env if isinstance(env, str) else repr(env), agent, kl=kl, entropy=entropy, beta=beta,
+        env if isinstance(env, str) else fingerprint(env), agent, kl=kl, entropy=entropy, beta=beta,
         learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
         steps=steps, preset=preset, width=width, **settings,
     )  # fmt: skip
@@ -185,6 +187,26 @@ def configuration(
     }
 
 
+def fingerprint(env: Any) -> str:
+    """A name for an environment that was given as an object: its type and a digest of its numbers."""
+    leaves, structure = jax.tree.flatten(env)
+    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(structure)).encode())
+    for leaf in leaves:
+        digest.update(np.asarray(leaf).tobytes())
+    return f"{type(env).__name__} {digest.hexdigest()[:16]}"
+
+
+def check_settings(names: Iterable[str]) -> None:
+    """Whether these are settings.
+
+    Raises:
+        ValueError: for the first that is none, suggesting the nearest.
+    """
+    for name in names:
+        if name not in Settings.model_fields and name not in NUMBERS:
+            raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*Settings.model_fields, *NUMBERS])}")
+
+
 def request_in(folder: str | Path) -> dict[str, Any]:
     """The arguments of `train` that a run was made with."""
     config = run.read_config(Path(folder))
@@ -211,7 +233,10 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     if not run.restore(population, folder, remark):
         raise ValueError(f"{folder}: has no checkpoint yet; train longer")
     path = folder / run.SUMMARY
-    summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
     return Run(population, config, _columns(run.metrics_csv(population, columns)), summary)
 
 
@@ -224,8 +249,8 @@ def population_of(
     settings, numbers = _settings(config["preset"], config["settings"], env)
     rates = config["learning_rate"] or [numbers.pop("learning_rate")]
     numbers.pop("learning_rate", None)
-    if not config["seeds"] or min(config["seeds"]) < 0:
-        raise ValueError(f"seeds: expected at least one, none below 0, got {config['seeds']}")
+    if not config["seeds"] or min(config["seeds"]) < 0 or max(config["seeds"]) >= 2**32:
+        raise ValueError(f"seeds: expected at least one, all in 0…2³² − 1, got {str(config['seeds'])[:60]}")
     switches = {name: config[name] for name in ("evaluate_kl", "evaluate_entropy")}
     axes = (config["kl"] or [None], config["beta"] or [None], config["entropy"] or [None], rates)
     members: list[tuple[Agent, int]] = []
@@ -259,11 +284,9 @@ def _settings(preset: str | None, given: dict[str, Any], env: Any) -> tuple[Sett
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
     base, numbers = PRESETS[preset]
-    for name in given:
-        if name not in Settings.model_fields and name not in NUMBERS:
-            raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*Settings.model_fields, *NUMBERS])}")
+    check_settings(given)
     settings = changed(base, {name: value for name, value in given.items() if name in Settings.model_fields})
-    numbers = numbers | {name: value for name, value in given.items() if name in NUMBERS}
+    numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
     for name in ("epsilon", "epsilon_steps"):
         if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
             raise ValueError(f"{name}: out of range, got {numbers[name]}")
@@ -293,6 +316,14 @@ def _exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
 
 def _listed(value: Any) -> list[float] | None:
     return None if value is None else [float(number) for number in np.atleast_1d(value)]
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A switch that is one, or a number that is one."""
+    switch = name in ("double", "sampled", "every_action")
+    if isinstance(value, bool) != switch or not (switch or isinstance(value, int | float)) or value != value:
+        raise ValueError(f"{name}: expected {'true or false' if switch else 'a number'}, got {value!r}")
+    return value if switch else float(value)
 
 
 def _decimal(value: Any) -> float:
