@@ -116,7 +116,7 @@ def test_the_true_last_observation_survives_the_reset():
     env = probes.terminated(steps=3)
     state = env.reset(jax.random.key(0))
     for key in jax.random.split(jax.random.key(1), 3):
-        state, seen = advance(env, state, 0, key)
+        state, seen = advance(env, state, jnp.asarray(0), key)
     assert bool(seen.terminated)
     assert int(np.argmax(seen.next_obs)) == 3  # the terminal state
     assert int(state) == 0  # the next episode
