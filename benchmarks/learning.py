@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import mdvi
-from mdvi.study.plots import interval
+from mdvi.study.stats import interval
 
 BETAS, ENTROPIES = (0.5, 0.9, 0.99), (0.01, 0.1, 1.0)
 VARIANTS = {

@@ -111,13 +111,10 @@ def environment_of(text: str) -> Any:
         options = {key: _integer(key, value) for key, value in map(_split, episode)}
         if len(options) < len(episode):
             raise ValueError(f"{name}: limit or start is given twice")
-        limit = options.get("limit", _HORIZON)
-        if limit < 1:
-            raise ValueError(f"limit: expected at least 1, got {limit}")
         model = mdp.FAMILIES[name](
             **_arguments(mdp.FAMILIES[name], [part for part in parts if part not in episode], name)
         )
-        return TimeLimit(FiniteEnvironment(model, options.get("start")), limit)
+        return TimeLimit(FiniteEnvironment(model, options.get("start")), options.get("limit", _HORIZON))
     hint = named.did_you_mean(name, [*envs.NAMES, *mdp.FAMILIES])
     raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
 

@@ -98,7 +98,7 @@ def mpo(kl: float = 0.1, backups: int = 5) -> Scheme:
 
 def politex(learning_rate: float = 10.0) -> Scheme:
     """Politex, discounted: π_{k+1} ∝ exp(η Σ_{j≤k} q_{π_j}), so λ = 1/η."""
-    _positive(learning_rate=learning_rate)
+    check_positive(learning_rate=learning_rate)
     return Scheme.of(kl=1 / learning_rate, evaluate_kl=False, evaluate_entropy=False, backups=math.inf)
 
 
@@ -149,7 +149,7 @@ def munchausen(alpha: float = 0.9, temperature: float = 0.03) -> Scheme:
 
 def entropy_npg(learning_rate: float = 0.5, entropy: float = 0.01, discount: float = 0.9) -> Scheme:
     """Natural policy gradient with entropy: π' ∝ π^{1−ητ/(1−γ)} exp(η q^τ_π/(1−γ)), so λ = (1−γ)/η − τ."""
-    _positive(learning_rate=learning_rate)
+    check_positive(learning_rate=learning_rate)
     kl = (1 - discount) / learning_rate - entropy
     if not kl >= 0:
         raise ValueError(
@@ -220,7 +220,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
 
 
-def _positive(**numbers: float) -> None:
+def check_positive(**numbers: float) -> None:
+    """Whether these are positive, finite numbers; the first that is not is named."""
     for name, number in numbers.items():
         if not (math.isfinite(number) and number > 0):
             raise ValueError(f"{name}: expected a positive number, got {number}")

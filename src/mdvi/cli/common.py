@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 def at_least(least: int) -> Callable[[float | None], float | None]:
@@ -66,16 +66,18 @@ def write(files: Mapping[Path, str | bytes]) -> None:
 
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Any]:
-    """A factory of progress callbacks, drawn on stderr when a person is looking."""
+    """A factory of progress callbacks, one bar for each name, drawn on stderr when a person is looking."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:
+        tasks: dict[str, TaskID] = {}
 
         def track(name: str, total: int) -> Any:
-            task = bar.add_task(name, total=total)
-            return lambda done: bar.update(task, completed=done)
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            return lambda done: bar.update(tasks[name], completed=done)
 
         yield track
 

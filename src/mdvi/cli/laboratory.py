@@ -118,10 +118,9 @@ def figure1(
 
     start = time.monotonic()
     with progress_bars() as track:
-        bars: dict[str, Any] = {}
 
         def progress(panel: str, done: int) -> None:
-            bars.setdefault(panel, track(f"{panel} panel", iterations))(done)
+            track(f"{panel} panel", iterations)(done)
 
         curves = experiment.run(garnets, iterations, seed, progress)
     table, figure = to_csv(curves), draw(curves)

@@ -87,10 +87,9 @@ def train_command(
         }
     where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
     with progress_bars() as track_bar, tracker(tensorboard, track) as tables:
-        bar: dict[str, Any] = {}
 
         def progress(done: int, goal: int) -> None:
-            bar.setdefault("bar", track_bar("training", goal))(done)
+            track_bar("training", goal)(done)
 
         try:
             run = learn.train(**request, **where, report=Report(progress, console.print, tables))
@@ -119,7 +118,7 @@ def evaluate_command(
     """Play episodes with every trained policy."""
     import numpy as np
 
-    from mdvi.study.plots import interval
+    from mdvi.study.stats import interval
 
     if not 0 <= epsilon <= 1:
         raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
@@ -181,7 +180,7 @@ def plot_command(
     out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf file; default RUN/curves.png.")] = None,
 ) -> None:
     """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
-    from mdvi.deep.run import read_config, read_metrics
+    from mdvi.deep.record import read_config, read_metrics
     from mdvi.study.plots import as_bytes, cells_plot, learning_plot
 
     path = out or folder / "curves.png"
@@ -229,7 +228,7 @@ def _show(run: "Run", out: Path | None) -> None:
     """The members' results, or those of the cells where there are many."""
     import numpy as np
 
-    from mdvi.study.plots import interval
+    from mdvi.study.stats import interval
 
     members = run.summary["members"]
     table = Table(

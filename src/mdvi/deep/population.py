@@ -92,7 +92,7 @@ class Population:
         Raises:
             ValueError: when agents differ in structure, or one group does not fit into the memory.
         """
-        self.settings, self.steps, self.width, self.measure = settings, steps, width, measure
+        self.settings, self.width, self.measure = settings, width, measure
         self.env = jax.tree.map(_single, env)
         self.agents = [agent for agent, _ in members]
         if len(members) % width:

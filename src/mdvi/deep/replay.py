@@ -81,9 +81,8 @@ def sample(replay: Replay, key: jax.Array, batch: int, n_step: int, discount: An
     chosen = jnp.minimum(chosen, starts - 1)
     first, column = (replay.written - filled + chosen // environments) % rows, chosen % environments
     steps = replay.steps
-    returns = jnp.zeros(batch)
-    factor = jnp.ones(batch) * discount
-    last, remaining, going = first, factor, jnp.ones(batch, bool)
+    returns, remaining = jnp.zeros(batch), jnp.zeros(batch)
+    last, going = first, jnp.ones(batch, bool)
     for i in range(n_step):
         row = (first + i) % rows
         ended = steps.terminated[row, column]

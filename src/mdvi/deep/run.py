@@ -1,15 +1,7 @@
-"""A run: a population trained in a folder that it can be stopped in and taken up from at any time.
-
-config.json     what was asked for
-metrics.csv     a line for each member every `log_period` environment steps
-checkpoint/     the whole program, the last two times it was saved
-summary.json    what came out
-"""
+"""A run: a population trained in a folder that it can be stopped in and taken up from at any time."""
 
 import contextlib
-import csv
 import fcntl
-import io
 import json
 import math
 import os
@@ -20,21 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mdvi import output
-from mdvi.deep import checkpoint
+from mdvi.deep import checkpoint, record
 from mdvi.deep.population import Population
 
 _LARGE = 1e9  # bytes of memory worth a warning
 _ROUND = 0.5  # seconds between looks at the signals and the progress bar
-CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 LOCK = ".lock"
-_MAYBE = (list, type(None))
-_KINDS: dict[str, Any] = {
-    **{"env": str, "agent": str, "seeds": list, "steps": int, "settings": dict},
-    **dict.fromkeys(("kl", "entropy", "beta", "learning_rate"), _MAYBE),
-}
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -96,88 +80,29 @@ def train(
     if folder is None:
         with _signals() as stopped:
             _work(population, stopped, report, columns, lambda: None, math.inf)
-        return _summary(population, columns)
+        return record.summary_of(population, columns)
     _check_folder(folder, config, fresh)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder), _signals() as stopped:
         for half in folder.rglob(f"{output.HALF}*"):  # of a process that was killed while it wrote
             half.unlink()
         serial = _restore(population, folder, report)
-        if not (folder / CONFIG).exists():
-            output.write(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        if not (folder / record.CONFIG).exists():
+            output.write(folder / record.CONFIG, json.dumps(config, indent=1) + "\n")
 
         def save() -> None:
             nonlocal serial
             serial += 1
             arrays, note = population.save()
-            checkpoint.write(folder / CHECKPOINT, serial, arrays, note | {"serial": serial})
-            output.write(folder / METRICS, metrics_csv(population, columns))
+            checkpoint.write(folder / record.CHECKPOINT, serial, arrays, note | {"serial": serial})
+            output.write(folder / record.METRICS, record.metrics_csv(population, columns))
 
         if not population.finished:
             _work(population, stopped, report, columns, save, every)
-        summary = _summary(population, columns)
-        output.write(folder / METRICS, metrics_csv(population, columns))
-        output.write(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
+        summary = record.summary_of(population, columns)
+        output.write(folder / record.METRICS, record.metrics_csv(population, columns))
+        output.write(folder / record.SUMMARY, json.dumps(summary, indent=1) + "\n")
         return summary
-
-
-def metrics_csv(population: Population, columns: list[dict[str, Any]]) -> str:
-    """All lines of metrics, by environment steps and member; what is unknown is empty."""
-    rows = [
-        {"env_steps": int(row["env_steps"]), **columns[number], **row}
-        for number, lines in population.rows.items()
-        for row in lines
-    ]
-    rows.sort(key=lambda row: (row["env_steps"], row["member"]))
-    text = io.StringIO()
-    names = list(rows[0]) if rows else ["env_steps", "member"]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _text(value) for name, value in row.items()})
-    return text.getvalue()
-
-
-def read_metrics(folder: Path) -> dict[str, np.ndarray]:
-    """The columns of metrics.csv; what is empty is NaN.
-
-    Raises:
-        ValueError: when there are none.
-    """
-    path = folder / METRICS
-    if not path.exists():
-        raise ValueError(f"{folder}: has no {METRICS}; is it the folder of a training run?")
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in (rows[0] if rows else ())}
-    except (ValueError, TypeError, csv.Error) as error:
-        raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
-    if not rows:
-        raise ValueError(f"{path}: no line of metrics yet; train longer")
-    for name in ("env_steps", "member", "kl", "entropy", "beta", "learning_rate", "last_100"):
-        if name not in columns:
-            raise ValueError(f"{path}: has no column {name}; `mdvi train --out {folder}` writes it again")
-    return columns
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """What a run was made with.
-
-    Raises:
-        ValueError: when it is not there or cannot be read.
-    """
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{folder}: has no {CONFIG}; is it the folder of a training run?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
-    for name, kinds in _KINDS.items():
-        if not isinstance(config, dict) or name not in config or not isinstance(config[name], kinds):
-            raise ValueError(f"{path}: damaged: {name} is missing or of the wrong kind")
-    return config
 
 
 def restore(population: Population, folder: Path, remark: Callable[[str], None]) -> int:
@@ -186,7 +111,7 @@ def restore(population: Population, folder: Path, remark: Callable[[str], None])
     Raises:
         ValueError: when none of several is sound, or they are of another population.
     """
-    found = checkpoint.latest(folder / CHECKPOINT)
+    found = checkpoint.latest(folder / record.CHECKPOINT)
     if found is None:
         return 0
     arrays, note, remarks = found
@@ -196,7 +121,9 @@ def restore(population: Population, folder: Path, remark: Callable[[str], None])
         population.restore(arrays, note)
         return int(note["serial"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / CHECKPOINT}: does not fit {CONFIG} or this version of mdvi ({error})") from None
+        raise ValueError(
+            f"{folder / record.CHECKPOINT}: does not fit {record.CONFIG} or this version of mdvi ({error})"
+        ) from None
 
 
 def _work(
@@ -242,54 +169,18 @@ def _restore(population: Population, folder: Path, report: Report) -> int:
     return serial
 
 
-def _summary(population: Population, columns: list[dict[str, Any]]) -> dict[str, Any]:
-    """For each member: status, mean return of all its episodes, and of the last hundred."""
-    members = []
-    for number, rows in population.rows.items():
-        group = population.groups[number // population.width]
-        episodes = np.array([row["episodes"] for row in rows])
-        total = np.nansum([row["episodes"] * row["episode_return"] for row in rows if row["episodes"]])
-        members.append(
-            columns[number]
-            | {
-                "status": group.status[number % population.width] or "ok",
-                "env_steps": int(rows[-1]["env_steps"]) if rows else population.settings.warmup,
-                "episodes": int(episodes.sum()),
-                "mean_return": float(total / episodes.sum()) if episodes.sum() else None,
-                "last_100": _finite(rows[-1]["last_100"]) if rows else None,
-            }
-        )
-    good = [member["last_100"] for member in members if member["status"] == "ok" and member["last_100"] is not None]
-    failed = sum(member["status"] != "ok" for member in members)
-    return {
-        "status": "ok" if not failed else f"{failed} of {len(members)} members failed",
-        "last_100": float(np.mean(good)) if good else None,
-        "members": members,
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.9g}"
-    return str(value)
-
-
 def _check_folder(folder: Path, config: dict[str, Any], fresh: bool) -> None:
     """Whether a run of this configuration may be kept there."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; --out needs a folder")
-    output.check_target(folder / CONFIG)
+    output.check_target(folder / record.CONFIG)
     if not folder.exists() or not any(entry.name != LOCK for entry in folder.iterdir()):
         return
     if fresh:
         raise ValueError(f"{folder}: is not empty, and --fresh asks for a folder that is; remove it or name another")
-    if not (folder / CONFIG).exists():
+    if not (folder / record.CONFIG).exists():
         raise ValueError(f"{folder}: is not empty and holds no run; name another folder")
-    known = read_config(folder)
+    known = record.read_config(folder)
     for name in config:
         if known.get(name) != config[name] and name != "version":
             raise ValueError(

@@ -42,7 +42,7 @@ class Member(eqx.Module):
         worlds: the states of its environments.
         gone: what the running episodes have returned so far, and their lengths.
         probe: what the diagnostics remember.
-        trouble: the update at which an observation, a reward or a loss first was not finite; −1 for never.
+        trouble: the updates at which an observation, a reward, a loss first was not finite (`TROUBLES`); −1 for never.
     """
 
     key: jax.Array
@@ -58,7 +58,7 @@ class Member(eqx.Module):
 
 
 class Finished(eqx.Module):
-    """Episodes that ended at a step: return and length, NaN and 0 where none did; and what was not finite."""
+    """Episodes that ended at a step: return and length, NaN and 0 where none did."""
 
     episode_return: Float[Array, " environments"]
     episode_length: Int[Array, " environments"]

@@ -15,7 +15,6 @@ in the original figure are not known; those used here span the same regimes.
 from collections.abc import Callable
 
 import numpy as np
-import scipy.special
 
 from mdvi.mdp import FiniteMDP, garnet
 from mdvi.planning import errors
@@ -23,6 +22,7 @@ from mdvi.planning.inputs import check_memory
 from mdvi.planning.iterate import iterate
 from mdvi.scheme import Scheme
 from mdvi.study.curves import Curve
+from mdvi.study.stats import interval
 
 KLS = (0.0, 0.01, 0.1, 1.0, 10.0)
 BETAS = (0.0, 0.5, 0.9, 0.95, 0.99)
@@ -88,8 +88,7 @@ def _corners(mdps: list[FiniteMDP], schemes: int, seed: int) -> np.ndarray:
 
 
 def _curve(panel: str, label: str, scheme: Scheme, losses: np.ndarray, bounds: np.ndarray) -> Curve:
-    mean, count = losses.mean(0), len(losses)
-    margin = scipy.special.stdtrit(count - 1, 0.975) * losses.std(0, ddof=1) / np.sqrt(count)
+    mean, margin = interval(losses.T)
     return Curve(
         panel,
         label,

@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi import arguments
-from mdvi.deep import named, policy, run
+from mdvi.deep import named, policy, record, run
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.population import Population, Row
 from mdvi.deep.run import Report
 from mdvi.deep.settings import PRESETS, Settings, changed
 from mdvi.envs import FiniteEnvironment, TimeLimit
-from mdvi.named import did_you_mean
+from mdvi.named import check_positive, did_you_mean
 from mdvi.planning.bellman import BellmanOperator, Objective, optimum, policy_value
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
@@ -148,8 +148,7 @@ def train(
         population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
         report=report,
     )  # fmt: skip
-    table = _columns(run.metrics_csv(population, columns))
-    return Run(population, config, table, summary)
+    return Run(population, config, record.columns_of(record.metrics_csv(population, columns)), summary)
 
 
 def configuration(
@@ -209,7 +208,7 @@ def check_settings(names: Iterable[str]) -> None:
 
 def request_in(folder: str | Path) -> dict[str, Any]:
     """The arguments of `train` that a run was made with."""
-    config = run.read_config(Path(folder))
+    config = record.read_config(Path(folder))
     return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
 
 
@@ -225,19 +224,16 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
         ValueError: when there is none, or it cannot be read.
     """
     folder = Path(folder)
-    config = run.read_config(folder)
-    try:
-        population, columns = population_of(config, env, None, float("inf"))
-    except KeyError as error:
-        raise ValueError(f"{folder / run.CONFIG}: has no {error}") from None
+    config = record.read_config(folder)
+    population, columns = population_of(config, env, memory=float("inf"))
     if not run.restore(population, folder, remark):
         raise ValueError(f"{folder}: has no checkpoint yet; train longer")
-    path = folder / run.SUMMARY
+    path = folder / record.SUMMARY
     try:
         summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
-    return Run(population, config, _columns(run.metrics_csv(population, columns)), summary)
+    return Run(population, config, record.columns_of(record.metrics_csv(population, columns)), summary)
 
 
 def population_of(
@@ -256,7 +252,8 @@ def population_of(
     members: list[tuple[Agent, int]] = []
     columns: list[dict[str, Any]] = []
     for kl, beta, entropy, rate in itertools.product(*axes):
-        agent = entry.agent(kl, entropy, beta, **switches, **numbers, learning_rate=_positive("learning_rate", rate))
+        check_positive(learning_rate=rate)
+        agent = entry.agent(kl, entropy, beta, **switches, **numbers, learning_rate=rate)
         for seed in config["seeds"]:
             members.append((agent, seed))
             columns.append({
@@ -329,15 +326,3 @@ def _checked(name: str, value: Any) -> Any:
 def _decimal(value: Any) -> float:
     """A number without the last digits, which carry rounding."""
     return float(f"{float(value):.12g}")
-
-
-def _positive(name: str, value: float) -> float:
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name}: expected a positive number, got {value}")
-    return value
-
-
-def _columns(text: str) -> dict[str, np.ndarray]:
-    head, *lines = text.splitlines()
-    table = [[float(cell or "nan") for cell in line.split(",")] for line in lines]
-    return {name: np.array([row[i] for row in table]) for i, name in enumerate(head.split(","))}

@@ -1,16 +1,15 @@
 """Table → figure: one function per figure, drawing from curves alone."""
 
 import io
-import warnings
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student_t
 
 from mdvi.study.curves import PANELS, Curve
+from mdvi.study.stats import interval
 
 _TITLES = {
     "left": "KL only (τ = 0), sampled",
@@ -143,16 +142,6 @@ def cells_plot(
         figure.colorbar(image, label="mean return over training")
         axes.set_title(title)
         return figure
-
-
-def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the last axis, and the half-width of its 95 % interval by Student's t; NaN counts as missing."""
-    count = np.isfinite(samples).sum(-1)
-    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # rows of NaN alone, and single samples
-        mean, spread = np.nanmean(samples, -1), np.nanstd(samples, -1, ddof=1)
-        reach = student_t.ppf(0.975, np.maximum(count - 1, 1)) * spread / np.sqrt(count)
-    return mean, np.where(count > 1, reach, 0.0)
 
 
 def as_bytes(figure: Figure, form: str) -> bytes:
