@@ -59,10 +59,12 @@ bench: venv      ## the laboratory's speed against a plain NumPy loop
 peers: .venv-peers/ready  ## planning against QuantEcon, MDPSolver, Storm, mdpax and pymdptoolbox; SIZE=full takes an hour
 	.venv-peers/bin/python benchmarks/planning.py --$(SIZE) --out results/planning.csv
 
+# Stable-Baselines3 brings the newest torch that this Python and platform have; no one version suits all of them.
 .venv-deep-peers/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-deep-peers
 	.venv-deep-peers/bin/python -m pip install --quiet --upgrade 'pip==26.3'
 	.venv-deep-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group bench-deep
+	.venv-deep-peers/bin/python -m pip install --quiet stable-baselines3==2.9.2
 	@touch $@
 
 deep: .venv-deep-peers/ready  ## deep agents against rejax and Stable-Baselines3; SIZE=full takes a quarter of an hour
