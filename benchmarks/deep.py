@@ -14,8 +14,10 @@ import argparse
 import csv
 import itertools
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,7 +131,9 @@ CONTESTANTS = {f.__name__: f for f in (ours, rejax, sb3, gemm, paper_rate, grid_
 def ask(name: str, *numbers: int) -> float:
     """The best figure of a contestant in a process of its own; NaN if it cannot be had, with the reason on stderr."""
     command = [sys.executable, __file__, "--contestant", name, *map(str, numbers)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as scratch:  # Stable-Baselines3 leaves a folder behind
+        environment = os.environ | {"TMPDIR": scratch}
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if answer.returncode:
         print(f"{name}: {answer.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         return float("nan")
