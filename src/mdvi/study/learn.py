@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mdvi.deep.settings import PRESETS, Settings, changed
 from mdvi.envs import FiniteEnvironment, TimeLimit
 from mdvi.named import check_positive, did_you_mean
 from mdvi.planning.bellman import BellmanOperator, Objective, optimum, policy_value
+from mdvi.types import Array
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
 Grid = float | Sequence[float] | None
@@ -298,15 +300,24 @@ def _exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
     mdp = inner.mdp.dense()
     seen = jnp.eye(mdp.states, dtype=bool)
 
+    def objective(tau: Array) -> Objective:
+        return Objective(tau, jnp.zeros(mdp.legal.shape))
+
+    @cache
+    def best(tau: float) -> Array:
+        return optimum(mdp, objective(jnp.asarray(tau)))
+
+    @jax.jit
+    def loss(log_policy: Array, tau: Array, q: Array) -> Array:
+        probability = jnp.exp(log_policy)
+        v = policy_value(mdp, probability, objective(tau).bonus(probability, log_policy))
+        return jnp.abs(jnp.where(mdp.live, q - BellmanOperator(mdp).backup(v), 0.0)).max()
+
     def measure(agent: Agent, networks: Networks) -> Row:
         log_policy = np.asarray(policy.log_policy(inner, agent, networks, seen), np.float64)
         tau = float(agent.scheme.entropy)
         with jax.enable_x64(True):
-            objective = Objective(jnp.asarray(tau), jnp.zeros(mdp.legal.shape))
-            probability = jnp.exp(jnp.asarray(log_policy))
-            v = policy_value(mdp, probability, objective.bonus(probability, jnp.asarray(log_policy)))
-            lost = optimum(mdp, objective) - BellmanOperator(mdp).backup(v)
-            return {"exact_loss": float(jnp.abs(jnp.where(mdp.live, lost, 0.0)).max())}
+            return {"exact_loss": float(loss(jnp.asarray(log_policy), jnp.asarray(tau), best(tau)))}
 
     return measure
 
