@@ -56,8 +56,8 @@ def test_sixteen_seeds_differ_in_networks_first_actions_and_first_minibatch():
     drawn = []
     for seed in range(16):
         member, _ = start(env, agent, seed)
-        key = jax.random.split(jax.random.fold_in(member.key, member.updates))[1]
-        batch = ring.sample(member.replay, jax.random.split(key)[0], 8, 1, 0.99)
+        key = jax.random.split(jax.random.fold_in(member.key, member.updates), 3)[1]
+        batch = ring.sample(member.replay, key, 8, 1, 0.99)
         drawn.append({
             "critic": member.online.critic.layers[0].weight,
             "actor": member.online.actor.layers[0].weight,

@@ -30,10 +30,9 @@ class Dense(eqx.Module):
 
     def __init__(self, inputs: int, outputs: int, key: jax.Array) -> None:
         """W and b uniform in ±1/√inputs."""
-        one, other = jax.random.split(key)
         bound = 1 / np.sqrt(inputs)
-        self.weight = jax.random.uniform(one, (inputs, outputs), jnp.float32, -bound, bound)
-        self.bias = jax.random.uniform(other, (outputs,), jnp.float32, -bound, bound)
+        drawn = jax.random.uniform(key, (inputs + 1, outputs), jnp.float32, -bound, bound)
+        self.weight, self.bias = drawn[:-1], drawn[-1]
 
     def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
         """For a batch of rows."""

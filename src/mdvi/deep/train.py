@@ -111,13 +111,11 @@ def interact(
     step = settings.warmup + member.updates * settings.update_period
     epsilon = agent.epsilon_at(step)
 
-    def one(carry: Any, key: jax.Array) -> tuple[Any, Finished]:
+    def one(carry: Any, keys: jax.Array) -> tuple[Any, Finished]:
         replay, worlds, (returns, lengths), trouble = carry
-        acting, moving = jax.random.split(key)
         obs = jax.vmap(env.observe)(worlds)
-        action = agent.act(member.online, obs, env.legal(obs), acting, epsilon)
-        keys = jax.random.split(moving, settings.environments)
-        worlds, seen = jax.vmap(partial(advance, env))(worlds, action, keys)
+        action = agent.act(member.online, obs, env.legal(obs), keys[0], epsilon)
+        worlds, seen = jax.vmap(partial(advance, env))(worlds, action, keys[1:])
         returns, lengths = returns + seen.reward, lengths + 1
         over = seen.terminated | seen.truncated
         finished = Finished(jnp.where(over, returns, jnp.nan), jnp.where(over, lengths, 0))
@@ -127,16 +125,16 @@ def interact(
         return (ring.add(replay, seen), worlds, gone, trouble), finished
 
     carry = member.replay, member.worlds, member.gone, member.trouble
-    (replay, worlds, gone, trouble), finished = jax.lax.scan(one, carry, jax.random.split(key, rows))
+    keys = jax.random.split(key, (rows, 1 + settings.environments))
+    (replay, worlds, gone, trouble), finished = jax.lax.scan(one, carry, keys)
     where = lambda m: (m.replay, m.worlds, m.gone, m.trouble)  # noqa: E731
     return eqx.tree_at(where, member, (replay, worlds, gone, trouble)), finished
 
 
 def learn(
-    settings: Settings, env: Any, agent: Agent, member: Member, key: jax.Array
+    settings: Settings, env: Any, agent: Agent, member: Member, keys: jax.Array
 ) -> tuple[Member, dict[str, Array]]:
     """One gradient step of the critic on one minibatch, and of the actor on another."""
-    keys = jax.random.split(key)
     first, second = (ring.sample(member.replay, k, settings.batch, settings.n_step, env.discount) for k in keys)
     y = jax.lax.stop_gradient(agent.critic_target(env, member.online, member.target, first))
 
@@ -163,10 +161,10 @@ def period(settings: Settings, env: Any, agent: Agent, member: Member) -> tuple[
     """C environment steps with their gradient steps, and the copy to the target networks."""
 
     def update(member: Member, _: None) -> tuple[Member, Any]:
-        acting, learning = jax.random.split(jax.random.fold_in(member.key, member.updates))
+        keys = jax.random.split(jax.random.fold_in(member.key, member.updates), 3)
         rows = settings.update_period // settings.environments
-        member, finished = interact(settings, env, agent, member, acting, rows)
-        member, parts = learn(settings, env, agent, member, learning)
+        member, finished = interact(settings, env, agent, member, keys[0], rows)
+        member, parts = learn(settings, env, agent, member, keys[1:])
         return member, (finished, parts)
 
     member, (finished, parts) = jax.lax.scan(update, member, None, settings.target_period // settings.update_period)
