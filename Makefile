@@ -33,16 +33,16 @@ reproduce: venv  ## the paper's Figure 1 at full size, with an HTML report
 	$(BIN)/mdvi reproduce figure1 --out $(OUT)
 
 evidence: venv   ## the full-size sweeps that `make test` samples from, with their numbers
-	$(BIN)/pytest -n 2 -rP -m 'not fuzz and not certify' -k 'everywhere or papers_size or no_theorem or carrier' tests
+	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m 'not fuzz and not certify' -k 'everywhere or papers_size or no_theorem or carrier' tests
 
 certify: venv    ## 10 000 models against exact rationals and 60 digits: every interval must hold the truth
-	$(BIN)/pytest -n 2 -rP -m certify tests/test_solve.py
+	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m certify tests/test_solve.py
 
 fuzz: venv       ## a million broken model files per format
-	$(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
+	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
 
 storm: venv      ## fifty kill -9 and signals for each family of agents: the resumed run is the straight one, to the bit
-	$(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py
+	XLA_FLAGS= $(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py
 
 bench: venv      ## the laboratory's speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py

@@ -3,6 +3,11 @@
 import os
 
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # tests compile what they test
+# Most of the suite's time is compilation, of programs that then run for milliseconds: optimising them does not pay.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 from jaxtyping import install_import_hook
 

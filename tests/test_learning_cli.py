@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import warnings
 
 import jax
@@ -213,3 +214,33 @@ def test_metrics_go_to_tensorboard(mdvi, tmp_path):
     events = next((tmp_path / "board").glob("events*")).read_bytes()
     assert b"member_0/episode_return" in events
     assert b"member_0/loss" in events
+
+
+class Away(types.ModuleType):
+    """A service that starts, takes so many lines and is gone then."""
+
+    def __init__(self, lines):
+        super().__init__("mlflow")
+        self.lines = lines
+
+    def start_run(self):
+        if not self.lines:
+            raise RuntimeError("no server\nand a long story")
+
+    def log_metrics(self, values, step):
+        self.lines -= 1
+        if self.lines < 0:
+            raise ConnectionError("the server left")
+
+    def end_run(self):
+        raise AssertionError("a service that failed is left alone")
+
+
+def test_a_service_that_fails_costs_no_run(mdvi, tmp_path, monkeypatch):
+    for lines, code, words in ((0, 2, "mdvi: --track mlflow: no server\n"), (1, 0, "the server left\n")):
+        monkeypatch.setitem(sys.modules, "mlflow", Away(lines))
+        out = tmp_path / f"{lines}"
+        found, _, err = mdvi("train", "CartPole-v1", "--steps", 400, *OPTIONS, "--track", "mlflow", "--out", out)
+        assert found == code
+        assert err.count(words) == 1
+        assert (out / "summary.json").exists() == (code == 0)

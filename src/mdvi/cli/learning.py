@@ -86,7 +86,7 @@ def train_command(
             **settings,
         }
     where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
-    with progress_bars() as track_bar, tracker(tensorboard, track) as tables:
+    with progress_bars() as track_bar, tracker(tensorboard, track, console.print) as tables:
 
         def progress(done: int, goal: int) -> None:
             track_bar("training", goal)(done)

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,7 @@ def _add_card(total: int, usable_ace: bool, card: int) -> tuple[int, bool]:
     return (hard + 10, True) if ace and hard + 10 <= 21 else (hard, False)
 
 
+@cache
 def _dealer_finals(total: int, usable_ace: bool) -> dict[int, float]:
     """The dealer's final score, 0 for bust, with its probability; the dealer draws up to 17."""
     if total >= 17:

@@ -12,6 +12,7 @@ Source: Vieillard et al., "Leverage the Average" (2020), Theorems 1 and 2 and th
 
 import dataclasses
 import itertools
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -268,14 +269,11 @@ def _follow(mdp: FiniteMDP, policy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _resolvent(mdp: FiniteMDP, policy: np.ndarray) -> Any:
     """X ↦ (I − γP_π)⁻¹ x, for one table or a stack of them, by one solve in the states: w = ⟨π, x⟩ + γP_π w."""
-    probability = mdp.kernel.dense().probability
-    gamma = float(mdp.discount)
+    chain = np.einsum("sa,sat->st", policy, mdp.kernel.dense().probability) * ~mdp.terminal
+    return partial(_resolved, mdp, policy, np.linalg.inv(np.eye(mdp.states) - float(mdp.discount) * chain))
+
+
+def _resolved(mdp: FiniteMDP, policy: np.ndarray, inverse: np.ndarray, x: np.ndarray) -> np.ndarray:
     alive = ~mdp.terminal
-    chain = np.einsum("sa,sat->st", policy, probability) * alive
-    inverse = np.linalg.inv(np.eye(mdp.states) - gamma * chain)
-
-    def apply(x: np.ndarray) -> np.ndarray:
-        w = (policy * x).sum(-1) * alive @ inverse.T
-        return x + gamma * np.einsum("sat,...t->...sa", probability, w * alive)
-
-    return apply
+    w = (policy * x).sum(-1) * alive @ inverse.T
+    return x + float(mdp.discount) * np.einsum("sat,...t->...sa", mdp.kernel.dense().probability, w * alive)

@@ -26,7 +26,6 @@ from mdvi.deep.settings import PRESETS, Settings, changed
 from mdvi.envs import FiniteEnvironment, TimeLimit
 from mdvi.named import check_positive, did_you_mean
 from mdvi.planning.bellman import BellmanOperator, Objective, optimum, policy_value
-from mdvi.types import Array
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
 Grid = float | Sequence[float] | None
@@ -300,15 +299,15 @@ def _exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
     mdp = inner.mdp.dense()
     seen = jnp.eye(mdp.states, dtype=bool)
 
-    def objective(tau: Array) -> Objective:
+    def objective(tau: jax.Array) -> Objective:
         return Objective(tau, jnp.zeros(mdp.legal.shape))
 
     @cache
-    def best(tau: float) -> Array:
-        return optimum(mdp, objective(jnp.asarray(tau)))
+    def best(tau: float) -> jax.Array:
+        return jnp.asarray(optimum(mdp, objective(jnp.asarray(tau))))
 
     @jax.jit
-    def loss(log_policy: Array, tau: Array, q: Array) -> Array:
+    def loss(log_policy: jax.Array, tau: jax.Array, q: jax.Array) -> jax.Array:
         probability = jnp.exp(log_policy)
         v = policy_value(mdp, probability, objective(tau).bonus(probability, log_policy))
         return jnp.abs(jnp.where(mdp.live, q - BellmanOperator(mdp).backup(v), 0.0)).max()

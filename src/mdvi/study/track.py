@@ -2,81 +2,108 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _HEAD = ("env_steps", "member", "seed", "kl", "entropy", "beta", "learning_rate")
 SERVICES = ("wandb", "mlflow")
 
 
+class Sink(NamedTuple):
+    """Where metrics go: `log` takes values by name and the step, `close` is called once at the end."""
+
+    log: Callable[[dict[str, float], int], object]
+    close: Callable[[], object]
+
+
 @contextlib.contextmanager
-def tracker(tensorboard: Path | None, service: str | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+def tracker(
+    tensorboard: Path | None, service: str | None, remark: Callable[[str], object]
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that takes a line of metrics and sends it on, each member under its own name.
 
     Args:
         tensorboard: a folder for TensorBoard.
         service: "wandb" or "mlflow", configured as these are by their own environment variables.
+        remark: told, once, of a service that fails later on; training does without it then.
 
     Raises:
-        ValueError: for an unknown service.
+        ValueError: for an unknown service, or one that does not start.
         ModuleNotFoundError: when it is not installed.
     """
     if service not in (None, *SERVICES):
         raise ValueError(f"--track: expected {' or '.join(SERVICES)}, got {service!r}")
-    with contextlib.ExitStack() as stack:
-        sinks = []
-        if tensorboard is not None:
-            sinks.append(_tensorboard(stack, tensorboard))
-        if service == "wandb":
-            sinks.append(_wandb(stack))
-        if service == "mlflow":
-            sinks.append(_mlflow(stack))
+    sinks: dict[str, Sink] = {}
+    if tensorboard is not None:
+        sinks["tensorboard"] = _tensorboard(tensorboard)
+    if service is not None:
+        try:
+            sinks[service] = {"wandb": _wandb, "mlflow": _mlflow}[service]()
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # of whatever kind its own are
+            raise ValueError(f"--track {service}: {_line(error)}") from error
 
-        def send(row: dict[str, Any]) -> None:
-            step = int(row["env_steps"])
-            values = {
-                f"member_{row['member']}/{name}": float(value)
-                for name, value in row.items()
-                if name not in _HEAD and value == value  # not NaN
-            }
-            for sink in sinks:
-                sink(values, step)
+    def attempt(name: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # no service that is away is worth a run
+            sinks.pop(name)
+            remark(f"{name} failed and gets no more metrics: {_line(error)}")
 
+    def send(row: dict[str, Any]) -> None:
+        step = int(row["env_steps"])
+        values = {
+            f"member_{row['member']}/{name}": float(value)
+            for name, value in row.items()
+            if name not in _HEAD and value == value  # not NaN
+        }
+        for name, sink in list(sinks.items()):
+            attempt(name, partial(sink.log, values, step))
+
+    try:
         yield send
+    finally:
+        for name, sink in list(sinks.items()):
+            attempt(name, sink.close)
 
 
-def _tensorboard(stack: contextlib.ExitStack, folder: Path) -> Callable[[dict[str, float], int], None]:
+def _tensorboard(folder: Path) -> Sink:
     try:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError:
         raise _missing("tensorboardX") from None
     writer = SummaryWriter(str(folder))
-    stack.callback(writer.close)
 
-    def sink(values: dict[str, float], step: int) -> None:
+    def log(values: dict[str, float], step: int) -> None:
         for name, value in values.items():
             writer.add_scalar(name, value, step)
 
-    return sink
+    return Sink(log, writer.close)
 
 
-def _wandb(stack: contextlib.ExitStack) -> Callable[[dict[str, float], int], None]:
+def _wandb() -> Sink:
     try:
         import wandb
     except ModuleNotFoundError:
         raise _missing("wandb") from None
     run = wandb.init()
-    stack.callback(run.finish)
-    return lambda values, step: run.log(values | {"env_steps": step})
+    return Sink(lambda values, step: run.log(values | {"env_steps": step}), run.finish)
 
 
-def _mlflow(stack: contextlib.ExitStack) -> Callable[[dict[str, float], int], None]:
+def _mlflow() -> Sink:
     try:
         import mlflow
     except ModuleNotFoundError:
         raise _missing("mlflow") from None
-    stack.enter_context(mlflow.start_run())
-    return lambda values, step: mlflow.log_metrics(values, step=step)
+    mlflow.start_run()
+    return Sink(lambda values, step: mlflow.log_metrics(values, step=step), mlflow.end_run)
+
+
+def _line(error: Exception) -> str:
+    """The first line of its message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _missing(package: str) -> ModuleNotFoundError:
