@@ -1,5 +1,6 @@
 """Agents: what they refuse, how they act, double-Q against brute force, and probes that name a defect each."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import mdvi
 from mdvi.deep import named, targets
 from mdvi.deep.agent import Networks
-from mdvi.deep.networks import network
+from mdvi.deep.networks import convolve, network
 from mdvi.deep.replay import Batch
 from mdvi.envs import CartPole, FiniteEnvironment, probes
 
@@ -37,6 +38,13 @@ def batch_of(obs):
 
 def without_actor(networks):
     return Networks(networks.critic, None)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (8, 4), (4, 2), ((2, 3), (3, 2))])
+def test_a_convolution_by_patches_is_a_convolution(kernel, stride):
+    convolution = eqx.nn.Conv2d(3, 5, kernel, stride, key=jax.random.key(0))
+    images = jax.random.normal(jax.random.key(1), (4, 3, 21, 18))
+    np.testing.assert_allclose(convolve(convolution, images), jax.vmap(convolution)(images), atol=1e-5)
 
 
 def test_double_q_selects_by_the_online_network_and_evaluates_by_the_target(cartpole):

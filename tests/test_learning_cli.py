@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 import mdvi as library
-from mdvi.deep.policy import log_policy
+from mdvi.deep.numpy_policy import Policy
+from mdvi.deep.policy import exported, log_policy
 from test_cli import run
 
 SIZES = ("hidden=8", "batch=8", "warmup=40", "replay=200", "target_period=20", "log_period=200")
@@ -121,6 +122,18 @@ def test_an_exported_convolutional_policy_agrees(mdvi, tmp_path):
         np.testing.assert_allclose([policy.probabilities(b) for b in boards], probabilities, rtol=1e-3, atol=1e-6)
 
 
+def test_an_exported_policy_is_told_what_is_legal(tmp_path):
+    probability, legal = np.full((3, 2, 3), 1 / 3), np.array([[True, False], [False, True], [True, True]])
+    env = library.envs.FiniteEnvironment(library.FiniteMDP(probability, np.ones((3, 2)), 0.9, legal=legal))
+    mine = library.train(library.envs.TimeLimit(env, 20), "md-direct", steps=200, hidden=(8,), warmup=50, log_period=50)
+    np.savez(tmp_path / "policy.npz", **exported(*mine.networks()))
+    policy, rng = Policy(str(tmp_path / "policy.npz")), np.random.default_rng(0)
+    for obs, mask in zip(np.eye(3), legal, strict=True):
+        assert policy.act(obs, legal=mask) == mine.policy(obs)
+        assert mask[policy.act(obs, rng, mask)]
+        assert (policy.probabilities(obs, mask) > 0).tolist() == mask.tolist()
+
+
 @pytest.mark.parametrize("what", ["agents", "envs"])
 def test_agents_and_environments_are_listed(mdvi, what):
     code, out, _ = mdvi("list", what, "--json")
@@ -162,6 +175,7 @@ def test_agents_and_environments_are_listed(mdvi, what):
         ),
         (("train", "--out", "nowhere", "--kl", "1"), "ENV: name it too"),
         (("train", "CartPole-v1", "--seeds", "0"), "at least 1"),
+        (("train", "CartPole-v1", "--steps", 2**31), "steps: expected 1 to 2^30"),
         (("train", "CartPole-v1", "--track", "aim"), "expected wandb or mlflow"),
         (("evaluate", "nowhere"), "is it the folder of a training run?"),
         (("plot", "nowhere"), "is it the folder of a training run?"),

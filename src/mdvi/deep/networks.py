@@ -4,6 +4,7 @@ They act on batches, observations in, one number per action out.
 """
 
 import itertools
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -60,11 +61,32 @@ class Network(eqx.Module):
         if self.torso:
             x = x.transpose(0, 3, 1, 2)
             for convolution in self.torso:
-                x = jax.nn.relu(jax.vmap(convolution)(x))
+                x = jax.nn.relu(convolve(convolution, x))
         x = x.reshape(x.shape[0], -1)
         for layer in self.layers[:-1]:
             x = jax.nn.relu(layer(x))
         return self.layers[-1](x)
+
+
+def convolve(convolution: eqx.nn.Conv2d, x: Float[Array, "batch inputs rows columns"]) -> Array:
+    """A convolution of a batch of images; on a processor as one matrix product, which is several times faster there."""
+    return jax.lax.platform_dependent(x, cpu=partial(_by_patches, convolution), default=jax.vmap(convolution))
+
+
+def _by_patches(convolution: eqx.nn.Conv2d, x: Array) -> Array:
+    kernel, (down, right) = convolution.weight, convolution.stride  # (outputs, inputs, rows, columns)
+    rows, columns = (
+        (size - k) // s + 1 for size, k, s in zip(x.shape[2:], kernel.shape[2:], (down, right), strict=True)
+    )
+    patches = jnp.stack(
+        [
+            x[:, :, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right]
+            for i, j in np.ndindex(*kernel.shape[2:])
+        ],
+        2,
+    )  # (batch, inputs, offsets, rows, columns)
+    y = jnp.einsum("bikrc,oik->borc", patches, kernel.reshape(*kernel.shape[:2], -1))
+    return y if convolution.bias is None else y + convolution.bias[None]
 
 
 def network(env: Environment, torso: str, hidden: tuple[int, ...], key: jax.Array) -> Network:

@@ -14,8 +14,8 @@ class Policy:
         with np.load(path) as file:
             self.arrays = dict(file)
 
-    def scores(self, obs: np.ndarray) -> np.ndarray:
-        """x for one observation, shape (actions,)."""
+    def scores(self, obs: np.ndarray, legal: np.ndarray | None = None) -> np.ndarray:
+        """x for one observation, shape (actions,); −∞ where `legal`, of that shape, is false."""
         a = self.arrays
         x = obs.astype(np.float32) / a["scale"].reshape(obs.shape if a["scale"].ndim else ())
         if len(a["strides"]):
@@ -30,18 +30,19 @@ class Policy:
         for i in range(layers):
             x = x @ a[f"weight_{i}"] + a[f"bias_{i}"]
             x = np.maximum(x, 0) if i < layers - 1 else x
-        return x
+        return x if legal is None else np.where(legal, x, -np.inf)
 
-    def probabilities(self, obs: np.ndarray) -> np.ndarray:
+    def probabilities(self, obs: np.ndarray, legal: np.ndarray | None = None) -> np.ndarray:
         """π(·|obs)."""
-        x, t = self.scores(obs), self.arrays["temperature"]
+        x, t = self.scores(obs, legal), self.arrays["temperature"]
         if t == 0:
             return (x == x.max()) / (x == x.max()).sum()
         weights = np.exp((x - x.max()) / t)
         return weights / weights.sum()
 
-    def act(self, obs: np.ndarray, rng: np.random.Generator | None = None) -> int:
+    def act(self, obs: np.ndarray, rng: np.random.Generator | None = None, legal: np.ndarray | None = None) -> int:
         """The most probable action, or a sample of the policy if there is a generator."""
         if rng is None:
-            return int(self.scores(obs).argmax())
-        return int(rng.choice(len(self.scores(obs)), p=self.probabilities(obs)))
+            return int(self.scores(obs, legal).argmax())
+        probabilities = self.probabilities(obs, legal)
+        return int(rng.choice(len(probabilities), p=probabilities))

@@ -265,8 +265,8 @@ def population_of(
                 "beta": _decimal(agent.scheme.beta),
                 "learning_rate": float(rate),
             })  # fmt: skip
-    if config["steps"] < 1:
-        raise ValueError(f"steps: expected at least 1, got {config['steps']}")
+    if not 1 <= config["steps"] <= 2**30:  # counters have 32 bits
+        raise ValueError(f"steps: expected 1 to 2^30, got {config['steps']}")
     width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
     measure = _exact_loss(env) if settings.diagnostics else None
     population = Population(
