@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mdvi import cli
+from mdvi.deep import named as agents
 
 
 def run(capsys, monkeypatch, *arguments):
@@ -61,6 +62,9 @@ def test_list_for_people(mdvi, what):
 def test_cite(mdvi):
     assert "Munchausen Reinforcement Learning" in mdvi("cite", "munchausen")[1]
     assert "Leverage the Average" in mdvi("cite")[1]
+    for agent in agents.ALL:
+        assert mdvi("cite", agent)[1].startswith("@")
+    assert "Human-level control" in mdvi("cite", "dqn")[1]
 
 
 def test_iterate_for_scripts(mdvi, tmp_path):
@@ -236,6 +240,7 @@ import os, signal
 def interrupt(*_):
     os.kill(os.getpid(), signal.SIGINT)
 from mdvi import cli
+from mdvi.deep import named as agents
 import mdvi.study.figure1
 reproduce = mdvi.study.figure1.run
 def run(*arguments):

@@ -172,12 +172,14 @@ def list_command(
 
 
 def cite(
-    name: Annotated[str, typer.Argument(help="An algorithm, or mdvi for the paper itself.")] = "mdvi",
+    name: Annotated[str, typer.Argument(help="An algorithm, an agent, or mdvi for the paper itself.")] = "mdvi",
 ) -> None:
-    """Print the BibTeX entry of an algorithm's source."""
+    """Print the BibTeX entry of the source of an algorithm or an agent."""
     from mdvi import named
+    from mdvi.deep import named as agents
 
-    typer.echo(named.bibtex("vieillard2020leverage") if name == "mdvi" else named.find(name).bibtex())
+    keys = {"mdvi": "vieillard2020leverage"} | {agent.name: agent.reference for agent in agents.ALL.values()}
+    typer.echo(named.bibtex(keys[name]) if name in keys else named.find(name).bibtex())
 
 
 def _row(algorithm: "Algorithm", parameters: str) -> dict[str, Any]:
