@@ -47,7 +47,7 @@ def digest(folder):
 @pytest.mark.storm
 @pytest.mark.parametrize("agent", ["md-direct", "md-indirect", "da", "munchausen"])
 def test_fifty_stops_change_nothing(tmp_path, agent):
-    steps = 250_000
+    steps = 500_000
     straight, stormy = tmp_path / "straight", tmp_path / "stormy"
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
     environment |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
