@@ -132,6 +132,11 @@ def test_an_exported_policy_is_told_what_is_legal(tmp_path):
         assert policy.act(obs, legal=mask) == mine.policy(obs)
         assert mask[policy.act(obs, rng, mask)]
         assert (policy.probabilities(obs, mask) > 0).tolist() == mask.tolist()
+    assert policy.act([1, 0, 0]) == policy.act(np.array([True, False, False]))
+    with pytest.raises(ValueError, match="legal: no action is"):
+        policy.act([1, 0, 0], legal=np.zeros(2, bool))
+    with pytest.raises(ValueError, match="episodes: expected at least 1, got 0"):
+        mine.evaluate(0)
 
 
 @pytest.mark.parametrize("what", ["agents", "envs"])
@@ -199,6 +204,10 @@ def test_a_population_with_a_failed_member_ends_with_code_3(mdvi, tmp_path):
     assert "member 1: diverged" in err
     assert err.strip().endswith("1 of 2 members failed")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["members"][0]["status"] == "ok"
+    code, out, _ = mdvi("evaluate", tmp_path / "run", "--episodes", 2, "--json")
+    assert code == 0
+    assert [member["status"][:8] for member in json.loads(out)["members"]] == ["ok", "diverged"]
+    assert "member 1 failed in training: diverged" in mdvi("evaluate", tmp_path / "run", "--episodes", 2)[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

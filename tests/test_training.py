@@ -270,6 +270,17 @@ def test_a_member_that_diverges_leaves_its_neighbours_alone():
     assert all(np.isfinite(leaf).all() for leaf in leaves(wide, 0))
 
 
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        output.write(tmp_path / "table.csv", "1,2")
+    assert caught.value.filename == str(tmp_path / "table.csv")
+    assert not list(tmp_path.iterdir())
+
+
 def test_folders_that_hold_something_else_are_refused(tmp_path):
     folder = tmp_path / "run"
     tiny(out=folder, steps=80)
@@ -319,6 +330,7 @@ def test_settings_are_checked_and_named():
         ("target_period", 30, "target_period: 30 is not a multiple of update_period, 4"),
         ("warmup", 10**9, "warmup: expected"),
         ("batch", 0, "batch: .*, got 0"),
+        ("batch", 201, "batch: more than a replay of 200 can hold, got 201"),
         ("torso", "resnet", "torso: .*, got 'resnet'"),
         ("torso", "minatar", "torso minatar: needs observations of shape"),
     ):
@@ -332,6 +344,12 @@ def test_settings_are_checked_and_named():
         tiny(learning_rate=-1.0)
     with pytest.raises(ValueError, match="epsilon: out of range"):
         tiny(epsilon=2.0)
+    for arguments, words in (
+        ({"env": 7}, "env: expected a name or a .*, got int"),
+        ({"seeds": -1}, "seeds: expected a whole number, got -1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            tiny(**arguments)
     assert all(changed(settings, {}) == settings for settings, _ in PRESETS.values())
 
 

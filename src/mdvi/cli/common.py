@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+_SECONDS_BETWEEN_LINES = 30.0  # of progress, in a file
 
 
 def at_least(least: int) -> Callable[[float | None], float | None]:
@@ -66,18 +69,27 @@ def write(files: Mapping[Path, str | bytes]) -> None:
 
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Any]:
-    """A factory of progress callbacks, one bar for each name, drawn on stderr when a person is looking."""
+    """A factory of progress callbacks, a bar for each name on stderr; where that is a file, a line now and then."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         tasks: dict[str, TaskID] = {}
+        told = time.monotonic()
 
         def track(name: str, total: int) -> Any:
             if name not in tasks:
                 tasks[name] = bar.add_task(name, total=total)
-            return lambda done: bar.update(tasks[name], completed=done)
+
+            def update(done: int) -> None:
+                nonlocal told
+                bar.update(tasks[name], completed=done, description=name if done else f"{name} (compiling)")
+                if not console.is_terminal and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+                    told = time.monotonic()
+                    print(f"{name}: {done} of {total}", file=sys.stderr, flush=True)
+
+            return update
 
         yield track
 

@@ -179,7 +179,10 @@ def cite(
     from mdvi.deep import named as agents
 
     keys = {"mdvi": "vieillard2020leverage"} | {agent.name: agent.reference for agent in agents.ALL.values()}
-    typer.echo(named.bibtex(keys[name]) if name in keys else named.find(name).bibtex())
+    keys |= {algorithm.name: algorithm.reference for algorithm in named.ALL.values()}
+    if name not in keys:
+        raise ValueError(f"unknown algorithm or agent {name!r}{named.did_you_mean(name, keys)}")
+    typer.echo(named.bibtex(keys[name]))
 
 
 def _row(algorithm: "Algorithm", parameters: str) -> dict[str, Any]:

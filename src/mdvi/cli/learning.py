@@ -37,7 +37,12 @@ def train_command(
     ] = False,
     seeds: Annotated[int, typer.Option(callback=at_least(1), help="How many.")] = 1,
     seed: Annotated[int, typer.Option(callback=at_least(0), help="The first of them.")] = 0,
-    steps: Annotated[int, typer.Option(callback=at_least(1), help="Environment steps of each member.")] = 100_000,
+    steps: Annotated[
+        int,
+        typer.Option(
+            callback=at_least(1), help="Environment steps of each member, rounded up to whole lines of metrics."
+        ),
+    ] = 100_000,
     preset: Annotated[str | None, typer.Option(help="Sizes to start from: small, paper, minatar, speed.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
@@ -136,6 +141,7 @@ def evaluate_command(
                 "mean_return": float(mean[0]),
                 "interval": float(reach[0]),
                 "mean_length": float(lengths.mean()),
+                "status": run.population.status(member),
             })  # fmt: skip
             bar(member + 1)
     acting = "a sample of the policy" if sampled else "its most probable action"
@@ -147,10 +153,14 @@ def evaluate_command(
     for name in ("member", "seed", "λ", "τ", "return", "± 95 %", "length"):
         table.add_column(name, justify="right")
     for row in rows:
-        _, *values = row.values()
-        numbers = (f"{value:.4g}" for name, value in zip(list(row)[1:], values, strict=True) if name != "episodes")
-        table.add_row(str(row["member"]), *numbers)
+        shown = (row[name] for name in ("seed", "kl", "entropy", "mean_return", "interval", "mean_length"))
+        table.add_row(str(row["member"]), *(f"{value:.4g}" for value in shown))
     Console().print(table)
+    for row in rows:
+        if row["status"] != "ok":
+            Console(stderr=True).print(
+                f"mdvi: member {row['member']} failed in training: {row['status']}", soft_wrap=True
+            )
 
 
 def play_command(

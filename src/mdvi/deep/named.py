@@ -135,6 +135,8 @@ def find(name: str) -> Entry:
     Raises:
         ValueError: for an unknown name, suggesting the nearest.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"agent: expected a name, got {name!r}")
     if name not in ALL:
         near = did_you_mean(name.replace("_", "-"), [entry.replace("-", "_") for entry in ALL])
         raise ValueError(f"unknown agent {name!r}{near.replace('_', '-')}")

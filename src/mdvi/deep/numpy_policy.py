@@ -16,8 +16,12 @@ class Policy:
 
     def scores(self, obs: np.ndarray, legal: np.ndarray | None = None) -> np.ndarray:
         """x for one observation, shape (actions,); −∞ where `legal`, of that shape, is false."""
-        a = self.arrays
-        x = obs.astype(np.float32) / a["scale"].reshape(obs.shape if a["scale"].ndim else ())
+        a, x = self.arrays, np.asarray(obs, np.float32)
+        if a["scale"].ndim and x.size != a["scale"].size:
+            raise ValueError(f"obs: expected {a['scale'].size} numbers, got shape {x.shape}")
+        if legal is not None and not np.any(legal):
+            raise ValueError("legal: no action is")
+        x = x / a["scale"].reshape(x.shape if a["scale"].ndim else ())
         if len(a["strides"]):
             x = x.transpose(2, 0, 1)
         for i, stride in enumerate(a["strides"]):

@@ -36,7 +36,12 @@ def evaluate(
 
     Returns:
         Undiscounted returns and lengths, shape (episodes,).
+
+    Raises:
+        ValueError: for less than one episode.
     """
+    if episodes < 1:
+        raise ValueError(f"episodes: expected at least 1, got {episodes}")
     start, life = jax.random.split(jax.random.key(seed))
     worlds = jax.vmap(env.reset)(jax.random.split(start, episodes))
     carry = worlds, jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32), jnp.zeros(episodes, bool)

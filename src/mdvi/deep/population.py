@@ -165,6 +165,10 @@ class Population:
             for future in [pool.submit(work) for _ in range(self.workers)]:
                 future.result()
 
+    def status(self, number: int) -> str:
+        """What went wrong with a member, "ok" for nothing."""
+        return self.groups[number // self.width].status[number % self.width] or "ok"
+
     def networks(self, number: int) -> tuple[Agent, Networks]:
         """The agent of a member, and its networks as they are now."""
         group, place = self.groups[number // self.width], number % self.width

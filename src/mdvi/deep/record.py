@@ -99,13 +99,12 @@ def summary_of(population: Population, columns: list[dict[str, Any]]) -> dict[st
     """For each member: status, mean return of all its episodes, and of the last hundred."""
     members = []
     for number, rows in population.rows.items():
-        group = population.groups[number // population.width]
         episodes = np.array([row["episodes"] for row in rows])
         total = np.nansum([row["episodes"] * row["episode_return"] for row in rows if row["episodes"]])
         members.append(
             columns[number]
             | {
-                "status": group.status[number % population.width] or "ok",
+                "status": population.status(number),
                 "env_steps": int(rows[-1]["env_steps"]) if rows else population.settings.warmup,
                 "episodes": int(episodes.sum()),
                 "mean_return": float(total / episodes.sum()) if episodes.sum() else None,

@@ -47,7 +47,12 @@ class Settings(BaseModel):
                 unit = "update_period" if name == "target_period" else "environments"
                 raise ValueError(f"{name}: {getattr(self, name)} is not a multiple of {unit}, {whole}")
         if not self.n_step * self.environments <= self.warmup <= self.replay:
-            raise ValueError(f"warmup: expected n_step · environments ≤ warmup ≤ replay, got {self.warmup}")
+            raise ValueError(
+                f"warmup: expected n_step · environments ≤ warmup ≤ replay, that is "
+                f"{self.n_step * self.environments} to {self.replay}, got {self.warmup}"
+            )
+        if self.batch > self.replay:
+            raise ValueError(f"batch: more than a replay of {self.replay} can hold, got {self.batch}")
 
     @property
     def chunk(self) -> int:

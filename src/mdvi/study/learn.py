@@ -23,7 +23,7 @@ from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.population import Population, Row
 from mdvi.deep.run import Report
 from mdvi.deep.settings import PRESETS, Settings, changed
-from mdvi.envs import FiniteEnvironment, TimeLimit
+from mdvi.envs import Environment, FiniteEnvironment, TimeLimit
 from mdvi.named import check_positive, did_you_mean
 from mdvi.planning.bellman import BellmanOperator, Objective, optimum, policy_value
 
@@ -139,6 +139,8 @@ def train(
         ValueError: for what cannot be meant, naming it.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
+    if not isinstance(env, str | Environment):
+        raise ValueError(f"env: expected a name or a `mdvi.envs.Environment`, got {type(env).__name__}")
     config = configuration(
         env if isinstance(env, str) else fingerprint(env), agent, kl=kl, entropy=entropy, beta=beta,
         learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
@@ -179,8 +181,8 @@ def configuration(
         "learning_rate": _listed(learning_rate),
         "evaluate_kl": evaluate_kl,
         "evaluate_entropy": evaluate_entropy,
-        "seeds": list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds],
-        "steps": int(steps),
+        "seeds": list(range(_whole("seeds", seeds))) if isinstance(seeds, int) else [_whole("seeds", s) for s in seeds],
+        "steps": _whole("steps", steps),
         "preset": preset,
         "width": width,
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
@@ -226,7 +228,10 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     """
     folder = Path(folder)
     config = record.read_config(folder)
-    population, columns = population_of(config, env, memory=float("inf"))
+    try:
+        population, columns = population_of(config, env, memory=float("inf"))
+    except ValueError as error:
+        raise ValueError(f"{folder / record.CONFIG}: {error}") from None
     if not run.restore(population, folder, remark):
         raise ValueError(f"{folder}: has no checkpoint yet; train longer")
     path = folder / record.SUMMARY
@@ -319,6 +324,12 @@ def _exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
             return {"exact_loss": float(loss(jnp.asarray(log_policy), jnp.asarray(tau), best(tau)))}
 
     return measure
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int | float | np.integer) or value % 1 != 0 or value < 0:
+        raise ValueError(f"{name}: expected a whole number, got {value!r}")
+    return int(value)
 
 
 def _listed(value: Any) -> list[float] | None:
