@@ -240,7 +240,6 @@ import os, signal
 def interrupt(*_):
     os.kill(os.getpid(), signal.SIGINT)
 from mdvi import cli
-from mdvi.deep import named as agents
 import mdvi.study.figure1
 reproduce = mdvi.study.figure1.run
 def run(*arguments):
