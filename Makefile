@@ -15,7 +15,7 @@ venv: .venv/ready  ## build the virtual environment, once
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mdvi needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv, or set PYTHON=..." >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade 'pip==26.3'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[envs]' --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[envs,atari]' --group test --group lint
 	@touch $@
 
 test: venv       ## lint, types and the test suite

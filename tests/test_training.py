@@ -56,11 +56,11 @@ def test_sixteen_seeds_differ_in_networks_first_actions_and_first_minibatch():
     drawn = []
     for seed in range(16):
         member, _ = start(env, agent, seed)
-        key = jax.random.split(jax.random.fold_in(member.key, member.updates), 3)[1]
+        key = jax.random.split(jax.random.fold_in(member.learner.key, member.learner.updates), 3)[1]
         batch = ring.sample(member.replay, key, 8, 1, 0.99)
         drawn.append({
-            "critic": member.online.critic.layers[0].weight,
-            "actor": member.online.actor.layers[0].weight,
+            "critic": member.learner.online.critic.layers[0].weight,
+            "actor": member.learner.online.actor.layers[0].weight,
             "actions": member.replay.steps.action[:40],
             "worlds": member.replay.steps.obs[:1],
             "batch": batch.obs,
@@ -345,12 +345,12 @@ def test_settings_are_checked_and_named():
     with pytest.raises(ValueError, match="epsilon: out of range"):
         tiny(epsilon=2.0)
     for arguments, words in (
-        ({"env": 7}, "env: expected a name or a .*, got int"),
+        ({"env": 7}, "env: expected a name, a .*, got int"),
         ({"seeds": -1}, "seeds: expected a whole number, got -1"),
     ):
         with pytest.raises(ValueError, match=words):
             tiny(**arguments)
-    assert all(changed(settings, {}) == settings for settings, _ in PRESETS.values())
+    assert all(changed(settings, {}) == settings for settings, _, _ in PRESETS.values())
 
 
 def test_steps_are_rounded_up_to_whole_lines_of_metrics():
@@ -372,7 +372,7 @@ def trace(agent):
         if updates in (0, 1, 10, 1000):
             found[str(updates)] = [
                 float(sum(np.abs(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(tree)))
-                for tree in (member.online, member.optimizer)
+                for tree in (member.learner.online, member.learner.optimizer)
             ]
         member, _, _ = step(env, value, member)
     return found

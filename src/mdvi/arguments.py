@@ -1,5 +1,6 @@
 """What is typed on the command line, as models, schemes and error models."""
 
+import difflib
 import inspect
 import json
 import math
@@ -115,8 +116,48 @@ def environment_of(text: str) -> Any:
             **_arguments(mdp.FAMILIES[name], [part for part in parts if part not in episode], name)
         )
         return TimeLimit(FiniteEnvironment(model, options.get("start")), options.get("limit", _HORIZON))
-    hint = named.did_you_mean(name, [*envs.NAMES, *mdp.FAMILIES])
-    raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
+    name, parts = _hosted(text)
+    if not _is_id(name) and ":" not in name:
+        hint = named.did_you_mean(name, [*envs.NAMES, *mdp.FAMILIES])
+        raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
+    options = {key: _guess(value) for key, value in map(_split, parts)}
+    if len(options) < len(parts):
+        raise ValueError(f"{name}: a parameter is given twice")
+    maker = envs.atari if name.startswith("ALE/") else envs.gymnasium
+    known = inspect.signature(maker).parameters
+    for key, value in options.items():
+        if key in known and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError(f"{name}: {key}: expected a number, got {value!r}")
+        if key not in known and maker is envs.atari:
+            raise ValueError(f"{name}: unknown parameter {key!r}{named.did_you_mean(key, known)}")
+    try:
+        return maker(name, **options)
+    except ValueError as error:
+        near = difflib.get_close_matches(name, envs.NAMES, n=1, cutoff=0.8)
+        raise ValueError(f"{error}; did you mean {near[0]!r}?" if near else str(error)) from None
+
+
+def check_harmless(text: str) -> None:
+    """Whether an environment that a file names may be made without being asked for: no code but known packages' runs.
+
+    Raises:
+        ValueError: when it may not.
+    """
+    name, _, _ = text.partition(":")
+    if name not in envs.NAMES and name not in mdp.FAMILIES and not envs.is_known(_hosted(text)[0]):
+        raise ValueError(f"it is a run of {text}, whose code would be run: name that environment yourself")
+
+
+def _hosted(text: str) -> tuple[str, list[str]]:
+    """`ID`, `module:ID` or `module:Class`, each with :key=value,… after it, as a name and KEY=VALUE parts."""
+    name, *rest = text.split(":")
+    if rest and "=" not in rest[0]:
+        name = f"{name}:{rest.pop(0)}"
+    return name, [part for part in ":".join(rest).split(",") if part]
+
+
+def _is_id(name: str) -> bool:
+    return name.startswith("ALE/") or name.rpartition("-v")[2].isdigit()
 
 
 def numbers_of(name: str, text: str) -> list[float]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mdvi.study.learn import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
+OwnEnv = Annotated[
+    str | None, typer.Option("--env", help="The environment of the run, where it is a class of your own.")
+]
 Member = Annotated[int, typer.Option(callback=at_least(0), help="The member of the population.")]
 Sampled = Annotated[bool, typer.Option("--sampled", help="Sample the policy instead of its most probable action.")]
 
@@ -38,12 +41,16 @@ def train_command(
     seeds: Annotated[int, typer.Option(callback=at_least(1), help="How many.")] = 1,
     seed: Annotated[int, typer.Option(callback=at_least(0), help="The first of them.")] = 0,
     steps: Annotated[
-        int,
+        int | None,
         typer.Option(
-            callback=at_least(1), help="Environment steps of each member, rounded up to whole lines of metrics."
+            callback=at_least(1),
+            help="Environment steps of each member, rounded up to whole lines of metrics; default the preset's.",
         ),
-    ] = 100_000,
-    preset: Annotated[str | None, typer.Option(help="Sizes to start from: small, paper, minatar, speed.")] = None,
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Sizes to start from: paper, cartpole, lunarlander, atari, minatar, small, speed."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
     ] = None,
@@ -74,7 +81,7 @@ def train_command(
         if out is None:
             raise ValueError("ENV: name an environment (see `mdvi list envs`), or the folder of a run with --out")
         options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, steps, no_kl, no_entropy)
-        if any(options[0]) or options[1] != ("munchausen", 1, 0, 100_000, False, False):
+        if any(options[0]) or options[1] != ("munchausen", 1, 0, None, False, False):
             raise ValueError("ENV: name it too; without it, the run in --out goes on as it was made")
         request = learn.request_in(out)
     else:
@@ -118,6 +125,7 @@ def evaluate_command(
     epsilon: Annotated[float, typer.Option(help="The probability of a random action.")] = 0.0,
     seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episodes.")] = 0,
     limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps after which an episode is stopped.")] = 27_000,
+    env: OwnEnv = None,
     json_: Json = False,
 ) -> None:
     """Play episodes with every trained policy."""
@@ -127,7 +135,7 @@ def evaluate_command(
 
     if not 0 <= epsilon <= 1:
         raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
-    run = _load(folder)
+    run = _load(folder, env)
     rows = []
     with progress_bars() as track:
         bar = track("evaluating", len(run))
@@ -141,7 +149,7 @@ def evaluate_command(
                 "mean_return": float(mean[0]),
                 "interval": float(reach[0]),
                 "mean_length": float(lengths.mean()),
-                "status": run.population.status(member),
+                "status": run.population.ledger.status[member] or "ok",
             })  # fmt: skip
             bar(member + 1)
     acting = "a sample of the policy" if sampled else "its most probable action"
@@ -170,17 +178,16 @@ def play_command(
     sampled: Sampled = False,
     seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episode.")] = 0,
     limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps at most.")] = 1000,
+    env: OwnEnv = None,
 ) -> None:
     """Film one episode of a trained policy."""
-    from mdvi.deep import policy
     from mdvi.study.film import film_file
 
     check_targets(None, video=video)
     if video.suffix not in (".gif", ".mp4"):
         raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
-    run = _load(folder)
-    agent, networks = run.networks(member)
-    frames, total = policy.film(run.env, agent, networks, seed, sampled=sampled, limit=limit)
+    run = _load(folder, env)
+    frames, total = run.film(member, seed=seed, sampled=sampled, limit=limit)
     write({video: film_file(frames, video.suffix)})
     Console(stderr=True).print(f"return {total:g} in {len(frames) - 1} steps; wrote {video}", soft_wrap=True)
 
@@ -211,6 +218,7 @@ def export_command(
     folder: RunFolder,
     file: Annotated[Path, typer.Argument(help="The .npz file to write; a .py of the same name is put beside it.")],
     member: Member = 0,
+    env: OwnEnv = None,
 ) -> None:
     """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
     from importlib.resources import files
@@ -222,16 +230,16 @@ def export_command(
         raise ValueError(f"{file}: expected a name ending in .npz")
     program = file.with_suffix(".py")
     check_targets(None, file=file, program=program)
-    run = _load(folder)
+    run = _load(folder, env)
     text = (files("mdvi") / "deep" / "numpy_policy.py").read_text(encoding="utf-8")
     write({file: arrays.save(policy.exported(*run.networks(member))), program: text})
     Console(stderr=True).print(f"wrote {file} and {program}", soft_wrap=True, highlight=False)
 
 
-def _load(folder: Path) -> "Run":
+def _load(folder: Path, env: str | None) -> "Run":
     from mdvi.study.learn import load
 
-    return load(folder, remark=Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print)
+    return load(folder, env, Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print)
 
 
 def _show(run: "Run", out: Path | None) -> None:

@@ -18,10 +18,13 @@ from mdvi import output
 
 _SUFFIX = ".safetensors"
 _KEPT = 2
+_UNSOUND = (ValueError, KeyError, TypeError, OSError, SafetensorError)
 
 
-def write(folder: Path, serial: int, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
-    """Add a checkpoint to a folder and remove what is older than the one before it.
+def write(
+    folder: Path, serial: int, arrays: dict[str, np.ndarray], note: dict[str, Any], kept: int | None = _KEPT
+) -> None:
+    """Add a checkpoint to a folder and remove all but the newest `kept`, if that is a number.
 
     Raises:
         OSError: when it cannot be written; the earlier ones are untouched then.
@@ -29,9 +32,27 @@ def write(folder: Path, serial: int, arrays: dict[str, np.ndarray], note: dict[s
     text = json.dumps(note, sort_keys=True)
     arrays = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     data = save(arrays, {"note": text, "digest": _digest(arrays, text)})
-    output.write(folder / f"{serial:010d}{_SUFFIX}", data)
-    for old in _files(folder)[_KEPT:]:
+    output.write(_path(folder, serial), data)
+    for old in _files(folder)[kept:] if kept else ():
         old.unlink()
+
+
+def read(folder: Path, serial: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the note of one checkpoint.
+
+    Raises:
+        ValueError: when it is not there, or not sound.
+    """
+    path = _path(folder, serial)
+    try:
+        return _read(path)
+    except _UNSOUND as error:
+        raise ValueError(f"{path}: damaged ({' '.join(str(error).split())[:80]})") from None
+
+
+def remove(folder: Path, serial: int) -> None:
+    """Remove one checkpoint, if it is there."""
+    _path(folder, serial).unlink(missing_ok=True)
 
 
 def latest(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
@@ -47,7 +68,7 @@ def latest(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], list[st
     for path in _files(folder):
         try:
             return *_read(path), remarks
-        except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+        except _UNSOUND as error:
             remarks.append(f"{path}: damaged ({' '.join(str(error).split())[:80]})")
     if remarks:
         raise ValueError(f"{'; '.join(remarks)}; no checkpoint in this folder can be read: start again in another one")
@@ -81,6 +102,10 @@ def unflatten(template: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
 
 def _numbers(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _path(folder: Path, serial: int) -> Path:
+    return folder / f"{serial:010d}{_SUFFIX}"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -20,7 +20,8 @@ from jaxtyping import Float
 
 from mdvi.deep import targets
 from mdvi.deep.agent import Agent, Networks
-from mdvi.deep.replay import Batch, Replay
+from mdvi.deep.replay import Batch
+from mdvi.envs.base import Transition
 from mdvi.regularizers import entropy, kl_divergence
 from mdvi.types import Array
 
@@ -39,9 +40,9 @@ class Probe(eqx.Module):
     periods: Array
 
 
-def start_probe(replay: Replay, filled: int) -> Probe:
-    """The first of the transitions that fill the replay by now."""
-    steps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: min(_SIZE, filled)], replay.steps)
+def start_probe(steps: Transition) -> Probe:
+    """The first of a batch of transitions."""
+    steps = jax.tree.map(lambda leaf: leaf[:_SIZE], steps)
     count = steps.action.shape[0]
     return Probe(
         steps.action, steps.reward, steps.terminated, steps.obs, steps.next_obs, jnp.zeros(count), jnp.zeros(())

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from mdvi.envs.base import Environment
+from mdvi.envs.base import Interface
 from mdvi.types import Array
 
 # (channels, kernel, stride) of each convolution.
@@ -44,7 +44,7 @@ class Network(eqx.Module):
     """Observations ↦ one number per action.
 
     Attributes:
-        scale: what each number of an observation is divided by; None for ones.
+        scale: what each number of an observation, or all of them, are divided by; None for ones.
         torso: convolutions, on channels first.
         layers: fully connected layers.
     """
@@ -57,7 +57,8 @@ class Network(eqx.Module):
         """The output for a batch of observations, shape (batch, …)."""
         x = jnp.asarray(obs, jnp.float32)
         if self.scale is not None:
-            x = x / jnp.asarray(self.scale, jnp.float32).reshape(1, *obs.shape[1:])
+            shape = obs.shape[1:] if len(self.scale) > 1 else (1,) * (obs.ndim - 1)
+            x = x / jnp.asarray(self.scale, jnp.float32).reshape(1, *shape)
         if self.torso:
             x = x.transpose(0, 3, 1, 2)
             for convolution in self.torso:
@@ -89,7 +90,7 @@ def _by_patches(convolution: eqx.nn.Conv2d, x: Array) -> Array:
     return y if convolution.bias is None else y + convolution.bias[None]
 
 
-def network(env: Environment, torso: str, hidden: tuple[int, ...], key: jax.Array) -> Network:
+def network(env: Interface, torso: str, hidden: tuple[int, ...], key: jax.Array) -> Network:
     """A network for the observations and actions of an environment, with random weights.
 
     Raises:

@@ -97,7 +97,8 @@ def exported(agent: Agent, networks: Networks) -> dict[str, np.ndarray]:
     of = targets.preferences(agent.scheme, agent.construction, jnp.ones((1, 1)))
     arrays: dict[str, np.ndarray] = {}
     arrays["temperature"] = np.asarray(of.temperature / of.x[0, 0], np.float32)  # x may be a multiple of the output
-    arrays["scale"] = np.asarray(1.0 if network.scale is None else network.scale, np.float32)
+    scale = network.scale or (1.0,)
+    arrays["scale"] = np.asarray(scale[0] if len(scale) == 1 else scale, np.float32)
     arrays["strides"] = np.array([convolution.stride[0] for convolution in network.torso], np.int64)
     for i, convolution in enumerate(network.torso):
         arrays[f"kernel_{i}"], arrays[f"offset_{i}"] = np.asarray(convolution.weight), np.asarray(convolution.bias)

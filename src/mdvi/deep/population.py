@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,12 +21,11 @@ import psutil
 from mdvi.deep import train
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.checkpoint import flatten, unflatten
+from mdvi.deep.ledger import Ledger, Row
 from mdvi.deep.settings import Settings
 
-RECENT = 100  # episodes in the moving average of returns
 _SHARE = 0.8  # of the free memory that a population may take
-_OVERHEAD = 1.5  # peak memory of a member over that of its state: gradients, minibatches, a copy on its way to disk
-Row = dict[str, float]
+OVERHEAD = 1.5  # peak memory of a member over that of its state: gradients, minibatches, a copy on its way to disk
 
 
 @dataclass
@@ -39,8 +39,6 @@ class Group:
         member: their state; None before they start and after they are done.
         networks: what they have learned; None before they are done.
         chunks: how far they are.
-        recent: the returns of the last episodes of each.
-        status: what went wrong with each, "" for nothing.
     """
 
     first: int
@@ -49,12 +47,6 @@ class Group:
     member: train.Member | None = None
     networks: Networks | None = None
     chunks: int = 0
-    recent: list[list[float]] = field(default_factory=list)
-    status: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.recent = self.recent or [[] for _ in self.seeds]
-        self.status = self.status or ["" for _ in self.seeds]
 
 
 class Population:
@@ -62,8 +54,10 @@ class Population:
 
     Attributes:
         groups: members by the calls they share.
-        rows: lines of metrics so far, by the number of the member.
+        ledger: what is written down about them.
     """
+
+    unit = "chunks"
 
     def __init__(
         self,
@@ -93,30 +87,29 @@ class Population:
             ValueError: when agents differ in structure, or one group does not fit into the memory.
         """
         self.settings, self.width, self.measure = settings, width, measure
-        self.env = jax.tree.map(_single, env)
+        self.env = jax.tree.map(single, env)
         self.agents = [agent for agent, _ in members]
         if len(members) % width:
             raise ValueError(f"width: expected a divisor of the {len(members)} members, got {width}")
-        if len({jax.tree.structure(agent) for agent in self.agents}) != 1:
-            raise ValueError("agents of one population must differ in numbers only, not in structure")
         self.total = settings.chunks(steps)
         self.workers = workers or (os.cpu_count() or 1 if jax.default_backend() == "cpu" else 1)
+        batched(members)  # of one structure, all of them
         self.groups = [_group(first, members[first : first + width], width) for first in range(0, len(members), width)]
-        self.rows: dict[int, list[Row]] = {number: [] for number in range(len(members))}
+        self.ledger = Ledger(len(members))
         self._lock, self._compiled = threading.Lock(), False
-        room = _SHARE * _free_memory() if memory is None else memory
-        self.bytes_each = _OVERHEAD * _size(self._template())
+        self.bytes_each = OVERHEAD * size_of(self._template())
+        room = check_room(self.bytes_each, f"{width} member{'s' * (width > 1)} of the population", memory)
         self.at_once = int(min(len(self.groups), room / self.bytes_each))
-        if self.at_once < 1:
-            raise ValueError(
-                f"{width} member{'s' * (width > 1)} of the population need {self.bytes_each / 1e9:.3g} GB and there "
-                f"are {room / 1e9:.3g}: lower replay, or the number of members that share a call"
-            )
 
     @property
     def bytes_needed(self) -> float:
         """Of memory, at the peak."""
         return self.bytes_each * self.at_once
+
+    @property
+    def waves(self) -> str:
+        """That not all members run at the same time, in words; "" where they do."""
+        return "" if self.at_once == len(self.groups) else f", {self.at_once} members at a time"
 
     @property
     def done(self) -> int:
@@ -165,38 +158,33 @@ class Population:
             for future in [pool.submit(work) for _ in range(self.workers)]:
                 future.result()
 
-    def status(self, number: int) -> str:
-        """What went wrong with a member, "ok" for nothing."""
-        return self.groups[number // self.width].status[number % self.width] or "ok"
-
     def networks(self, number: int) -> tuple[Agent, Networks]:
         """The agent of a member, and its networks as they are now."""
         group, place = self.groups[number // self.width], number % self.width
         member = group.member
-        networks = group.networks if member is None else member.online
+        networks = group.networks if member is None else member.learner.online
         if networks is None:
             raise ValueError(f"member {number} has not started yet")
         if self.width > 1:
             networks = jax.tree.map(lambda leaf: leaf[place], networks)
         return self.agents[number], networks
 
-    def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything that `restore` needs: arrays, and a note of plain values."""
+    def close(self) -> None:
+        """Nothing goes on outside of `advance`."""
+
+    def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that `restore` needs: arrays, and a note of plain values; nothing is put beside them."""
         arrays: dict[str, np.ndarray] = {}
         notes = []
         for group in self.groups:
             arrays |= flatten({"member": group.member, "networks": group.networks}, f"{group.first}")
             state = "new" if group.member is None and group.networks is None else "running"
             state = "done" if group.networks is not None else state
-            notes.append({"state": state, "chunks": group.chunks, "status": group.status})
-            for place, recent in enumerate(group.recent):
-                arrays[f"{group.first + place}.recent"] = np.asarray(recent, np.float64)
-        columns: list[str] = next((list(rows[0]) for rows in self.rows.values() if rows), [])
-        for number, rows in self.rows.items():
-            arrays[f"{number}.rows"] = np.array([[row[name] for name in columns] for row in rows], np.float64)
-        return arrays, {"groups": notes, "columns": columns}
+            notes.append({"state": state, "chunks": group.chunks})
+        books, note = self.ledger.save()
+        return arrays | books, {"groups": notes, "ledger": note}
 
-    def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
+    def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
         """Take up where `save` was called.
 
         Raises:
@@ -209,12 +197,9 @@ class Population:
             if known["state"] == "running":
                 group.member = unflatten({"member": template}, arrays, f"{group.first}")["member"]
             elif known["state"] == "done":
-                group.networks = unflatten({"networks": template.online}, arrays, f"{group.first}")["networks"]
-            group.chunks, group.status = known["chunks"], list(known["status"])
-            group.recent = [arrays[f"{group.first + place}.recent"].tolist() for place in range(len(group.seeds))]
-        for number in self.rows:
-            table = arrays[f"{number}.rows"].tolist()
-            self.rows[number] = [dict(zip(note["columns"], row, strict=True)) for row in table]
+                group.networks = unflatten({"networks": template.learner.online}, arrays, f"{group.first}")["networks"]
+            group.chunks = known["chunks"]
+        self.ledger.restore(arrays, note["ledger"])
 
     def _template(self) -> train.Member:
         group = self.groups[0]
@@ -230,16 +215,16 @@ class Population:
                 return
         group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, member)
         self._record(group, pending, finished, means)
-        trouble = np.asarray(group.member.trouble).reshape(len(group.seeds), -1)
-        for place, updates in enumerate(trouble):
-            group.status[place] = group.status[place] or self._trouble(updates)
-        if group.chunks >= self.total or all(group.status):
-            group.networks, group.member = group.member.online, None
-            for place in range(len(group.seeds)):  # the last gradient step is not followed by a loss
-                leaves = jax.tree.leaves(self.networks(group.first + place)[1])
-                if not group.status[place] and not all(np.isfinite(leaf).all() for leaf in leaves):
+        trouble = np.asarray(group.member.learner.trouble).reshape(len(group.seeds), -1)
+        numbers = range(group.first, group.first + len(group.seeds))
+        for number, updates in zip(numbers, trouble, strict=True):
+            self.ledger.fail(number, train.reason(self.settings, updates))
+        if group.chunks >= self.total or all(self.ledger.status[number] for number in numbers):
+            group.networks, group.member = group.member.learner.online, None
+            for number in numbers:  # the last gradient step is not followed by a loss
+                if not train.finite(self.networks(number)[1]):
                     step = self.settings.steps_after(group.chunks)
-                    group.status[place] = f"diverged: a parameter was not finite at environment step {step}"
+                    self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {step}")
 
     def _record(self, group: Group, pending: Any, finished: train.Finished, means: dict[str, Any]) -> None:
         """Lines of metrics of a chunk; episodes that ended while the replay was filled belong to the first."""
@@ -250,30 +235,11 @@ class Population:
         spans = [np.asarray(part.episode_length).reshape(count, -1) for part in (pending, finished) if part is not None]
         returns, lengths = np.concatenate(parts, 1), np.concatenate(spans, 1)
         for place in range(count):
-            over = lengths[place] > 0
-            ended = returns[place][over].astype(np.float64)
-            recent = group.recent[place] = [*group.recent[place], *ended.tolist()][-RECENT:]
-            row = {
-                "env_steps": float(step),
-                "episodes": float(len(ended)),
-                "episode_return": float(ended.mean()) if len(ended) else np.nan,
-                "episode_length": float(lengths[place][over].mean()) if len(ended) else np.nan,
-                "last_100": float(np.mean(recent)) if recent else np.nan,
-            }
-            row |= {name: float(np.asarray(value).reshape(count)[place]) for name, value in means.items()}
+            over, number = lengths[place] > 0, group.first + place
+            row = {name: float(np.asarray(value).reshape(count)[place]) for name, value in means.items()}
             if self.measure is not None:
-                row |= self.measure(*self.networks(group.first + place))
-            self.rows[group.first + place].append(row)
-
-    def _trouble(self, updates: np.ndarray) -> str:
-        """The first thing that was not finite, in words."""
-        found = [(int(update), what) for update, what in zip(updates, train.TROUBLES, strict=True) if update >= 0]
-        if not found:
-            return ""
-        update, what = min(found, key=lambda pair: pair[0])  # of one update, the environment's comes first
-        step = self.settings.warmup + update * self.settings.update_period
-        kind = "diverged" if what == "loss" else "env_error"
-        return f"{kind}: the {what} was not finite at environment step {step}"
+                row |= self.measure(*self.networks(number))
+            self.ledger.add(number, step, returns[place][over], lengths[place][over], row)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -288,20 +254,46 @@ def _chunk(settings: Settings, many: bool, env: Any, agents: Agent, member: trai
     return jax.vmap(run, (None, 0, 0))(env, agents, member) if many else run(env, agents, member)
 
 
+def batched(members: Sequence[tuple[Agent, int]]) -> tuple[Agent, np.ndarray]:
+    """Agents under one leading axis, and their seeds.
+
+    Raises:
+        ValueError: when agents differ in structure.
+    """
+    if len({jax.tree.structure(agent) for agent, _ in members}) != 1:
+        raise ValueError("agents of one population must differ in numbers only, not in structure")
+    stacked = jax.tree.map(lambda *leaves: np.asarray(np.stack(leaves), np.float32), *(agent for agent, _ in members))
+    return stacked, np.array([seed for _, seed in members], np.uint32)
+
+
+def check_room(needed: float, who: str, memory: float | None) -> float:
+    """The bytes that may be used, by default four fifths of what is free.
+
+    Raises:
+        ValueError: when more are needed.
+    """
+    room = _SHARE * _free_memory() if memory is None else memory
+    if needed > room:
+        raise ValueError(
+            f"{who} need {needed / 1e9:.3g} GB and there are {room / 1e9:.3g}: lower replay, or the number of members "
+            "that run together"
+        )
+    return room
+
+
 def _group(first: int, members: Sequence[tuple[Agent, int]], width: int) -> Group:
     """Members under one leading axis, or one without."""
-    seeds = np.array([seed for _, seed in members], np.uint32)
-    agents = jax.tree.map(lambda *leaves: np.asarray(np.stack(leaves), np.float32), *(agent for agent, _ in members))
+    agents, seeds = batched(members)
     return Group(first, agents if width > 1 else jax.tree.map(lambda leaf: leaf[0], agents), seeds)
 
 
-def _single(leaf: Any) -> Any:
+def single(leaf: Any) -> Any:
     """NumPy's double numbers as the single ones that networks are made of."""
     narrow = {"float64": np.float32, "int64": np.int32}
     return leaf.astype(narrow.get(leaf.dtype.name, leaf.dtype)) if isinstance(leaf, np.ndarray) else leaf
 
 
-def _size(template: Any) -> int:
+def size_of(template: Any) -> int:
     """Bytes of the arrays of a tree of shapes."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template))
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from mdvi.deep.population import Population
+from mdvi.deep.ledger import Ledger
+from mdvi.deep.settings import Settings
 
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 # What config.json holds besides the version.
@@ -32,20 +33,20 @@ _KINDS: dict[str, Any] = {
 }
 
 
-def metrics_csv(population: Population, columns: list[dict[str, Any]]) -> str:
+def metrics_csv(ledger: Ledger, columns: list[dict[str, Any]]) -> str:
     """All lines of metrics, by environment steps and member; what is unknown is empty."""
     rows = [
         {"env_steps": int(row["env_steps"]), **columns[number], **row}
-        for number, lines in population.rows.items()
+        for number, lines in ledger.rows.items()
         for row in lines
     ]
     rows.sort(key=lambda row: (row["env_steps"], row["member"]))
     text = io.StringIO()
-    names = list(rows[0]) if rows else ["env_steps", "member"]
+    names = list(dict.fromkeys(["env_steps", *columns[0], *ledger.columns])) if rows else ["env_steps", "member"]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _text(value) for name, value in row.items()})
+        writer.writerow({name: _text(row.get(name, math.nan)) for name in names})
     return text.getvalue()
 
 
@@ -95,17 +96,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def summary_of(population: Population, columns: list[dict[str, Any]]) -> dict[str, Any]:
+def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:
     """For each member: status, mean return of all its episodes, and of the last hundred."""
     members = []
-    for number, rows in population.rows.items():
+    for number, rows in ledger.rows.items():
         episodes = np.array([row["episodes"] for row in rows])
         total = np.nansum([row["episodes"] * row["episode_return"] for row in rows if row["episodes"]])
         members.append(
             columns[number]
             | {
-                "status": population.status(number),
-                "env_steps": int(rows[-1]["env_steps"]) if rows else population.settings.warmup,
+                "status": (ledger.status[number] or "ok"),
+                "env_steps": int(rows[-1]["env_steps"]) if rows else settings.warmup,
                 "episodes": int(episodes.sum()),
                 "mean_return": float(total / episodes.sum()) if episodes.sum() else None,
                 "last_100": _finite(rows[-1]["last_100"]) if rows else None,

@@ -42,9 +42,9 @@ class Batch(eqx.Module):
     """
 
     obs: Array
-    action: Int[Array, " batch"]
-    returns: Float[Array, " batch"]
-    discount: Float[Array, " batch"]
+    action: Int[Array, "*batch"]
+    returns: Float[Array, "*batch"]
+    discount: Float[Array, "*batch"]
     next_obs: Array
 
 

@@ -14,11 +14,13 @@ from typing import Any
 
 from mdvi import output
 from mdvi.deep import checkpoint, record
+from mdvi.deep.host import HostPopulation
 from mdvi.deep.population import Population
 
 _LARGE = 1e9  # bytes of memory worth a warning
 _ROUND = 0.5  # seconds between looks at the signals and the progress bar
 LOCK = ".lock"
+AnyPopulation = Population | HostPopulation
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -49,7 +51,7 @@ class Report:
 
 
 def train(
-    population: Population,
+    population: AnyPopulation,
     columns: list[dict[str, Any]],
     config: dict[str, Any],
     folder: Path | None,
@@ -78,12 +80,12 @@ def train(
     """
     report = report or Report()
     if folder is None:
-        with _signals() as stopped:
+        with _signals() as stopped, contextlib.closing(population):
             _work(population, stopped, report, columns, lambda: None, math.inf)
-        return record.summary_of(population, columns)
+        return record.summary_of(population.ledger, population.settings, columns)
     _check_folder(folder, config, fresh)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), _signals() as stopped:
+    with _locked(folder), _signals() as stopped, contextlib.closing(population):
         for half in folder.rglob(f"{output.HALF}*"):  # of a process that was killed while it wrote
             half.unlink()
         serial = _restore(population, folder, report)
@@ -93,20 +95,27 @@ def train(
         def save() -> None:
             nonlocal serial
             serial += 1
-            arrays, note = population.save()
-            checkpoint.write(folder / record.CHECKPOINT, serial, arrays, note | {"serial": serial})
-            output.write(folder / record.METRICS, record.metrics_csv(population, columns))
+            place = folder / record.CHECKPOINT
+            arrays, note = population.save(place, serial)
+            checkpoint.write(place, serial, arrays, note | {"serial": serial})
+            output.write(folder / record.METRICS, record.metrics_csv(population.ledger, columns))
 
         if not population.finished:
             _work(population, stopped, report, columns, save, every)
-        summary = record.summary_of(population, columns)
-        output.write(folder / record.METRICS, record.metrics_csv(population, columns))
+        summary = record.summary_of(population.ledger, population.settings, columns)
+        output.write(folder / record.METRICS, record.metrics_csv(population.ledger, columns))
         output.write(folder / record.SUMMARY, json.dumps(summary, indent=1) + "\n")
         return summary
 
 
-def restore(population: Population, folder: Path, remark: Callable[[str], None]) -> int:
+def restore(population: AnyPopulation, folder: Path, remark: Callable[[str], None], whole: bool = True) -> int:
     """Load the newest sound checkpoint of a folder, if there is one, and tell its number.
+
+    Args:
+        population: what to load it into.
+        folder: of the run.
+        remark: called with a line for each checkpoint that is damaged.
+        whole: also what only more training needs.
 
     Raises:
         ValueError: when none of several is sound, or they are of another population.
@@ -118,7 +127,7 @@ def restore(population: Population, folder: Path, remark: Callable[[str], None])
     for line in remarks:
         remark(f"{line}; the checkpoint before it is used")
     try:
-        population.restore(arrays, note)
+        population.restore(arrays, note, folder / record.CHECKPOINT if whole else None)
         return int(note["serial"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -127,7 +136,7 @@ def restore(population: Population, folder: Path, remark: Callable[[str], None])
 
 
 def _work(
-    population: Population,
+    population: AnyPopulation,
     stopped: "_Signals",
     report: Report,
     columns: list[dict[str, Any]],
@@ -136,22 +145,20 @@ def _work(
 ) -> None:
     """Rounds of half a second, with a look at the clock and the signals between them."""
     saved = time.monotonic()
-    seen = {number: len(rows) for number, rows in population.rows.items()}
-    known = {group.first: list(group.status) for group in population.groups}
+    seen = {number: len(rows) for number, rows in population.ledger.rows.items()}
+    known = list(population.ledger.status)
     count = len(population.agents)
-    if population.bytes_needed > _LARGE or population.at_once < len(population.groups):
-        waves = "" if population.at_once == len(population.groups) else f", {population.at_once} members at a time"
-        report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{waves}")
+    if population.bytes_needed > _LARGE or population.waves:
+        report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{population.waves}")
     report.progress(population.done, population.goal)
     while not population.finished:
         population.advance(_ROUND, lambda: bool(stopped.number))
         report.progress(population.done, population.goal)
-        for group in population.groups:
-            for place, status in enumerate(group.status):
-                if status and not known[group.first][place]:
-                    report.remark(f"member {group.first + place}: {status}")
-            known[group.first] = list(group.status)
-        for number, rows in population.rows.items():
+        for number, status in enumerate(population.ledger.status):
+            if status and not known[number]:
+                report.remark(f"member {number}: {status}")
+        known = list(population.ledger.status)
+        for number, rows in population.ledger.rows.items():
             for row in rows[seen[number] :]:
                 report.tables(columns[number] | row)
             seen[number] = len(rows)
@@ -162,10 +169,10 @@ def _work(
             raise Interrupted(stopped.number)
 
 
-def _restore(population: Population, folder: Path, report: Report) -> int:
+def _restore(population: AnyPopulation, folder: Path, report: Report) -> int:
     serial = restore(population, folder, report.remark)
     if serial and not population.finished:
-        report.remark(f"resuming at {population.done} of {population.goal} chunks")
+        report.remark(f"resuming at {population.done} of {population.goal} {population.unit}")
     return serial
 
 

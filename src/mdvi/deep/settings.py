@@ -3,9 +3,11 @@
 Numbers that people sweep (λ, τ, learning rate, exploration) are not here but leaves of `mdvi.deep.agent.Agent`.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mdvi.named import did_you_mean
 
 
 class Settings(BaseModel):
@@ -26,6 +28,9 @@ class Settings(BaseModel):
     replay: int = Field(default=50_000, ge=1, le=2**30, description="transitions that are kept")
     warmup: int = Field(default=500, ge=1, le=2**30, description="environment steps before the first gradient step")
     batch: int = Field(default=128, ge=1, le=2**30, description="transitions in a minibatch")
+    replay_on_disk: bool = Field(
+        default=False, description="keep the frames of an environment on the host in a file instead of in memory"
+    )
     n_step: int = Field(default=1, ge=1, le=2**30, description="rewards summed before the target bootstraps")
     optimizer: Literal["adam", "rmsprop"] = Field(default="adam", description="Adam, or centred RMSprop")
     optimizer_epsilon: float = Field(default=3.125e-4, gt=0, description="what keeps their divisions finite")
@@ -83,21 +88,54 @@ def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
         raise ValueError(f"{where}: {text}, got {first['input']!r}" if where else text) from None
 
 
-# Settings, and the numbers an agent starts from, by name.
-PRESETS: dict[str, tuple[Settings, dict[str, float]]] = {
-    "paper": (Settings(log_period=1000), {"learning_rate": 1e-3, "epsilon": 0.01}),
-    "small": (Settings(hidden=(64, 64), batch=64), {"learning_rate": 1e-3, "epsilon": 0.01}),
-    "minatar": (
+class Preset(NamedTuple):
+    """Settings, the numbers an agent starts from, and the environment steps it is trained for."""
+
+    settings: Settings
+    numbers: dict[str, float]
+    steps: int
+
+
+# The first three: Vieillard et al. (2020), Tables 3 and 4; what they leave open is from Dopamine's configurations.
+PRESETS: dict[str, Preset] = {
+    "cartpole": Preset(Settings(log_period=1000), {"learning_rate": 1e-3, "epsilon": 0.01}, 500_000),
+    "lunarlander": Preset(Settings(target_period=2500), {"learning_rate": 1e-3, "epsilon": 0.01}, 500_000),
+    "atari": Preset(
+        Settings(
+            torso="nature", hidden=(512,), batch=32, target_period=8000, replay=1_000_000, warmup=20_000,
+            optimizer="rmsprop", optimizer_epsilon=1e-5, log_period=8000,
+        ),
+        {"learning_rate": 2.5e-4, "epsilon": 0.01, "epsilon_steps": 250_000},
+        50_000_000,
+    ),
+    "minatar": Preset(
         Settings(
             torso="minatar", hidden=(128,), batch=32, target_period=1000, replay=100_000, warmup=1000
         ),
         {"learning_rate": 2.5e-4, "epsilon": 0.01, "epsilon_steps": 100_000},
+        1_000_000,
     ),
-    "speed": (
+    "small": Preset(Settings(hidden=(64, 64), batch=64), {"learning_rate": 1e-3, "epsilon": 0.01}, 100_000),
+    "speed": Preset(
         Settings(
             hidden=(120, 84), environments=10, update_period=10, target_period=500, replay=10_000, warmup=1000,
             log_period=10_000, optimizer_epsilon=1e-8,
         ),
         {"learning_rate": 2.5e-4, "epsilon": 0.05, "epsilon_steps": 250_000},
+        500_000,
     ),
 }  # fmt: skip
+_PAPER = {"LunarLander": "lunarlander", "ALE/": "atari", "minatar": "minatar"}  # elsewhere "cartpole"
+
+
+def preset_of(name: str, env: str) -> Preset:
+    """A preset by name; `paper` is the one the paper, or its MinAtar followers, used for an environment of that name.
+
+    Raises:
+        ValueError: for an unknown name, suggesting the nearest.
+    """
+    if name == "paper":
+        name = next((preset for start, preset in _PAPER.items() if env.startswith(start)), "cartpole")
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, 'paper'])}")
+    return PRESETS[name]

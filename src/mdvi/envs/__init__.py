@@ -1,17 +1,36 @@
-"""What is learned in: environments as JAX programs.
+"""What is learned in: environments as JAX programs, and those of others on the host.
 
-`NAMES` are the ones that can be named; a `FiniteMDP` becomes one as `FiniteEnvironment(mdp)`.
+`NAMES` are the JAX programs that can be named; a `FiniteMDP` becomes one as `FiniteEnvironment(mdp)`. Whatever
+Gymnasium makes becomes a `Hosted` by `gymnasium` (an id, or a class of your own), `made` (a function), `vectored` (a
+function that makes vector environments) or `atari`.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from mdvi.envs import minatar, probes
+from mdvi.envs.atari import atari
 from mdvi.envs.base import Environment, TimeLimit, Transition
 from mdvi.envs.cartpole import CartPole
 from mdvi.envs.finite import FiniteEnvironment
+from mdvi.envs.host import Hosted, gymnasium, is_known, made, vectored
 
-__all__ = ["NAMES", "CartPole", "Environment", "FiniteEnvironment", "TimeLimit", "Transition", "minatar", "probes"]
+__all__ = [
+    "NAMES",
+    "CartPole",
+    "Environment",
+    "FiniteEnvironment",
+    "Hosted",
+    "TimeLimit",
+    "Transition",
+    "atari",
+    "gymnasium",
+    "is_known",
+    "made",
+    "minatar",
+    "probes",
+    "vectored",
+]
 
 
 def cartpole(discount: float = 0.99, limit: int = 500) -> TimeLimit:

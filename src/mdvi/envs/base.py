@@ -36,8 +36,8 @@ class Transition(eqx.Module):
 
 
 @runtime_checkable
-class Environment(Protocol):
-    """A Markov decision process that can be sampled, one state at a time."""
+class Interface(Protocol):
+    """What an agent needs to know of an environment, wherever that runs."""
 
     @property
     def actions(self) -> int:
@@ -49,11 +49,19 @@ class Environment(Protocol):
 
     @property
     def scale(self) -> tuple[float, ...] | None:
-        """What a network divides each number of an observation by; None for ones."""
+        """What a network divides each number of an observation by, or all of them; None for ones."""
 
     @property
     def discount(self) -> Any:
         """γ, in [0, 1)."""
+
+    def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
+        """The legal actions, for a batch of observations."""
+
+
+@runtime_checkable
+class Environment(Interface, Protocol):
+    """A Markov decision process that can be sampled, one state at a time, as a JAX program."""
 
     def reset(self, key: jax.Array) -> Any:
         """The state that an episode begins in."""
@@ -63,9 +71,6 @@ class Environment(Protocol):
 
     def step(self, state: Any, action: Any, key: jax.Array) -> tuple[Any, Any, Any, Any]:
         """The next state, the reward, whether the process terminated, and whether it was truncated."""
-
-    def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
-        """The legal actions, for a batch of observations."""
 
 
 class Clocked(eqx.Module):

@@ -1,14 +1,11 @@
-"""Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`.
-
-Here the halves meet: where the environment is a `FiniteMDP`, what is learned is measured against what is exact.
-"""
+"""Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
 
 import hashlib
 import itertools
 import json
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,16 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi import arguments
-from mdvi.deep import named, policy, record, run
+from mdvi.deep import host_policy, named, policy, record, run
 from mdvi.deep.agent import Agent, Networks
-from mdvi.deep.population import Population, Row
-from mdvi.deep.run import Report
-from mdvi.deep.settings import PRESETS, Settings, changed
-from mdvi.envs import Environment, FiniteEnvironment, TimeLimit
+from mdvi.deep.host import HostPopulation
+from mdvi.deep.population import Population
+from mdvi.deep.run import AnyPopulation, Report
+from mdvi.deep.settings import Settings, changed, preset_of
+from mdvi.envs import Environment, Hosted
 from mdvi.named import check_positive, did_you_mean
-from mdvi.planning.bellman import BellmanOperator, Objective, optimum, policy_value
+from mdvi.study.exact import exact_loss
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
+_IMAGE = 36  # rows and columns that the convolutions of the Atari preset need
 Grid = float | Sequence[float] | None
 
 
@@ -43,7 +42,7 @@ class Run:
     """
 
     def __init__(
-        self, population: Population, config: dict[str, Any], metrics: dict[str, np.ndarray], summary: dict[str, Any]
+        self, population: AnyPopulation, config: dict[str, Any], metrics: dict[str, np.ndarray], summary: dict[str, Any]
     ) -> None:
         self.population, self.env = population, population.env
         self.config, self.metrics, self.summary = config, metrics, summary
@@ -86,8 +85,17 @@ class Run:
         limit: int = 27_000,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Returns and lengths of episodes played by a member; see `mdvi.deep.policy.evaluate`."""
-        agent, networks = self.networks(member)
-        return policy.evaluate(self.env, agent, networks, episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit)
+        player = host_policy if isinstance(self.env, Hosted) else policy
+        return player.evaluate(
+            self.env, *self.networks(member), episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit
+        )
+
+    def film(
+        self, member: int = 0, *, seed: int = 0, sampled: bool = False, limit: int = 1000
+    ) -> tuple[list[np.ndarray], float]:
+        """The pictures of one episode played by a member, and its return."""
+        player = host_policy if isinstance(self.env, Hosted) else policy
+        return player.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
 
 
 def train(
@@ -101,7 +109,7 @@ def train(
     evaluate_kl: bool | None = None,
     evaluate_entropy: bool | None = None,
     seeds: int | Sequence[int] = 1,
-    steps: int = 100_000,
+    steps: int | None = None,
     preset: str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
@@ -124,8 +132,10 @@ def train(
         evaluate_kl: whether the evaluation subtracts λ KL; default as the agent has it.
         evaluate_entropy: whether it adds τ H.
         seeds: how many (0, 1, …), or which.
-        steps: environment steps of each member, rounded up to whole lines of metrics.
-        preset: sizes and numbers to start from; default "minatar" for images and "small" elsewhere.
+        steps: environment steps of each member, rounded up to whole lines of metrics; default the preset's, if one is
+            named, and 100 000 elsewhere.
+        preset: sizes and numbers to start from; "paper" is the one of the environment. Default "atari" for images,
+            "minatar" for small ones and "small" elsewhere.
         out: the folder to keep the run in, and to resume from; default keeps nothing.
         fresh: refuse a folder that is not empty.
         checkpoint_every: seconds.
@@ -139,19 +149,23 @@ def train(
         ValueError: for what cannot be meant, naming it.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
-    if not isinstance(env, str | Environment):
-        raise ValueError(f"env: expected a name or a `mdvi.envs.Environment`, got {type(env).__name__}")
+    if not isinstance(env, str | Environment | Hosted):
+        raise ValueError(
+            f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {type(env).__name__}"
+        )
     config = configuration(
         env if isinstance(env, str) else fingerprint(env), agent, kl=kl, entropy=entropy, beta=beta,
         learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
         steps=steps, preset=preset, width=width, **settings,
     )  # fmt: skip
-    population, columns = population_of(config, None if isinstance(env, str) else env, workers, memory)
+    if isinstance(env, str):
+        env = arguments.environment_of(env)
+    population, columns = population_of(config, env, workers, memory, out)
     summary = run.train(
         population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
         report=report,
     )  # fmt: skip
-    return Run(population, config, record.columns_of(record.metrics_csv(population, columns)), summary)
+    return Run(population, config, record.columns_of(record.metrics_csv(population.ledger, columns)), summary)
 
 
 def configuration(
@@ -165,7 +179,7 @@ def configuration(
     evaluate_kl: bool | None = None,
     evaluate_entropy: bool | None = None,
     seeds: int | Sequence[int] = 1,
-    steps: int = 100_000,
+    steps: int | None = None,
     preset: str | None = None,
     width: int | None = None,
     **settings: Any,
@@ -182,7 +196,7 @@ def configuration(
         "evaluate_kl": evaluate_kl,
         "evaluate_entropy": evaluate_entropy,
         "seeds": list(range(_whole("seeds", seeds))) if isinstance(seeds, int) else [_whole("seeds", s) for s in seeds],
-        "steps": _whole("steps", steps),
+        "steps": _whole("steps", steps if steps is not None else preset_of(preset or "small", env).steps),
         "preset": preset,
         "width": width,
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
@@ -210,8 +224,13 @@ def check_settings(names: Iterable[str]) -> None:
 
 
 def request_in(folder: str | Path) -> dict[str, Any]:
-    """The arguments of `train` that a run was made with."""
+    """The arguments of `train` that a run was made with.
+
+    Raises:
+        ValueError: when there is none, or its environment is code that has to be named by whoever runs it.
+    """
     config = record.read_config(Path(folder))
+    arguments.check_harmless(config["env"])
     return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
 
 
@@ -220,7 +239,7 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
 
     Args:
         folder: where it was kept.
-        env: the environment, where it was given as an object.
+        env: the environment, where it was given as an object; its name, where that names code of your own.
         remark: called with a line for each checkpoint that is damaged.
 
     Raises:
@@ -228,27 +247,32 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     """
     folder = Path(folder)
     config = record.read_config(folder)
+    if isinstance(env, str) and env != config["env"]:
+        raise ValueError(f"{folder}: is a run of {config['env']}, not of {env}")
     try:
+        if env is None:
+            arguments.check_harmless(config["env"])
+        if env is None or isinstance(env, str):
+            env = arguments.environment_of(config["env"])
         population, columns = population_of(config, env, memory=float("inf"))
     except ValueError as error:
         raise ValueError(f"{folder / record.CONFIG}: {error}") from None
-    if not run.restore(population, folder, remark):
+    if not run.restore(population, folder, remark, whole=False):
         raise ValueError(f"{folder}: has no checkpoint yet; train longer")
     path = folder / record.SUMMARY
     try:
         summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
-    return Run(population, config, record.columns_of(record.metrics_csv(population, columns)), summary)
+    return Run(population, config, record.columns_of(record.metrics_csv(population.ledger, columns)), summary)
 
 
 def population_of(
-    config: dict[str, Any], env: Any = None, workers: int | None = None, memory: float | None = None
-) -> tuple[Population, list[dict[str, Any]]]:
+    config: dict[str, Any], env: Any, workers: int | None = None, memory: float | None = None, out: Any = None
+) -> tuple[AnyPopulation, list[dict[str, Any]]]:
     """The members that a configuration asks for, and the facts that head their lines of metrics."""
-    env = arguments.environment_of(config["env"]) if env is None else env
     entry = named.find(config["agent"])
-    settings, numbers = _settings(config["preset"], config["settings"], env)
+    settings, numbers = _settings(config, env)
     rates = config["learning_rate"] or [numbers.pop("learning_rate")]
     numbers.pop("learning_rate", None)
     if not config["seeds"] or min(config["seeds"]) < 0 or max(config["seeds"]) >= 2**32:
@@ -272,8 +296,15 @@ def population_of(
             })  # fmt: skip
     if not 1 <= config["steps"] <= 2**30:  # counters have 32 bits
         raise ValueError(f"steps: expected 1 to 2^30, got {config['steps']}")
+    if isinstance(env, Hosted):
+        if config["width"] is not None:
+            raise ValueError("width: members in environments on the host always share a call")
+        scratch = Path(out or tempfile.gettempdir()) if settings.replay_on_disk else None
+        return HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch), columns
+    if settings.replay_on_disk:
+        raise ValueError("replay_on_disk: is for environments on the host")
     width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
-    measure = _exact_loss(env) if settings.diagnostics else None
+    measure = exact_loss(env) if settings.diagnostics else None
     population = Population(
         settings, env, members, config["steps"], width=min(width, len(members)), workers=workers, memory=memory,
         measure=measure,
@@ -281,12 +312,11 @@ def population_of(
     return population, columns
 
 
-def _settings(preset: str | None, given: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:
+def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:
     """A preset with changes, and the numbers of the agent."""
-    preset = preset or ("minatar" if len(env.observation.shape) == 3 else "small")
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}{did_you_mean(preset, PRESETS)}")
-    base, numbers = PRESETS[preset]
+    shape, given = env.observation.shape, config["settings"]
+    default = "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _IMAGE else "minatar"
+    base, numbers, _ = preset_of(config["preset"] or default, config["env"])
     check_settings(given)
     settings = changed(base, {name: value for name, value in given.items() if name in Settings.model_fields})
     numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
@@ -294,36 +324,6 @@ def _settings(preset: str | None, given: dict[str, Any], env: Any) -> tuple[Sett
         if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
             raise ValueError(f"{name}: out of range, got {numbers[name]}")
     return settings, numbers
-
-
-def _exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
-    """‖q* − q_π‖_∞ on a finite model, q* that of the problem with entropy τ; None elsewhere."""
-    inner = env.env if isinstance(env, TimeLimit) else env
-    if not isinstance(inner, FiniteEnvironment):
-        return None
-    mdp = inner.mdp.dense()
-    seen = jnp.eye(mdp.states, dtype=bool)
-
-    def objective(tau: jax.Array) -> Objective:
-        return Objective(tau, jnp.zeros(mdp.legal.shape))
-
-    @cache
-    def best(tau: float) -> jax.Array:
-        return jnp.asarray(optimum(mdp, objective(jnp.asarray(tau))))
-
-    @jax.jit
-    def loss(log_policy: jax.Array, tau: jax.Array, q: jax.Array) -> jax.Array:
-        probability = jnp.exp(log_policy)
-        v = policy_value(mdp, probability, objective(tau).bonus(probability, log_policy))
-        return jnp.abs(jnp.where(mdp.live, q - BellmanOperator(mdp).backup(v), 0.0)).max()
-
-    def measure(agent: Agent, networks: Networks) -> Row:
-        log_policy = np.asarray(policy.log_policy(inner, agent, networks, seen), np.float64)
-        tau = float(agent.scheme.entropy)
-        with jax.enable_x64(True):
-            return {"exact_loss": float(loss(jnp.asarray(log_policy), jnp.asarray(tau), best(tau)))}
-
-    return measure
 
 
 def _whole(name: str, value: Any) -> int:

@@ -1,0 +1,331 @@
+"""The loop's other driver: environments on the host, learning on the device, each while the other works.
+
+A step of all environments of all members is one call, and so is one gradient step of all members. While a gradient step
+runs, the environments go on with the networks from before it: the policy that acts is one gradient step behind.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from mdvi.deep import checkpoint, train
+from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.diagnostics import start_probe
+from mdvi.deep.host_replay import HostReplay, replay_bytes
+from mdvi.deep.ledger import Ledger
+from mdvi.deep.population import OVERHEAD, batched, check_room, single, size_of
+from mdvi.deep.segments import Segments
+from mdvi.deep.settings import Settings
+from mdvi.envs.base import Transition
+from mdvi.envs.host import Hosted
+
+
+class HostPopulation:
+    """Agents of one structure with a seed each, in environments of their own.
+
+    Attributes:
+        ledger: what is written down about them.
+        steps: environment steps of each member so far.
+        learner: what learns, leaves with a leading axis of members.
+        replay: the transitions of all.
+    """
+
+    unit, waves = "environment steps", ""
+
+    def __init__(
+        self,
+        settings: Settings,
+        env: Hosted,
+        members: Sequence[tuple[Agent, int]],
+        steps: int,
+        *,
+        memory: float | None = None,
+        scratch: Path | None = None,
+    ) -> None:
+        """Arrange the members.
+
+        Args:
+            settings: sizes and periods.
+            env: the environment.
+            members: an agent and a seed for each; agents may differ in their leaves only.
+            steps: environment steps of each, rounded up to whole lines of metrics.
+            memory: bytes that may be used; default four fifths of what is free.
+            scratch: a folder for the frames of the replay; default memory.
+
+        Raises:
+            ValueError: when agents differ in structure, or they do not fit into the memory.
+        """
+        self.settings, self.scratch = settings, scratch
+        self.env = jax.tree.map(single, env)
+        self.agents = [agent for agent, _ in members]
+        self.batch, self.seeds = batched(members)
+        self._random = bool((np.asarray(self.batch.epsilon) == 1).all())  # no network is needed to act
+        self.total = settings.steps_after(settings.chunks(steps))
+        self.ledger = Ledger(len(members))
+        self.bytes_needed = OVERHEAD * size_of(jax.eval_shape(partial(_start, settings), env, self.batch, self.seeds))
+        if scratch is None:
+            each, frame = settings.replay // settings.environments, env.spaces
+            self.bytes_needed += len(members) * settings.environments * replay_bytes(each, frame.shape, frame.dtype)
+        check_room(self.bytes_needed, f"{len(members)} member{'s' * (len(members) > 1)}", memory)
+        self.steps = 0
+        self.learner: Any = None  # a `train.Learner` once it has started
+        self.replay: Any = None  # a `HostReplay` then
+        self._worlds: Any = None  # `Worlds` while they are open
+        self._parts: list[tuple[int, Any]] = []
+        self._seen: list[tuple[int, Any]] = []
+        self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
+        self._segments = Segments()
+
+    @property
+    def done(self) -> int:
+        """Environment steps of all members together, of `goal`."""
+        return self.goal if self.finished else self.steps * len(self.agents)
+
+    @property
+    def goal(self) -> int:
+        """Environment steps that are asked for."""
+        return self.total * len(self.agents)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.steps >= self.total or all(self.ledger.status)
+
+    def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Work for about so many seconds, but at least one step."""
+        deadline = time.monotonic() + seconds
+        if self.learner is None:
+            self._start()
+        if self._worlds is None:
+            self._open()
+        settings = self.settings
+        while not (self.finished or stopping()):
+            self._step()
+            since = self.steps - settings.warmup
+            if since == 0 and settings.diagnostics:
+                self._start_probes()
+            if since > 0 and since % settings.update_period == 0:
+                self._learn()
+                if since % settings.target_period == 0:
+                    self.learner, seen = _copied(settings, self.env, self.batch, self.learner)
+                    self._seen.append((1, seen))
+                if since % (settings.target_period * settings.chunk) == 0:
+                    self._write_down()
+            if time.monotonic() > deadline:
+                break
+        if self.finished:
+            self.close()
+
+    def close(self) -> None:
+        """Let the environments go."""
+        if self._worlds is not None:
+            self._worlds.close()
+            self._worlds = None
+
+    def networks(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and its networks as they are now."""
+        if self.learner is None:
+            raise ValueError(f"member {number} has not started yet")
+        return self.agents[number], jax.tree.map(lambda leaf: leaf[number], self.learner.online)
+
+    def _start(self) -> None:
+        self.learner = _start(self.settings, self.env, self.batch, self.seeds)
+        self._acting = self.learner.online
+        self._draws = [np.random.default_rng([int(seed), 1]) for seed in self.seeds]
+        self.replay = self._empty()
+        count = len(self.seeds) * self.settings.environments
+        self._returns, self._lengths = np.zeros(count), np.zeros(count, int)
+
+    def _empty(self) -> HostReplay:
+        settings, spaces = self.settings, self.env.spaces
+        streams = len(self.seeds) * settings.environments
+        each = settings.replay // settings.environments
+        return HostReplay(streams, each, spaces.shape, spaces.dtype, self.env.stack, self.scratch)
+
+    def _nothing(self, count: int) -> Transition:
+        """So many transitions of every member, of zeros."""
+        shape, look = (len(self.seeds), count), self.env.observation
+        obs = np.zeros((*shape, *look.shape), look.dtype)
+        ends = np.zeros(shape, bool)
+        return Transition(obs, np.zeros(shape, np.int32), np.zeros(shape, np.float32), ends, ends, obs)
+
+    def _open(self) -> None:
+        """Environments at the beginning of an episode each."""
+        each = self.settings.environments
+        self._worlds = self.env.source.worlds(len(self.seeds), each)
+        seeds = [
+            int(np.random.SeedSequence([int(seed), place, self.steps]).generate_state(1)[0] >> 1)
+            for seed in self.seeds
+            for place in range(each)
+        ]
+        told = self._worlds.reset(seeds)
+        self.replay.begin(told)
+        self._returns[:], self._lengths[:] = 0.0, 0
+        self._fail(told.wrong, np.full(len(seeds), -1))
+
+    def _step(self) -> None:
+        """Act once in every environment, and store what came of it."""
+        members, each = len(self.seeds), self.settings.environments
+        alive = np.repeat([not status for status in self.ledger.status], each)
+        obs = self.replay.latest()
+        obs = obs.reshape(members, each, *obs.shape[1:])
+        if self._random:
+            actions = np.stack([draw.integers(self.env.actions, size=each) for draw in self._draws]).reshape(-1)
+        else:
+            # Exploration is that of the first gradient step while the replay is filled, as on the device.
+            moment = np.uint32(self.steps), np.uint32(max(self.steps, self.settings.warmup))
+            chosen = _act(self.env, self.batch, self._acting, self.learner.key, *moment, obs)
+            actions = np.asarray(chosen).reshape(-1)
+        told = self._worlds.step(actions, alive)
+        told = told._replace(real=told.real & alive, began=told.began & alive)
+        clip = self.env.clip
+        self.replay.add(actions, told.reward if clip is None else np.clip(told.reward, -clip, clip), told)
+        self._returns += np.where(told.real, told.reward, 0.0)
+        self._lengths += told.real
+        for i in np.flatnonzero(told.real & (told.terminated | told.truncated)):
+            self._ended[i // each].append((self._returns[i], self._lengths[i]))
+            self._returns[i], self._lengths[i] = 0.0, 0
+        self.steps += each
+        self._fail(told.wrong, actions)
+
+    def _learn(self) -> None:
+        """A gradient step of all members; it runs on while the environments go on."""
+        settings = self.settings
+        first, second = (
+            self.replay.sample(self._draws, settings.batch, settings.n_step, float(self.env.discount)) for _ in range(2)
+        )
+        self._acting = self.learner.online
+        self.learner, parts = _learn(settings, self.env, self.batch, self.learner, first, second)
+        self._parts.append((1, parts))
+
+    def _start_probes(self) -> None:
+        """The fixed set of transitions that the diagnostics look at."""
+        each, count = self.settings.environments, self.settings.warmup
+        steps = [self.replay.first_steps(slice(n * each, (n + 1) * each), count) for n in range(len(self.seeds))]
+        least = min(len(step.action) for step in steps)
+        together = jax.tree.map(lambda *leaves: np.stack([leaf[:least] for leaf in leaves]), *steps)
+        self.learner = _probed(self.learner, together)
+
+    def _write_down(self) -> None:
+        """A line of metrics for every member that is still well."""
+        trouble = np.asarray(self.learner.trouble)
+        for number in (number for number, status in enumerate(self.ledger.status) if not status):
+            self._line(number)
+            self.ledger.fail(number, train.reason(self.settings, trouble[number]))
+            if self.steps >= self.total and not train.finite(self.networks(number)[1]):
+                self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {self.steps}")
+        self._parts, self._seen, self._ended = [], [], [[] for _ in self.seeds]
+
+    def _line(self, number: int) -> None:
+        """A line of metrics: the episodes and gradient steps since the last one."""
+        ended = np.array(self._ended[number]).reshape(-1, 2)
+        means = _mean(self._parts) | _mean(self._seen)
+        row = {name: float(value[number]) for name, value in means.items()}
+        self.ledger.add(number, self.steps, ended[:, 0], ended[:, 1], row)
+
+    def _fail(self, wrong: list[str], actions: np.ndarray) -> None:
+        """Give up members whose environments misbehaved, with a last line of metrics."""
+        for i in (i for i, text in enumerate(wrong) if text):
+            number = i // self.settings.environments
+            when = f"environment step {self.steps}, action {actions[i]}" if actions[i] >= 0 else "its reset"
+            if not self.ledger.status[number]:
+                self._line(number)
+            self.ledger.fail(number, f"env_error: {wrong[i]} (at {when})")
+
+    def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that `restore` needs: arrays, and a note of plain values.
+
+        What the replay gained since the last time goes to a file of its own in the folder, so that a large replay is
+        not written again and again.
+        """
+        arrays, note = self.ledger.save()
+        note = {"ledger": note, "steps": self.steps, "finished": self.finished, "segments": []}
+        if self.learner is None:
+            return arrays, note
+        arrays |= checkpoint.flatten(self.learner, "learner")
+        if folder is not None and self.finished:
+            self._segments.clear(folder)
+        elif folder is not None:
+            note["segments"] = self._segments.write(folder, serial, self.replay)
+        note["draws"] = [draw.bit_generator.state for draw in self._draws]
+        note["probes"] = 0 if self.learner.probe is None else self.learner.probe.action.shape[1]
+        for name, parts in (("parts", self._parts), ("seen", self._seen)):
+            note[name] = sum(weight for weight, _ in parts)
+            arrays |= {f"{name}.{key}": value for key, value in _mean(parts).items()}
+        for number, ended in enumerate(self._ended):
+            arrays[f"{number}.ended"] = np.array(ended, np.float64).reshape(-1, 2)
+        return arrays, note
+
+    def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
+        """Take up where `save` was called, with new episodes in the place of those that were running.
+
+        Raises:
+            ValueError: when the arrays are not those of this population.
+        """
+        self.ledger.restore(arrays, note["ledger"])
+        self.steps = int(note["steps"])
+        if "draws" not in note:
+            return
+        self._start()
+        template = self.learner
+        if note["probes"]:
+            template = _probed(template, self._nothing(note["probes"]))
+        self.learner = checkpoint.unflatten(template, arrays, "learner")
+        self._acting = self.learner.online
+        for draw, state in zip(self._draws, note["draws"], strict=True):
+            draw.bit_generator.state = state
+        for name, parts in (("parts", self._parts), ("seen", self._seen)):
+            found = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
+            parts[:] = [(note[name], found)] if found else []
+        if folder is not None:
+            self._segments.read(folder, note["segments"], self.replay)
+        self._ended = [list(map(tuple, arrays[f"{n}.ended"].tolist())) for n in range(len(self.seeds))]
+
+
+@partial(jax.jit, static_argnums=0)
+def _start(settings: Settings, env: Hosted, agents: Agent, seeds: Any) -> train.Learner:
+    return jax.vmap(lambda agent, seed: train.start(settings, env, agent, seed)[0])(agents, seeds)
+
+
+@jax.jit
+def _act(env: Hosted, agents: Agent, online: Networks, keys: jax.Array, step: Any, exploration: Any, obs: Any) -> Any:
+    """The actions of every member in each of its environments."""
+
+    def one(agent: Agent, networks: Networks, key: jax.Array, seen: Any) -> Any:
+        legal, epsilon = env.legal(seen), agent.epsilon_at(exploration)
+        return agent.act(networks, seen, legal, jax.random.fold_in(jax.random.fold_in(key, 1), step), epsilon)
+
+    return jax.vmap(one)(agents, online, keys, obs)
+
+
+@partial(jax.jit, static_argnums=0)
+def _learn(settings: Settings, env: Hosted, agents: Agent, learner: train.Learner, first: Any, second: Any) -> Any:
+    return jax.vmap(partial(train.learn, settings, env))(agents, learner, first, second)
+
+
+@partial(jax.jit, static_argnums=0)
+def _copied(settings: Settings, env: Hosted, agents: Agent, learner: train.Learner) -> Any:
+    return jax.vmap(partial(train.copied, settings, env))(agents, learner)
+
+
+def _probed(learner: train.Learner, steps: Transition) -> train.Learner:
+    """The learner with the transitions that its diagnostics look at."""
+    probe = jax.vmap(start_probe)(steps)
+    return eqx.tree_at(lambda m: m.probe, learner, probe, is_leaf=lambda leaf: leaf is None)
+
+
+def _mean(parts: list[tuple[int, dict[str, Any]]]) -> dict[str, np.ndarray]:
+    """Means over time, shape (members,), of what was measured again and again, with weights."""
+    if not parts:
+        return {}
+    weights = [weight for weight, _ in parts]
+    return {
+        name: np.average(np.stack([np.asarray(part[name]) for _, part in parts]), 0, weights).astype(np.float32)
+        for name in parts[0][1]
+    }

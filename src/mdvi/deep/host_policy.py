@@ -1,0 +1,101 @@
+"""Playing with a trained policy in environments on the host; `mdvi.deep.policy` is its twin for those in JAX."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.host_replay import HostReplay
+from mdvi.envs.host import Hosted
+
+_AT_ONCE = 16  # environments that are stepped together
+
+
+@jax.jit
+def _act(env: Hosted, agent: Agent, networks: Networks, obs: Any, key: jax.Array, step: Any, epsilon: Any) -> Any:
+    return agent.act(networks, obs, env.legal(obs), jax.random.fold_in(key, step), epsilon)
+
+
+def evaluate(
+    env: Hosted,
+    agent: Agent,
+    networks: Networks,
+    episodes: int,
+    seed: int,
+    *,
+    sampled: bool,
+    epsilon: float,
+    limit: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play episodes, several side by side, each to its end or to `limit` steps.
+
+    Returns:
+        Undiscounted returns and lengths, shape (episodes,).
+
+    Raises:
+        ValueError: for less than one episode, or when an environment misbehaves.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes: expected at least 1, got {episodes}")
+    agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, int)
+    seeds = np.random.SeedSequence(seed).generate_state(episodes) >> 1
+    count = min(episodes, _AT_ONCE)
+    worlds = env.source.worlds(1, count)
+    try:
+        for first in range(0, episodes, count):
+            numbers = np.arange(first, min(first + count, episodes))
+            going = np.arange(count) < len(numbers)
+            told = worlds.reset(np.resize(seeds[numbers], count).tolist())
+            seen = HostReplay(count, env.stack + 1, env.spaces.shape, env.spaces.dtype, env.stack)
+            seen.begin(told)
+            for moment in range(limit):
+                _check(told.wrong, going)
+                if not going.any():
+                    break
+                step = np.uint32(first * limit + moment)
+                actions = np.asarray(_act(env, agent, networks, seen.latest(), key, step, np.float32(epsilon)))
+                told = worlds.step(actions, going)
+                seen.add(actions, told.reward, told)
+                played = going & told.real
+                returns[numbers] += np.where(played, told.reward, 0.0)[: len(numbers)]
+                lengths[numbers] += played[: len(numbers)]
+                going = going & ~(played & (told.terminated | told.truncated))
+    finally:
+        worlds.close()
+    return returns, lengths
+
+
+def film(
+    env: Hosted, agent: Agent, networks: Networks, seed: int, *, sampled: bool, limit: int
+) -> tuple[list[np.ndarray], float]:
+    """The pictures of one episode, and its return.
+
+    Raises:
+        ValueError: when the environment gives no pictures, or misbehaves.
+    """
+    agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
+    world = env.source.watched()
+    seen = HostReplay(1, env.stack + 1, env.spaces.shape, env.spaces.dtype, env.stack)
+    total, told = 0.0, world.reset([seed])
+    seen.begin(told)
+    frames = [world.picture()]
+    for moment in range(limit):
+        _check(told.wrong, np.ones(1, bool))
+        action = np.asarray(_act(env, agent, networks, seen.latest(), key, np.uint32(moment), np.float32(0)))
+        told = world.step(action, np.ones(1, bool))
+        seen.add(action, told.reward, told)
+        total += float(told.reward[0])
+        frames.append(world.picture())
+        if told.terminated[0] or told.truncated[0]:
+            break
+    world.close()
+    return frames, total
+
+
+def _check(wrong: list[str], going: np.ndarray) -> None:
+    for text, goes in zip(wrong, going, strict=True):
+        if text and goes:
+            raise ValueError(f"the environment failed: {text}")

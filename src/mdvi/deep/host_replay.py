@@ -1,0 +1,203 @@
+"""Uniform replay on the host: every frame is kept once, and the stacks that agents see are put together when drawn.
+
+The frames of one environment are a stream, the last one of an episode among them, the first one of the next after it:
+
+    f₀ f₁ … f_T  f'₀ f'₁ …
+
+A transition is the number i of the frame it was chosen on, with what was done and paid; what followed is frame i + 1,
+whether or not an episode ended there. Of two transitions in a row the second goes on from the first if its number is
+one more. A stack of n frames reaches back to the first frame of the episode, and is zero before.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdvi.deep.replay import Batch
+from mdvi.envs.base import Transition
+from mdvi.envs.cells import Step
+
+_SPARE = 1.05  # frames kept for each transition of an image: one more for each episode of at least 20 steps
+_DONE = ("where", "action", "reward", "terminated", "truncated")
+
+
+class HostReplay:
+    """The last transitions of several streams.
+
+    Attributes:
+        frames: shape (streams, room, …), and how many frames of its episode come before each, at most stack − 1: `age`.
+        where: the frame each transition was chosen on, shape (streams, size); beside it `action`, `reward`,
+            `terminated`, `truncated`.
+        filmed: frames ever seen by each stream.
+        taken: transitions ever made by each.
+        oldest: the first transition that is still whole.
+    """
+
+    def __init__(
+        self, streams: int, size: int, shape: tuple[int, ...], dtype: Any, stack: int, scratch: Path | None = None
+    ) -> None:
+        """An empty replay.
+
+        Args:
+            streams: environments.
+            size: transitions of each that are kept.
+            shape: of a frame.
+            dtype: of a frame.
+            stack: frames that make an observation.
+            scratch: a folder to keep the frames in, in a file without a name; default in memory.
+        """
+        self.stack, self.size = stack, size
+        self.room = room_for(size, shape)
+        where = (streams, self.room, *shape)
+        if scratch is None:
+            self.frames: Any = np.zeros(where, dtype)
+        else:
+            with tempfile.TemporaryFile(dir=scratch) as file:
+                self.frames = np.memmap(file, dtype, "w+", shape=where)
+        self.age = np.zeros((streams, self.room), np.uint8)
+        self.where = np.zeros((streams, size), np.int64)
+        self.action = np.zeros((streams, size), np.int32)
+        self.reward = np.zeros((streams, size), np.float32)
+        self.terminated = np.zeros((streams, size), bool)
+        self.truncated = np.zeros((streams, size), bool)
+        self.filmed, self.taken, self.oldest = (np.zeros(streams, np.int64) for _ in range(3))
+
+    def add(self, actions: np.ndarray, reward: np.ndarray, told: Step) -> None:
+        """Store a step of every stream, and the first frames of the episodes that began."""
+        who = np.flatnonzero(told.real)
+        row = self.taken[who] % self.size
+        columns = (self.filmed[who] - 1, actions[who], reward[who], told.terminated[who], told.truncated[who])
+        for name, values in zip(_DONE, columns, strict=True):
+            getattr(self, name)[who, row] = values
+        self.taken[who] += 1
+        before = self.age[who, (self.filmed[who] - 1) % self.room]
+        self._film(who, told.following, np.minimum(before + 1, self.stack - 1))
+        self._film(np.flatnonzero(told.began), told.fresh, 0)
+        self._forget()
+
+    def latest(self) -> np.ndarray:
+        """What every stream would be acted on, shape (streams, …)."""
+        return self._stacks(np.arange(len(self.filmed)), self.filmed - 1)
+
+    def first_steps(self, streams: slice, count: int) -> Transition:
+        """The oldest transitions of some streams, in the order they were made."""
+        found = []
+        for one in range(*streams.indices(len(self.taken))):
+            numbers = np.arange(self.oldest[one], self.taken[one])[:count]
+            found.append((np.full_like(numbers, one), numbers))
+        stream, number = (np.concatenate(parts)[:count] for parts in zip(*found, strict=True))
+        row, frame = (stream, number % self.size), self.where[stream, number % self.size]
+        columns = {name: getattr(self, name)[row] for name in _DONE[1:]}
+        obs, following = self._stacks(stream, frame), self._stacks(stream, frame + 1)
+        return Transition(obs=obs, next_obs=following, **columns)
+
+    def sample(self, draws: Sequence[np.random.Generator], batch: int, n_step: int, discount: float) -> Batch:
+        """A minibatch for every member, uniform with replacement over all sequences of n steps in its streams.
+
+        Args:
+            draws: a generator for each member; streams are divided among them in order.
+            batch: transitions for each.
+            n_step: rewards that are summed, up to the end of the episode; see `mdvi.deep.replay`.
+            discount: γ.
+        """
+        members = len(draws)
+        edges = np.maximum(self.taken - self.oldest - (n_step - 1), 0).reshape(members, -1).cumsum(1)
+        chosen = np.stack([d.integers(0, max(1, edge), batch) for d, edge in zip(draws, edges[:, -1], strict=True)])
+        place = np.minimum((chosen[:, :, None] >= edges[:, None, :]).sum(-1), edges.shape[1] - 1)
+        before = np.take_along_axis(edges, np.maximum(place - 1, 0), 1)
+        stream = np.arange(members)[:, None] * edges.shape[1] + place
+        number = self.oldest[stream] + chosen - np.where(place > 0, before, 0)
+        frame = self.where[stream, number % self.size]
+        last, going = frame, np.ones(chosen.shape, bool)
+        returns, remaining = np.zeros(chosen.shape, np.float32), np.zeros(chosen.shape, np.float32)
+        for i in range(n_step):
+            row = stream, (number + i) % self.size
+            going = going & (self.where[row] == frame + i)
+            ended = self.terminated[row]
+            returns += np.where(going, discount**i * self.reward[row], 0.0)
+            last = np.where(going, self.where[row], last)
+            remaining = np.where(going, np.where(ended, 0.0, discount ** (i + 1)), remaining)
+            going = going & ~(ended | self.truncated[row])
+        return Batch(
+            self._stacks(stream, frame), self.action[stream, number % self.size], returns.astype(np.float32),
+            remaining.astype(np.float32), self._stacks(stream, last + 1),
+        )  # fmt: skip
+
+    def since(self, filmed: np.ndarray, taken: np.ndarray) -> dict[str, np.ndarray]:
+        """What came after these counts and is still there, as arrays for `extend`."""
+        frames = self._rows(np.maximum(filmed, self.filmed - self.room), self.filmed, self.room)
+        steps = self._rows(np.maximum(taken, self.taken - self.size), self.taken, self.size)
+        arrays = {name: getattr(self, name)[frames] for name in ("frames", "age")}
+        arrays |= {name: getattr(self, name)[steps] for name in _DONE}
+        for name, (streams, _), end in (("filmed", frames, self.filmed), ("taken", steps, self.taken)):
+            counts = np.bincount(streams, minlength=len(end))
+            arrays[name] = np.stack([end - counts, end])
+        return arrays
+
+    def extend(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take up what `since` gave."""
+        frames = self._rows(arrays["filmed"][0], arrays["filmed"][1], self.room)
+        steps = self._rows(arrays["taken"][0], arrays["taken"][1], self.size)
+        for name in ("frames", "age"):
+            getattr(self, name)[frames] = arrays[name]
+        for name in _DONE:
+            getattr(self, name)[steps] = arrays[name]
+        self.filmed, self.taken = arrays["filmed"][1].copy(), arrays["taken"][1].copy()
+        self._forget()
+
+    def begin(self, told: Step) -> None:
+        """The first frames of episodes, also where another one was running, which ends here without an end."""
+        self._film(np.flatnonzero(told.began), told.fresh, 0)
+        self._forget()
+
+    @staticmethod
+    def _rows(start: np.ndarray, end: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+        """Streams and rows of the entries from start to end of each."""
+        streams = np.repeat(np.arange(len(end)), end - start)
+        numbers = np.concatenate([np.arange(a, b) for a, b in zip(start, end, strict=True)])
+        return streams, numbers % room
+
+    def _film(self, who: np.ndarray, frames: np.ndarray, age: Any) -> None:
+        row = self.filmed[who] % self.room
+        self.frames[who, row], self.age[who, row] = frames[who], age
+        self.filmed[who] += 1
+
+    def _forget(self) -> None:
+        """Transitions leave when they, or the first frame they need, are overwritten."""
+        while True:
+            first = self.where[np.arange(len(self.taken)), self.oldest % self.size] - (self.stack - 1)
+            stale = (self.oldest < self.taken - self.size) | (
+                (self.oldest < self.taken) & (first < self.filmed - self.room)
+            )
+            if not stale.any():
+                return
+            self.oldest = np.maximum(self.oldest + stale, self.taken - self.size)
+
+    def _stacks(self, stream: np.ndarray, frame: np.ndarray) -> np.ndarray:
+        """Observations that end with these frames."""
+        if self.stack == 1:
+            return self.frames[stream, frame % self.room]
+        age = self.age[stream, frame % self.room]
+        parts = []
+        for back in reversed(range(self.stack)):
+            part = self.frames[stream, (frame - back) % self.room]
+            part[age < back] = 0
+            parts.append(part)
+        return np.stack(parts, -1)
+
+
+def room_for(size: int, shape: tuple[int, ...]) -> int:
+    """Frames kept for so many transitions: of images few more, of a handful of numbers twice as many.
+
+    Where episodes are shorter than the spare frames allow, the oldest transitions leave early.
+    """
+    return int(size * (_SPARE if len(shape) > 1 else 2)) + 16
+
+
+def replay_bytes(size: int, shape: tuple[int, ...], dtype: Any) -> int:
+    """Memory of one stream."""
+    frame = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return room_for(size, shape) * (frame + 1) + size * (8 + 4 + 4 + 1 + 1)

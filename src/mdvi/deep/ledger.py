@@ -1,0 +1,63 @@
+"""What is written down about the members of a population: lines of metrics, last returns, what went wrong."""
+
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, float]
+RECENT = 100  # episodes in the moving average of returns
+
+
+class Ledger:
+    """The books.
+
+    Attributes:
+        rows: lines of metrics so far, by the number of the member.
+        recent: the returns of its last episodes.
+        status: what went wrong with it, "" for nothing.
+    """
+
+    def __init__(self, members: int) -> None:
+        self.rows: dict[int, list[Row]] = {number: [] for number in range(members)}
+        self.recent: list[list[float]] = [[] for _ in range(members)]
+        self.status = [""] * members
+
+    def add(self, number: int, step: int, returns: np.ndarray, lengths: np.ndarray, means: Row) -> None:
+        """A line: the episodes that ended since the last one, and what else was measured."""
+        ended = returns.astype(np.float64)
+        recent = self.recent[number] = [*self.recent[number], *ended.tolist()][-RECENT:]
+        row = {
+            "env_steps": float(step),
+            "episodes": float(len(ended)),
+            "episode_return": float(ended.mean()) if len(ended) else np.nan,
+            "episode_length": float(lengths.mean()) if len(ended) else np.nan,
+            "last_100": float(np.mean(recent)) if recent else np.nan,
+        }
+        self.rows[number].append(row | means)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Note what went wrong with a member, unless something has before."""
+        self.status[number] = self.status[number] or reason
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what was measured; a member that failed early has not seen all of it."""
+        return list(dict.fromkeys(name for rows in self.rows.values() for row in rows for name in row))
+
+    def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that `restore` needs: arrays, and a note of plain values."""
+        columns = self.columns
+        arrays = {f"{n}.recent": np.asarray(recent, np.float64) for n, recent in enumerate(self.recent)}
+        for number, rows in self.rows.items():
+            arrays[f"{number}.rows"] = np.array(
+                [[row.get(name, np.nan) for name in columns] for row in rows], np.float64
+            )
+        return arrays, {"columns": columns, "status": self.status}
+
+    def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
+        """Take up where `save` was called."""
+        self.status = list(note["status"])
+        for number in self.rows:
+            table = arrays[f"{number}.rows"].tolist()
+            self.rows[number] = [dict(zip(note["columns"], row, strict=True)) for row in table]
+            self.recent[number] = arrays[f"{number}.recent"].tolist()

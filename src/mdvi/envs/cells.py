@@ -1,0 +1,281 @@
+"""Gymnasium environments behind checks, in this process or in one of their own.
+
+Run as a program, it steps environments for a parent at the other end of two pipes, so that one that hangs or dies takes
+nobody along. It imports nothing else of mdvi: such a process starts in a fraction of a second.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import re
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LONGEST = 200  # bytes of a message about what went wrong
+
+
+class Spaces(NamedTuple):
+    """What an environment can be told and tells: the number of actions, and shape and dtype of an observation."""
+
+    actions: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class Step(NamedTuple):
+    """What one step of several environments told, one row each.
+
+    Attributes:
+        following: the observations that followed, where an episode ended its last one.
+        fresh: what to act on next: the first observation of the next episode where one ended.
+        reward: the rewards.
+        terminated: whether the process ended.
+        truncated: whether somebody stopped looking.
+        real: whether a step was made at all.
+        began: whether `fresh` is the first observation of an episode.
+        wrong: what went wrong, "" for nothing; such a row tells nothing else.
+    """
+
+    following: np.ndarray
+    fresh: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    real: np.ndarray
+    began: np.ndarray
+    wrong: list[str]
+
+
+def blank(count: int, spaces: Spaces) -> Step:
+    """A step of so many environments in which nothing happened."""
+    following, fresh = (np.zeros((count, *spaces.shape), spaces.dtype) for _ in range(2))
+    terminated, truncated, real, began = (np.zeros(count, bool) for _ in range(4))
+    return Step(following, fresh, np.zeros(count), terminated, truncated, real, began, [""] * count)
+
+
+def make(name: str, options: dict[str, Any]) -> Any:
+    """A Gymnasium id, or `module:Class`, as an environment.
+
+    Raises:
+        ValueError: when there is none of that name, or it does not take these options.
+        ModuleNotFoundError: when Gymnasium, or what the environment needs, is not installed.
+    """
+    try:
+        import gymnasium
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("Gymnasium is not installed: pip install 'mdvi[envs]'", name="gymnasium") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what environments import
+        try:
+            if ":" not in name or re.search(r"-v\d+$", name):
+                return gymnasium.make(name, disable_env_checker=True, **options)
+            module, _, attribute = name.partition(":")
+            sys.path.insert(0, os.getcwd())
+            try:
+                maker = getattr(importlib.import_module(module), attribute)
+            finally:
+                sys.path.pop(0)
+            return maker(**options)
+        except gymnasium.error.DependencyNotInstalled as error:
+            text = " ".join(str(error).split()).split(", you can install")[0]
+            raise ModuleNotFoundError(f"{name}: {text}: pip install 'mdvi[envs]'", name=name) from None
+        except (Exception, SystemExit) as error:
+            raise ValueError(f"{name}: {says(error)}") from None
+
+
+def spaces_of(env: Any, name: str) -> Spaces:
+    """What an environment can be told and tells.
+
+    Raises:
+        ValueError: unless actions are Discrete and observations a Box.
+    """
+    action: Any = getattr(env, "action_space", None)
+    observation: Any = getattr(env, "observation_space", None)
+    kinds = [type(space).__name__ for space in (action, observation)]
+    if kinds[0] == "Box":
+        raise ValueError(f"{name}: its actions are continuous ({action}); mdvi learns with Discrete actions only")
+    if kinds[0] != "Discrete":
+        raise ValueError(f"{name}: its actions are {kinds[0]}; mdvi learns with Discrete actions only")
+    if kinds[1] != "Box":
+        raise ValueError(f"{name}: its observations are {kinds[1]}; mdvi learns from Box observations only")
+    kept = observation.dtype if observation.dtype in (np.uint8, np.bool_) else np.float32
+    return Spaces(int(action.n), tuple(observation.shape), np.dtype(kept))
+
+
+class Cell:
+    """One environment whose answers are checked.
+
+    Attributes:
+        env: the environment.
+        spaces: what it can be told and tells.
+    """
+
+    def __init__(self, env: Any, name: str, limit: int) -> None:
+        """Args: the environment, what to call it, and the steps after which an episode is truncated."""
+        self.env, self.spaces, self.limit = env, spaces_of(env, name), limit
+        self._first, self._clock = int(getattr(env.action_space, "start", 0)), 0
+
+    def reset(self, seed: int | None = None) -> np.ndarray:
+        """The first observation of an episode.
+
+        Raises:
+            Exception: whatever the environment raises, and ValueError for an answer that cannot be meant.
+        """
+        self._clock = 0
+        obs, _ = self.env.reset(seed=seed)
+        if self.env.action_space.n != self.spaces.actions:
+            raise ValueError(f"it has {self.env.action_space.n} actions now and had {self.spaces.actions}")
+        return self._checked(obs)
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
+        """The observation that followed, the reward, whether it terminated, whether it was truncated.
+
+        Raises:
+            Exception: as `reset` does.
+        """
+        self._clock += 1
+        obs, reward, terminated, truncated, _ = self.env.step(self._first + action)
+        gain = float(reward)
+        if not np.isfinite(gain):
+            raise ValueError(f"the reward was {gain}")
+        if not isinstance(terminated, bool | np.bool_) or not isinstance(truncated, bool | np.bool_):
+            raise ValueError(f"terminated and truncated were {terminated!r} and {truncated!r}, not Booleans")
+        return self._checked(obs), gain, bool(terminated), bool(truncated) or self._clock >= self.limit
+
+    def _checked(self, obs: Any) -> np.ndarray:
+        array = np.asarray(obs)
+        if array.shape != self.spaces.shape:
+            raise ValueError(f"an observation has shape {array.shape}, its space says {self.spaces.shape}")
+        if array.dtype.kind not in "buif":
+            raise ValueError(f"an observation has dtype {array.dtype}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError("the observation was not finite")
+        return array
+
+
+class Cells:
+    """Several environments, stepped one after the other; what one of them does is its own affair."""
+
+    def __init__(self, cells: Sequence[Cell], renew: bool = True) -> None:
+        """Args: the environments, and whether an episode that ended is followed by another."""
+        self.cells, self.spaces, self.renew = cells, cells[0].spaces, renew
+
+    def reset(self, seeds: Sequence[int]) -> Step:
+        """Begin episodes: only `fresh`, `began` and `wrong` of the answer tell something."""
+        told = blank(len(self.cells), self.spaces)
+        for i, (cell, seed) in enumerate(zip(self.cells, seeds, strict=True)):
+            try:
+                told.fresh[i] = cell.reset(int(seed))
+                told.began[i] = True
+            except (Exception, SystemExit) as error:
+                told.wrong[i] = says(error)
+        return told
+
+    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
+        """A step of those that are alive, and a new episode where one ended."""
+        told = blank(len(self.cells), self.spaces)
+        for i, cell in enumerate(self.cells):
+            if not alive[i]:
+                continue
+            try:
+                obs, told.reward[i], terminated, truncated = cell.step(int(actions[i]))
+                told.following[i] = told.fresh[i] = obs
+                told.terminated[i], told.truncated[i] = terminated, truncated and not terminated
+                told.real[i] = True
+                if self.renew and (terminated or truncated):
+                    told.fresh[i] = cell.reset()
+                    told.began[i] = True
+            except (Exception, SystemExit) as error:
+                told.wrong[i] = says(error)
+        return told
+
+    def picture(self) -> np.ndarray:
+        """What the first of them looks like, shape (rows, columns, 3), bytes.
+
+        Raises:
+            ValueError: when it gives no picture.
+        """
+        try:
+            picture = self.cells[0].env.render()
+        except Exception as error:
+            raise ValueError(f"the environment gives no picture: {says(error)}") from None
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.dtype != np.uint8:
+            raise ValueError("the environment gives no picture: its render_mode must be rgb_array")
+        return picture
+
+    def close(self) -> None:
+        """Let them go."""
+        for cell in self.cells:
+            with contextlib.suppress(Exception):
+                cell.env.close()
+
+
+def says(error: BaseException) -> str:
+    """An exception in one line."""
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return f"{kind}{' '.join(str(error).split())}"[: LONGEST // 2]
+
+
+def record(spaces: Spaces) -> np.dtype[Any]:
+    """A row of a `Step` as bytes."""
+    pictures = [(name, spaces.dtype, spaces.shape) for name in ("following", "fresh")]
+    flags = [(name, np.bool_) for name in ("terminated", "truncated", "real", "began")]
+    return np.dtype([*pictures, ("reward", np.float64), *flags, ("wrong", f"S{LONGEST}")])
+
+
+def packed(told: Step, spaces: Spaces) -> bytes:
+    """A step as bytes."""
+    rows = np.zeros(len(told.wrong), record(spaces))
+    for name in told._fields:
+        rows[name] = [text.encode() for text in told.wrong] if name == "wrong" else getattr(told, name)
+    return rows.tobytes()
+
+
+def unpacked(data: bytes, spaces: Spaces) -> Step:
+    """The step that `packed` was given."""
+    rows = np.frombuffer(data, record(spaces))
+    columns = {name: rows[name] for name in Step._fields if name != "wrong"}
+    return Step(**columns, wrong=[text.decode(errors="replace") for text in rows["wrong"].tolist()])
+
+
+def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
+    """Answer the parent until it leaves: first a line about the spaces, then a step to each order."""
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the environment prints is not an answer
+    orders = sys.stdin.buffer
+    try:
+        cells = Cells([Cell(make(name, options), name, limit) for _ in range(count)])
+    except (ValueError, ModuleNotFoundError) as error:
+        hello: dict[str, Any] = {"wrong": str(error), "missing": isinstance(error, ModuleNotFoundError)}
+    else:
+        actions, shape, dtype = cells.spaces
+        hello = {"actions": actions, "shape": shape, "dtype": dtype.name}
+    answers.write(json.dumps(hello).encode() + b"\n")
+    answers.flush()
+    while "wrong" not in hello and (kind := orders.read(1)):
+        if kind == b"r":
+            told = cells.reset(np.frombuffer(orders.read(8 * count), np.int64).tolist())
+        else:
+            numbers = np.frombuffer(orders.read(8 * count), np.int32)
+            told = cells.step(numbers[:count], numbers[count:] > 0)
+        answers.write(packed(told, cells.spaces))
+        answers.flush()
+
+
+def _leave_with(parent: int) -> None:
+    """End when the parent has, also while the environment hangs."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

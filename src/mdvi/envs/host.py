@@ -1,0 +1,249 @@
+"""Environments that run on the host, outside of compiled programs: Gymnasium's, ALE's, and those of users.
+
+`Hosted` is what an agent needs to know of one; its `worlds` are many of them, stepped together:
+
+    Cells      Gymnasium environments in this process, each behind checks
+    Isolated   the same in processes of their own, one for each member, that may hang or die
+    Vector     a Gymnasium `VectorEnv`, however it begins new episodes
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from mdvi.envs import cells
+from mdvi.envs.cells import Cell, Cells, Spaces, Step, spaces_of
+from mdvi.envs.isolated import Isolated, Process
+from mdvi.envs.vector import Vector, single_spaces
+from mdvi.mdp.validation import check_discount
+from mdvi.types import Array
+
+LIMIT = 27_000  # steps after which an episode is truncated: the protocol of Machado et al. (2018)
+
+
+@runtime_checkable
+class Worlds(Protocol):
+    """Environments that are stepped together."""
+
+    def reset(self, seeds: Sequence[int]) -> Step:
+        """Begin an episode in each."""
+
+    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
+        """A step in each that is alive."""
+
+    def close(self) -> None:
+        """Let them go."""
+
+
+@runtime_checkable
+class Watched(Worlds, Protocol):
+    """Environments of which one can be seen."""
+
+    def picture(self) -> np.ndarray:
+        """What the first of them looks like, shape (rows, columns, 3), bytes."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where environments come from; a value that can be hashed."""
+
+    def spaces(self) -> Spaces:
+        """What one of them can be told and tells."""
+
+    def worlds(self, members: int, each: int) -> Worlds:
+        """So many for each of so many members, those of a member side by side."""
+
+    def watched(self) -> Watched:
+        """One to be filmed."""
+
+
+class Hosted(eqx.Module):
+    """What an agent needs to know of an environment on the host.
+
+    Attributes:
+        source: where environments come from.
+        spaces: the number of actions, and shape and dtype of a frame.
+        discount: γ, in [0, 1).
+        stack: consecutive frames that make an observation, along a last axis where they are more than one; where an
+            episode has not had so many yet, the first ones are zeros.
+        clip: rewards are learned from as if they lay in ±clip; None for as they are.
+    """
+
+    source: Source = eqx.field(static=True)
+    spaces: Spaces = eqx.field(static=True)
+    discount: Any
+    stack: int = eqx.field(static=True, default=1)
+    clip: float | None = eqx.field(static=True, default=None)
+
+    @property
+    def actions(self) -> int:
+        """The number of actions."""
+        return self.spaces.actions
+
+    @property
+    def observation(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of an observation."""
+        shape = self.spaces.shape if self.stack == 1 else (*self.spaces.shape, self.stack)
+        return jax.ShapeDtypeStruct(shape, self.spaces.dtype)  # type: ignore[no-untyped-call]
+
+    @property
+    def scale(self) -> tuple[float, ...] | None:
+        """Bytes are divided by 255, other numbers by nothing."""
+        return (255.0,) if self.spaces.dtype == np.uint8 else None
+
+    def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
+        """All, always."""
+        return jnp.ones((obs.shape[0], self.actions), bool)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A Gymnasium id, or `module:Class`.
+
+    Attributes:
+        name: the id or the class.
+        options: what its constructor takes, as JSON.
+        limit: steps after which an episode is truncated.
+        timeout: seconds that it may take to answer, in a process of its own; 0 for this process and for ever.
+    """
+
+    name: str
+    options: str
+    limit: int
+    timeout: float
+
+    def spaces(self) -> Spaces:
+        """Those of one that is made and thrown away."""
+        if self.timeout:
+            process = Process(self.name, self.options, 1, self.limit, self.timeout)
+            process.close()
+            return process.spaces
+        env = cells.make(self.name, json.loads(self.options))
+        spaces = spaces_of(env, self.name)
+        env.close()
+        return spaces
+
+    def worlds(self, members: int, each: int) -> Worlds:
+        """In this process, or a process for each member."""
+        if self.timeout:
+            return Isolated([Process(self.name, self.options, each, self.limit, self.timeout) for _ in range(members)])
+        options = json.loads(self.options)
+        made = [cells.make(self.name, options) for _ in range(members * each)]
+        return Cells([Cell(env, self.name, self.limit) for env in made])
+
+    def watched(self) -> Watched:
+        """One in this process that gives pictures."""
+        env = cells.make(self.name, json.loads(self.options) | {"render_mode": "rgb_array"})
+        return Cells([Cell(env, self.name, self.limit)], renew=False)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a function without arguments makes: a Gymnasium environment, as often as it is called."""
+
+    make: Callable[[], Any]
+    limit: int
+
+    def spaces(self) -> Spaces:
+        """Those of one that is made and thrown away."""
+        env = self.make()
+        spaces = spaces_of(env, type(env).__name__)
+        env.close()
+        return spaces
+
+    def worlds(self, members: int, each: int) -> Worlds:
+        """In this process."""
+        made = [self.make() for _ in range(members * each)]
+        return Cells([Cell(env, type(env).__name__, self.limit) for env in made])
+
+    def watched(self) -> Watched:
+        """One that gives pictures, if it was made to."""
+        env = self.make()
+        return Cells([Cell(env, type(env).__name__, self.limit)], renew=False)
+
+
+@dataclass(frozen=True)
+class Vectored:
+    """What a function of their number makes: a Gymnasium `VectorEnv`."""
+
+    make: Callable[[int], Any]
+
+    def spaces(self) -> Spaces:
+        """Those of a vector of one."""
+        env = self.make(1)
+        spaces = single_spaces(env)
+        env.close()
+        return spaces
+
+    def worlds(self, members: int, each: int) -> Worlds:
+        """One vector of all."""
+        return Vector(self.make(members * each))
+
+    def watched(self) -> Watched:
+        """A vector of one that gives pictures, if it was made to."""
+        return Vector(self.make(1))
+
+
+def gymnasium(
+    name: str, discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT,
+    timeout: float | None = None, **options: Any,
+) -> Hosted:  # fmt: skip
+    """A Gymnasium id, or an environment of your own as `module:Class`.
+
+    Args:
+        name: the id or the class.
+        discount: γ, in [0, 1).
+        stack: consecutive observations that the agent sees together.
+        clip: learn from rewards as if they lay in ±clip.
+        limit: steps after which an episode is truncated, if nothing ends it before.
+        timeout: seconds that it may take to answer; it then runs in a process of its own, one for each member. 0 for
+            this process, and as long as it takes. Default 0 for an id and 60 for a class.
+        options: what its constructor takes.
+
+    Raises:
+        ValueError: when there is none of that name, for other actions than Discrete or other observations than a Box.
+        ModuleNotFoundError: when something is not installed.
+    """
+    own = ":" in name and not name.rpartition("-v")[2].isdigit()
+    source = Named(name, json.dumps(options), limit, (60.0 if own else 0.0) if timeout is None else timeout)
+    return hosted(source, discount, stack=stack, clip=clip)
+
+
+def made(
+    make: Callable[[], Any], discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT
+) -> Hosted:
+    """Gymnasium environments that a function without arguments makes; the rest as in `gymnasium`."""
+    return hosted(Made(make, limit), discount, stack=stack, clip=clip)
+
+
+def vectored(
+    make: Callable[[int], Any], discount: float = 0.99, *, stack: int = 1, clip: float | None = None
+) -> Hosted:
+    """Gymnasium vector environments that a function of their number makes; the rest as in `gymnasium`."""
+    return hosted(Vectored(make), discount, stack=stack, clip=clip)
+
+
+def is_known(name: str) -> bool:
+    """Whether a name is that of an environment in Gymnasium itself or in ALE: making it runs their code only."""
+    if name.startswith("ALE/"):
+        return True
+    try:
+        import gymnasium
+    except ModuleNotFoundError:
+        return False
+    spec = gymnasium.registry.get(name)
+    return spec is not None and isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium.envs.")
+
+
+def hosted(source: Source, discount: float = 0.99, *, stack: int = 1, clip: float | None = None) -> Hosted:
+    """What an agent needs to know of the environments of a source."""
+    if stack < 1:
+        raise ValueError(f"stack: expected at least 1, got {stack}")
+    return Hosted(source, source.spaces(), check_discount(discount), stack, clip)

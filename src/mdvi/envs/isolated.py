@@ -1,0 +1,140 @@
+"""Gymnasium environments in processes of their own, which may hang or die."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mdvi.envs import cells
+from mdvi.envs.cells import Spaces, Step, blank, record, unpacked
+
+_PATIENCE = 120.0  # seconds for a process to start and to import what its environment needs
+
+
+class Isolated:
+    """Environments in processes, one for each member: one that hangs, or dies, is given up alone."""
+
+    def __init__(self, processes: Sequence["Process"]) -> None:
+        """Args: the processes, each with as many environments."""
+        self.processes, self.each = processes, processes[0].count
+
+    def reset(self, seeds: Sequence[int]) -> Step:
+        """Begin episodes."""
+        orders = [b"r" + part.tobytes() for part in self._parts(np.array(seeds, np.int64))]
+        return self._asked(orders)
+
+    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
+        """A step of those that are alive."""
+        orders = []
+        for wanted, going in zip(
+            self._parts(actions.astype(np.int32)), self._parts(alive.astype(np.int32)), strict=True
+        ):
+            orders.append(b"s" + wanted.tobytes() + going.tobytes() if going.any() else b"")
+        return self._asked(orders)
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self.processes:
+            process.close()
+
+    def _parts(self, values: np.ndarray) -> np.ndarray:
+        return values.reshape(len(self.processes), self.each)
+
+    def _asked(self, orders: list[bytes]) -> Step:
+        """Send all orders, then collect all answers."""
+        for process, order in zip(self.processes, orders, strict=True):
+            process.send(order)
+        told = [
+            process.answer() if order else process.silence()
+            for process, order in zip(self.processes, orders, strict=True)
+        ]
+        columns = {name: np.concatenate([getattr(step, name) for step in told]) for name in Step._fields[:-1]}
+        return Step(**columns, wrong=[text for step in told for text in step.wrong])
+
+
+class Process:
+    """A process that steps the environments of one member."""
+
+    def __init__(self, name: str, options: str, count: int, limit: int, timeout: float) -> None:
+        """Start it and hear what its spaces are.
+
+        Args:
+            name: a Gymnasium id, or `module:Class`.
+            options: what its constructor takes, as JSON.
+            count: environments.
+            limit: steps after which an episode is truncated.
+            timeout: seconds to answer in.
+
+        Raises:
+            ValueError: when the environment cannot be made, or cannot be learned in.
+            ModuleNotFoundError: when something is not installed.
+        """
+        self.count, self.timeout, self.ended = count, timeout, ""
+        command = [sys.executable, str(Path(cells.__file__)), name, options, str(count), str(limit)]
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.orders, self.answers = self.child.stdin.fileno(), self.child.stdout.fileno()
+        os.set_blocking(self.answers, False)
+        line = self._read(lambda data: data.endswith(b"\n"), _PATIENCE)
+        hello = json.loads(line or "{}")
+        if "actions" not in hello:
+            self.close()
+            kind = ModuleNotFoundError if hello.get("missing") else ValueError
+            raise kind(hello.get("wrong", f"{name}: {self.ended}"))
+        self.spaces = Spaces(hello["actions"], tuple(hello["shape"]), np.dtype(hello["dtype"]))
+
+    def send(self, order: bytes) -> None:
+        """Pass an order on, if there is anybody to take it."""
+        try:
+            if order and not self.ended:
+                os.write(self.orders, order)
+        except BrokenPipeError:
+            self._gone()
+
+    def answer(self) -> Step:
+        """What came back, or what went wrong."""
+        size = self.count * record(self.spaces).itemsize
+        data = b"" if self.ended else self._read(lambda data: len(data) >= size, self.timeout)
+        return unpacked(data, self.spaces) if data else self.silence()
+
+    def silence(self) -> Step:
+        """A step in which nothing happened."""
+        return blank(self.count, self.spaces)._replace(wrong=[self.ended] * self.count)
+
+    def close(self) -> None:
+        """End it."""
+        self.child.kill()
+        self.child.wait()
+        for pipe in (self.child.stdin, self.child.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self, whole: Callable[[bytes], bool], seconds: float) -> bytes:
+        """Bytes until they are whole; none, and the reason in `ended`, when they do not come."""
+        data, deadline = b"", time.monotonic() + seconds
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.answers, selectors.EVENT_READ)
+            while not whole(data):
+                if not ready.select(deadline - time.monotonic()):
+                    self.ended = f"it gave no answer for {seconds:g} s"
+                    self.child.kill()
+                    return b""
+                part = os.read(self.answers, 1 << 20)
+                if not part:
+                    self._gone()
+                    return b""
+                data += part
+        return data
+
+    def _gone(self) -> None:
+        code = self.child.wait()
+        self.ended = f"its process ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}"

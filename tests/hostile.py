@@ -1,0 +1,137 @@
+"""Gymnasium environments for tests: two probes, a counting one, and those that misbehave in a way each."""
+
+import os
+import time
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+
+
+class Row(gymnasium.Env):
+    """Seven states in a row, one-hot, reward 1 a step; the last one ends it, or somebody stops looking."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    action_space = Discrete(1)
+
+    def __init__(self, end="terminated", render_mode=None, steps=7):
+        self.end, self.render_mode, self.steps, self.place = end, render_mode, steps, 0
+        self.observation_space = Box(0, 1, (steps if end == "terminated" else 1,), np.float32)
+
+    def look(self):
+        obs = np.zeros(self.observation_space.shape, np.float32)
+        if self.end != "terminated" or self.place < self.steps:
+            obs[self.place if self.end == "terminated" else 0] = 1.0
+        return obs
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = 0
+        return self.look(), {}
+
+    def step(self, action):
+        self.place += 1
+        over = self.place == self.steps
+        return self.look(), 1.0, over and self.end == "terminated", over and self.end == "truncated", {}
+
+    def render(self):
+        return np.full((20, 30, 3), self.place, np.uint8)
+
+
+class Counter(gymnasium.Env):
+    """Observes how many steps it has made in this episode and its number; episodes last as long as their number."""
+
+    action_space = Discrete(3, start=5)
+    observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+
+    def __init__(self, lasts=(3, 1, 5, 2), cut=()):
+        self.lasts, self.cut, self.episode, self.clock, self.taken = lasts, cut, -1, 0, []
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode += 1
+        self.clock = 0
+        self.obs = np.array([self.episode, 0.0])
+        return self.obs, {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.taken.append(action)
+        self.clock += 1
+        self.obs[1] = self.clock  # the same array as before
+        over = self.clock == self.lasts[self.episode % len(self.lasts)]
+        cut = self.episode in self.cut
+        return self.obs, 10.0 * self.episode + self.clock, over and not cut, over and cut, {}
+
+
+class Hostile(gymnasium.Env):
+    """Well for some steps, then not; the reset seed tells members apart, and only odd ones misbehave."""
+
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(2)
+
+    def __init__(self, way="raises", after=60, always=False):
+        self.way, self.after, self.always, self.clock, self.episode = way, after, always, 0, 0
+        self.bad = always
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.bad = self.always or seed % 2 == 1
+        self.episode = 0
+        if self.bad and self.clock >= self.after and self.way == "raises at reset":
+            raise RuntimeError("no more")
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.clock += 1
+        self.episode += 1
+        obs, reward, terminated, truncated = np.full(2, 0.1, np.float32), 1.0, self.episode >= 10, False
+        if not self.bad or self.clock < self.after:
+            return obs, reward, terminated, truncated, {}
+        ways = {
+            "nan reward": lambda: (obs, float("nan"), terminated, truncated, {}),
+            "infinite reward": lambda: (obs, float("inf"), terminated, truncated, {}),
+            "nan observation": lambda: (obs * np.nan, reward, terminated, truncated, {}),
+            "wrong shape": lambda: (np.zeros(3, np.float32), reward, terminated, truncated, {}),
+            "wrong dtype": lambda: (np.array(["a", "b"]), reward, terminated, truncated, {}),
+            "wrong flags": lambda: (obs, reward, "no", truncated, {}),
+            "no tuple": lambda: None,
+            "raises": lambda: 1 / 0,
+            "leaves": lambda: (_ for _ in ()).throw(SystemExit(3)),
+            "raises at reset": lambda: (obs, reward, True, False, {}),
+            "dies": lambda: os._exit(7),
+            "hangs": lambda: time.sleep(3600),
+            "ends twice": lambda: (obs, reward, True, True, {}),
+            "never ends": lambda: (obs, reward, False, False, {}),
+            "ends at once": lambda: (obs, reward, True, False, {}),
+        }
+        return ways[self.way]()
+
+
+class Shrinking(Hostile):
+    """Has fewer actions after a while."""
+
+    def reset(self, *, seed=None, options=None):
+        found = super().reset(seed=seed)
+        if self.bad and self.clock >= self.after:
+            self.action_space = Discrete(1)
+        return found
+
+
+class Continuous(Hostile):
+    """Its actions are not Discrete."""
+
+    action_space = Box(-1, 1, (2,), np.float32)
+
+
+class Several(Hostile):
+    """Its actions are several at a time."""
+
+    action_space = MultiDiscrete([2, 2])
+
+
+class Mixed(Hostile):
+    """Its observations are a dictionary."""
+
+    observation_space = Dict({"a": Box(-1, 1, (2,), np.float32)})

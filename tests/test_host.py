@@ -1,0 +1,361 @@
+"""Environments on the host: told as they were however they begin new episodes, kept frame by frame, never trusted."""
+
+import re
+import time
+from functools import partial
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+import mdvi
+from hostile import Continuous, Counter, Hostile, Mixed, Row, Several
+from mdvi import arguments, envs
+from mdvi.deep.host_replay import HostReplay, replay_bytes
+from mdvi.envs.cells import Cell, Cells, Step, packed, unpacked
+from mdvi.envs.vector import Vector
+
+GAMMA = 0.9
+MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
+TINY = {"hidden": (8,), "batch": 8, "warmup": 40, "replay": 200, "target_period": 20, "log_period": 40}
+
+
+def vector(make, count, mode):
+    return SyncVectorEnv([make] * count, autoreset_mode=mode)
+
+
+def told_by(worlds, rows, count):
+    """The steps of a few environments, as lists of (obs, action, reward, terminated, truncated, following)."""
+    first = worlds.reset(list(range(count)))
+    obs, stories = first.fresh.copy(), [[] for _ in range(count)]
+    assert first.began.all()
+    for row in range(rows):
+        actions = np.array([(row + i) % 3 for i in range(count)])
+        told = worlds.step(actions, np.ones(count, bool))
+        assert not any(told.wrong)
+        for i in range(count):
+            if told.real[i]:
+                ends = (bool(told.terminated[i]), bool(told.truncated[i]))
+                stories[i].append((obs[i].tolist(), told.reward[i], *ends, told.following[i].tolist()))
+        obs = told.fresh.copy()
+    return stories
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_way_to_begin_episodes_tells_the_same_story(mode):
+    make = partial(Counter, cut=(0, 3))
+    mine = told_by(Cells([Cell(make(), "counter", 100) for _ in range(3)]), 40, 3)
+    other = told_by(Vector(vector(make, 3, mode)), 40, 3)
+    for a, b in zip(mine, other, strict=True):
+        assert len(b) >= 25
+        assert a[: len(b)] == b
+    assert mine[0][2] == ([0.0, 2.0], 3.0, False, True, [0.0, 3.0])  # the true last observation, and a truncation
+    assert mine[0][3] == ([1.0, 0.0], 11.0, True, False, [1.0, 1.0])
+
+
+def test_a_step_survives_its_way_through_a_pipe(rng):
+    spaces = Cell(Counter(), "counter", 9).spaces
+    columns = [rng.normal(size=(3, 2)).astype(np.float32) for _ in range(2)] + [rng.normal(size=3)]
+    told = Step(*columns, *(rng.random(3) < 0.5 for _ in range(4)), ["", "Fehler: ü", "x" * 90])
+    again = unpacked(packed(told, spaces), spaces)
+    assert again.wrong == told.wrong
+    for one, other in zip(told[:-1], again[:-1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_isolated_environment_tells_what_the_same_one_does_here(monkeypatch):
+    monkeypatch.chdir("tests")
+    isolated = envs.gymnasium("hostile:Counter", timeout=60.0).source.worlds(2, 2)
+    story = told_by(isolated, 20, 4)
+    isolated.close()
+    assert story == told_by(Cells([Cell(Counter(), "counter", 100) for _ in range(4)]), 20, 4)
+
+
+def story(streams, steps, seed):
+    """Steps with random ends as a host tells them; a frame is a number of its own; with late beginnings."""
+    generator = np.random.default_rng(seed)
+    frame = iter(range(1, 100_000))
+    late = np.zeros(streams, bool)
+    first = np.array([[next(frame)] for _ in range(streams)], np.float32)
+    rows = []
+    for _ in range(steps):
+        kind = generator.choice(3, p=[0.8, 0.1, 0.1], size=streams)
+        real, began = ~late, late.copy()
+        following = np.array([[next(frame)] for _ in range(streams)], np.float32)
+        fresh = following.copy()
+        terminated, truncated = (kind == 1) & real, (kind == 2) & real
+        over = terminated | truncated
+        now = over & (
+            generator.random(streams) < 0.5
+        )  # some begin the next episode in the same step, others in the next
+        for i in np.flatnonzero(now):
+            fresh[i] = next(frame)
+        began |= now
+        late = over & ~now
+        reward = generator.normal(size=streams)
+        rows.append((Step(following, fresh, reward, terminated, truncated, real, began, [""] * streams),
+                     generator.integers(3, size=streams)))  # fmt: skip
+    return first, rows
+
+
+def kept(stack, size, streams, steps, seed=0):
+    """A replay that was told a story, and for each stream the list of its transitions with their stacks."""
+    first, rows = story(streams, steps, seed)
+    replay = HostReplay(streams, size, (1,), np.float32, stack)
+    replay.begin(Step(first, first, *np.zeros((3, streams)), np.zeros(streams, bool), np.ones(streams, bool), []))
+    lists = [[] for _ in range(streams)]
+    episode = [[float(f)] for f in first[:, 0]]
+
+    def stacked(frames):
+        return ([0.0] * stack + frames)[-stack:]
+
+    for told, actions in rows:
+        replay.add(actions, told.reward, told)
+        for i in range(streams):
+            if told.real[i]:
+                before = stacked(episode[i])
+                episode[i].append(float(told.following[i, 0]))
+                ends = bool(told.terminated[i]), bool(told.truncated[i])
+                lists[i].append((before, int(actions[i]), told.reward[i], *ends, stacked(episode[i])))
+            if told.began[i]:
+                episode[i] = [float(told.fresh[i, 0])]
+    latest = replay.latest().reshape(streams, -1)
+    assert latest.tolist() == [stacked(frames) for frames in episode]
+    return replay, lists
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+@pytest.mark.parametrize(("stack", "size", "streams", "steps"), [(1, 40, 1, 25), (4, 30, 2, 200), (3, 16, 4, 77)])
+def test_samples_equal_the_steps_counted_by_hand(n, stack, size, streams, steps):
+    replay, lists = kept(stack, size, streams, steps)
+    members = 2 if streams > 1 else 1
+    draws = [np.random.default_rng([7, i]) for i in range(members)]
+    batch = replay.sample(draws, 3000, n, GAMMA)
+    each = streams // members
+    for member in range(members):
+        mine = range(member * each, (member + 1) * each)
+        known = {(i, t): lists[i][t] for i in mine for t in range(replay.oldest[i], len(lists[i]) - n + 1)}
+        by_frame = {step[0][-1]: key for key, step in known.items()}
+        seen = set()
+        for j in range(3000):
+            obs = np.asarray(batch.obs[member, j]).reshape(-1)
+            i, t = by_frame[float(obs[-1])]
+            seen.add((i, t))
+            total, factor = 0.0, 1.0
+            for k in range(n):
+                step = lists[i][t + k]
+                total, factor = total + factor * step[2], factor * GAMMA
+                if step[3] or step[4]:
+                    break
+            assert obs.tolist() == lists[i][t][0]
+            assert batch.action[member, j] == lists[i][t][1]
+            np.testing.assert_allclose(batch.returns[member, j], total, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(batch.discount[member, j], 0.0 if step[3] else factor, rtol=1e-6)
+            assert np.asarray(batch.next_obs[member, j]).reshape(-1).tolist() == step[5]
+        assert seen == set(known)  # everything that is whole, and nothing else
+    for i in range(streams):
+        assert len(lists[i]) - replay.oldest[i] <= size
+
+
+def test_a_replay_written_in_parts_is_the_same_replay():
+    first, rows = story(3, 150, 1)
+    whole, again = (HostReplay(3, 20, (1,), np.float32, 4) for _ in range(2))
+    whole.begin(Step(first, first, *np.zeros((3, 3)), np.zeros(3, bool), np.ones(3, bool), []))
+    filmed, taken = np.zeros(3, int), np.zeros(3, int)
+    for t, (told, actions) in enumerate(rows):
+        whole.add(actions, told.reward, told)
+        if t % 13 == 0 or t > 140:
+            again.extend(whole.since(filmed, taken))
+            filmed, taken = whole.filmed.copy(), whole.taken.copy()
+            for name in ("oldest", "filmed", "taken"):
+                np.testing.assert_array_equal(getattr(whole, name), getattr(again, name))
+            draws = [[np.random.default_rng(t)] for _ in range(2)]
+            one, other = (r.sample(d, 50, 3, GAMMA) for r, d in zip((whole, again), draws, strict=True))
+            for a, b in zip(
+                (one.obs, one.returns, one.next_obs), (other.obs, other.returns, other.next_obs), strict=True
+            ):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_million_atari_transitions_fit_into_what_they_should():
+    size = replay_bytes(1_000_000, (84, 84), np.uint8)
+    assert size <= 7.1e9 * 1.05
+    small = HostReplay(2, 100, (84, 84), np.uint8, 4)
+    arrays = (small.frames, small.age, small.where, small.action, small.reward, small.terminated, small.truncated)
+    assert sum(array.nbytes for array in arrays) == 2 * replay_bytes(100, (84, 84), np.uint8)
+
+
+def learned(env, steps, n_step, seed=0):
+    sizes = {"hidden": (16,), "batch": 64, "replay": 1000, "warmup": 200, "epsilon": 0.5, "target_period": 20}
+    sizes |= {"learning_rate": 1e-3, "optimizer_epsilon": 1e-8, "log_period": 2000, "n_step": n_step, "environments": 4}
+    run = mdvi.train(env, "dqn", steps=steps, seeds=[seed], **sizes)
+    assert run.summary["status"] == "ok"
+    _, networks = run.networks(0)
+    return np.asarray(networks.critic(np.eye(env.observation.shape[0], dtype=np.float32)))
+
+
+@pytest.mark.parametrize("n_step", [1, 3, 5])
+@pytest.mark.parametrize("end", ["terminated", "truncated"])
+@pytest.mark.parametrize("mode", [None, *MODES])
+def test_truncation_is_not_termination(mode, end, n_step):
+    """7 steps of reward 1: worth (1 − γ^7)/(1 − γ) if they end there, 1/(1 − γ) if one only stops looking."""
+    make = partial(Row, end)
+    env = envs.made(make, 0.5) if mode is None else envs.vectored(partial(vector, make, mode=mode), 0.5)
+    right = [[(1 - 0.5 ** (7 - i)) / 0.5] for i in range(7)] if end == "terminated" else [[2.0]]
+    np.testing.assert_allclose(learned(env, 6000, n_step), right, atol=1e-3)
+
+
+def test_members_have_environments_and_seeds_of_their_own_and_a_run_repeats():
+    def one():
+        return mdvi.train(envs.gymnasium("CartPole-v1"), "md-direct", seeds=3, beta=[0.5, 0.9], steps=400, **TINY)
+
+    first, second = one(), one()
+    for name, column in first.metrics.items():
+        np.testing.assert_array_equal(column, second.metrics[name])
+    assert len(set(first.metrics["loss"][-6:])) == 6
+    assert first.summary["status"] == "ok"
+    obs = first.population.replay.frames[:, :40].reshape(6, -1)
+    for i in range(3):
+        np.testing.assert_array_equal(first.population.replay.frames[i, 0], first.population.replay.frames[i + 3, 0])
+        for j in range(i):
+            assert not np.array_equal(obs[i], obs[j])
+
+
+def test_several_environments_a_member():
+    run = mdvi.train(envs.gymnasium("CartPole-v1"), "dqn", seeds=2, environments=4, steps=400, **TINY)
+    assert run.population.replay.taken.tolist() == [100] * 8
+    assert run.metrics["env_steps"].tolist() == sorted(run.metrics["env_steps"].tolist())
+    assert int(run.metrics["env_steps"][-1]) == 400
+
+
+WAYS = {
+    "nan reward": "the reward was nan",
+    "infinite reward": "the reward was inf",
+    "nan observation": "the observation was not finite",
+    "wrong shape": r"an observation has shape \(3,\), its space says \(2,\)",
+    "wrong dtype": "an observation has dtype",
+    "wrong flags": "terminated and truncated were 'no'",
+    "no tuple": "TypeError",
+    "raises": "ZeroDivisionError: division by zero",
+    "leaves": "SystemExit: 3",
+    "raises at reset": "RuntimeError: no more",
+}
+"""What a status says of each way to misbehave."""
+
+
+def fates(env, **options):
+    """Statuses of four members, and the environment steps of each."""
+    run = mdvi.train(env, "dqn", seeds=[0, 7, 1, 8], steps=400, **(TINY | options))
+    rows = [run.metrics["env_steps"][run.metrics["member"] == m] for m in range(4)]
+    return [member["status"] for member in run.summary["members"]], rows, run
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_a_member_whose_environment_misbehaves_is_named_and_the_others_go_on(way):
+    statuses, rows, run = fates(envs.made(partial(Hostile, way)))
+    bad = [number for number, status in enumerate(statuses) if status != "ok"]
+    assert bad == [0, 2]
+    replay = run.population.replay
+    for number, status in enumerate(statuses):
+        if number in bad:
+            assert re.match(f"env_error: {WAYS[way]}.*at environment step 60, action [01]", status)
+            assert replay.taken[number] == (60 if way == "raises at reset" else 59)  # all that was sound is kept
+            assert replay.reward[number, :59].tolist() == [1.0] * 59
+            assert rows[number].tolist() == [60]
+        else:
+            assert rows[number].tolist() == [80, 120, 160, 200, 240, 280, 320, 360, 400]
+    assert run.summary["status"] == f"{len(bad)} of 4 members failed"
+
+
+@pytest.mark.parametrize(
+    ("way", "words"), [("dies", "its process ended with exit code 7"), ("hangs", "it gave no answer for 1 s")]
+)
+def test_an_environment_that_hangs_or_dies_in_a_process_of_its_own_takes_nobody_along(way, words, monkeypatch):
+    monkeypatch.chdir("tests")
+    began = time.monotonic()
+    statuses, rows, _ = fates(envs.gymnasium("hostile:Hostile", timeout=1.0, way=way))
+    assert time.monotonic() - began < 60
+    bad = [number for number, status in enumerate(statuses) if status != "ok"]
+    assert bad == [0, 2]
+    for number, status in enumerate(statuses):
+        assert words in status if number in bad else rows[number][-1] == 400
+
+
+def test_odd_but_lawful_environments_are_learned_in():
+    for way in ("ends twice", "ends at once", "never ends"):
+        env = envs.made(partial(Hostile, way, always=True), limit=25)
+        statuses, _, run = fates(env)
+        assert statuses == ["ok"] * 4, way
+        replay = run.population.replay
+        ends = replay.terminated | replay.truncated
+        assert not (replay.terminated & replay.truncated).any()
+        assert ends.any()
+        if way == "never ends":
+            assert replay.truncated.any()
+    shrinking = envs.gymnasium("hostile:Shrinking", timeout=0.0, way="ends at once")
+    statuses, _, _ = fates(shrinking)
+    assert any("it has 1 actions now and had 2" in status for status in statuses)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Continuous, "its actions are continuous"),
+        (Several, "its actions are MultiDiscrete; mdvi learns with Discrete actions only"),
+        (Mixed, "its observations are Dict; mdvi learns from Box observations only"),
+    ],
+)
+def test_other_spaces_are_refused_in_one_line(make, words):
+    with pytest.raises(ValueError, match=words):
+        envs.made(make)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("LunarLandr-v3", "LunarLandr-v3: .*LunarLander"),
+        ("Pendulum-v1", "Pendulum-v1: its actions are continuous"),
+        ("nowhere:Nothing", "nowhere:Nothing: ModuleNotFoundError: No module named 'nowhere'"),
+        ("hostile:Nothing", "has no attribute 'Nothing'"),
+        ("hostile:Row:end=truncated,depth=3", "unexpected keyword argument 'depth'"),
+        ("CartPole-v9", "CartPole-v9"),
+        ("LunarLander-v3:stack=two", "stack: expected a number, got 'two'"),
+        ("LunarLander-v3:discount=1.5", "discount"),
+    ],
+)
+def test_names_that_cannot_be_meant_are_refused(text, words, monkeypatch):
+    monkeypatch.chdir("tests")
+    with pytest.raises(ValueError, match=words):
+        arguments.environment_of(text)
+
+
+def test_memory_is_refused_before_the_start():
+    with pytest.raises(ValueError, match=r"2 members need 1\d\.\d GB and there are 1: lower replay"):
+        mdvi.train(envs.made(Picture), "dqn", seeds=2, preset="atari", memory=1e9)
+
+
+class Picture(gymnasium.Env):
+    """Pictures of 84 × 84 bytes."""
+
+    action_space = gymnasium.spaces.Discrete(4)
+    observation_space = gymnasium.spaces.Box(0, 255, (84, 84, 1), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.clock = 0
+        return np.zeros((84, 84, 1), np.uint8), {}
+
+    def step(self, action):
+        self.clock += 1
+        return np.full((84, 84, 1), self.clock, np.uint8), float(action), self.clock == 30, False, {}
+
+
+def test_pictures_are_learned_from_and_the_replay_may_lie_on_disk(tmp_path):
+    options = {"batch": 4, "warmup": 40, "replay": 100, "target_period": 20, "log_period": 20, "hidden": (16,)}
+    first, second = (
+        mdvi.train(envs.made(Picture), "dqn", preset="atari", steps=60, replay_on_disk=disk, **options)
+        for disk in (False, True)
+    )
+    assert isinstance(second.population.replay.frames, np.memmap)
+    np.testing.assert_array_equal(first.metrics["loss"], second.metrics["loss"])
