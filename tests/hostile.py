@@ -72,12 +72,12 @@ class Hostile(gymnasium.Env):
 
     def __init__(self, way="raises", after=60, always=False):
         self.way, self.after, self.always, self.clock, self.episode = way, after, always, 0, 0
-        self.bad = always
+        self.bad = True if always else None
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        if seed is not None:
-            self.bad = self.always or seed % 2 == 1
+        if self.bad is None:
+            self.bad = seed % 2 == 1
         self.episode = 0
         if self.bad and self.clock >= self.after and self.way == "raises at reset":
             raise RuntimeError("no more")

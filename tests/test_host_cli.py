@@ -4,9 +4,12 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from PIL import Image
 
 import mdvi as library
@@ -22,9 +25,13 @@ SIZES = ("hidden=8", "batch=8", "warmup=40", "replay=200", "target_period=20", "
 OPTIONS = [part for size in SIZES for part in ("--set", size)]
 
 
+@pytest.fixture(autouse=True)
+def beside_the_environments(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
+
+
 @pytest.fixture
 def mdvi(capsys, monkeypatch):
-    monkeypatch.chdir("tests")
     return lambda *arguments: run(capsys, monkeypatch, *arguments)
 
 
@@ -40,41 +47,54 @@ def stop_after(steps, monkeypatch):
     return Report(progress=progress)
 
 
-@pytest.mark.parametrize("agent", ["md-direct", "munchausen"])
-def test_a_stopped_run_loses_its_running_episodes_and_nothing_else(tmp_path, monkeypatch, agent):
-    """Where every episode begins alike, and stops fall between episodes, nothing is lost at all: equal to the bit."""
-    env = envs.made(Row, 0.9)
-    options = TINY | {"target_period": 28, "update_period": 28, "warmup": 56, "log_period": 56, "diagnostics": True}
-    straight = library.train(env, agent, seeds=2, steps=800, **options)
-    folder = tmp_path / "run"
-    for stop in (140, 700, 1120):
+@pytest.mark.parametrize(
+    ("name", "timeout", "agent", "stops"),
+    [
+        ("CartPole-v1", 0.0, "md-direct", (90, 333, 800)),
+        ("Acrobot-v1", 60.0, "da", (90, 801)),
+    ],
+    ids=["gymnasium", "isolated"],
+)
+def test_a_stopped_run_is_never_stopped(tmp_path, monkeypatch, name, timeout, agent, stops):
+    """Stopped anywhere, also inside of episodes, which are repeated from their seeds: equal to the bit."""
+    env = envs.gymnasium(name, timeout=timeout)
+    options = TINY | {"diagnostics": True, "environments": 2}
+    straight = library.train(env, agent, seeds=2, steps=480, **options)
+    folder, remarks = tmp_path / "run", []
+    for stop in stops:
         with monkeypatch.context() as patch:
             report = stop_after(stop, patch)
             with pytest.raises(Interrupted):
                 library.train(
-                    env, agent, seeds=2, steps=800, out=folder, report=report, checkpoint_every=0.0, **options
+                    env, agent, seeds=2, steps=480, out=folder, report=report, checkpoint_every=0.0, **options
                 )
-    again = library.train(env, agent, seeds=2, steps=800, out=folder, **options)
+    report = Report(remark=remarks.append)
+    again = library.train(env, agent, seeds=2, steps=480, out=folder, report=report, **options)
+    assert any("resuming at 80" in line and "environment steps" in line for line in remarks)
     assert again.summary == straight.summary
     for name, column in straight.metrics.items():
         np.testing.assert_array_equal(column, again.metrics[name], err_msg=name)
     assert not list((folder / "checkpoint" / "replay").glob("*"))  # nobody needs it any more
     loaded = library.load(folder, env)
     assert loaded.summary == straight.summary
-    assert loaded.policy(np.eye(7)[0]) == straight.policy(np.eye(7)[0])
+    for one, other in zip(*(jax.tree.leaves(found.networks(1)[1]) for found in (loaded, straight)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_a_stop_inside_of_an_episode_keeps_everything_before(tmp_path, monkeypatch):
-    env, folder = envs.made(Row, 0.9), tmp_path / "run"
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        library.train(env, "dqn", steps=400, out=folder, report=stop_after(150, patch), **TINY)
-    remarks = []
-    again = library.train(env, "dqn", steps=400, out=folder, report=Report(remark=remarks.append), **TINY)
-    assert any("resuming at 1" in line and "environment steps" in line for line in remarks)
-    replay = again.population.replay
-    assert replay.taken.tolist() == [400]
+def test_an_episode_that_cannot_be_repeated_is_lost_and_nothing_else(tmp_path, monkeypatch):
+    env, folder = envs.vectored(same_step, 0.9), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        report = stop_after(150, patch)
+        with pytest.raises(Interrupted):
+            library.train(env, "dqn", steps=400, out=folder, report=report, **TINY)
+    again = library.train(env, "dqn", steps=400, out=folder, **TINY)
+    assert again.population.replay.taken.tolist() == [400]
     assert again.summary["members"][0]["mean_return"] == 7.0  # the lost episode is not counted as a short one
     assert int(again.metrics["env_steps"][-1]) == 400
+
+
+def same_step(count):
+    return SyncVectorEnv([Row] * count, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 def test_the_folder_of_a_large_replay_holds_it_once(tmp_path, monkeypatch):

@@ -17,8 +17,9 @@ import numpy as np
 from mdvi.deep import checkpoint, train
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.diagnostics import start_probe
+from mdvi.deep.episodes import Episodes
 from mdvi.deep.host_replay import HostReplay, replay_bytes
-from mdvi.deep.ledger import Ledger
+from mdvi.deep.ledger import Averages, Ledger
 from mdvi.deep.population import OVERHEAD, batched, check_room, single, size_of
 from mdvi.deep.segments import Segments
 from mdvi.deep.settings import Settings
@@ -33,6 +34,7 @@ class HostPopulation:
         ledger: what is written down about them.
         steps: environment steps of each member so far.
         learner: what learns, leaves with a leading axis of members.
+        episodes: the environments and the episodes that run in them.
         replay: the transitions of all.
     """
 
@@ -76,9 +78,8 @@ class HostPopulation:
         self.steps = 0
         self.learner: Any = None  # a `train.Learner` once it has started
         self.replay: Any = None  # a `HostReplay` then
-        self._worlds: Any = None  # `Worlds` while they are open
-        self._parts: list[tuple[int, Any]] = []
-        self._seen: list[tuple[int, Any]] = []
+        self.episodes = Episodes(env.source, self.seeds, settings.environments)
+        self._averages = {"parts": Averages(), "seen": Averages()}
         self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
         self._segments = Segments()
 
@@ -102,8 +103,7 @@ class HostPopulation:
         deadline = time.monotonic() + seconds
         if self.learner is None:
             self._start()
-        if self._worlds is None:
-            self._open()
+        self._open()
         settings = self.settings
         while not (self.finished or stopping()):
             self._step()
@@ -114,7 +114,7 @@ class HostPopulation:
                 self._learn()
                 if since % settings.target_period == 0:
                     self.learner, seen = _copied(settings, self.env, self.batch, self.learner)
-                    self._seen.append((1, seen))
+                    self._averages["seen"].add(seen)
                 if since % (settings.target_period * settings.chunk) == 0:
                     self._write_down()
             if time.monotonic() > deadline:
@@ -124,9 +124,7 @@ class HostPopulation:
 
     def close(self) -> None:
         """Let the environments go."""
-        if self._worlds is not None:
-            self._worlds.close()
-            self._worlds = None
+        self.episodes.close()
 
     def networks(self, number: int) -> tuple[Agent, Networks]:
         """The agent of a member, and its networks as they are now."""
@@ -139,8 +137,6 @@ class HostPopulation:
         self._acting = self.learner.online
         self._draws = [np.random.default_rng([int(seed), 1]) for seed in self.seeds]
         self.replay = self._empty()
-        count = len(self.seeds) * self.settings.environments
-        self._returns, self._lengths = np.zeros(count), np.zeros(count, int)
 
     def _empty(self) -> HostReplay:
         settings, spaces = self.settings, self.env.spaces
@@ -156,23 +152,19 @@ class HostPopulation:
         return Transition(obs, np.zeros(shape, np.int32), np.zeros(shape, np.float32), ends, ends, obs)
 
     def _open(self) -> None:
-        """Environments at the beginning of an episode each."""
-        each = self.settings.environments
-        self._worlds = self.env.source.worlds(len(self.seeds), each)
-        seeds = [
-            int(np.random.SeedSequence([int(seed), place, self.steps]).generate_state(1)[0] >> 1)
-            for seed in self.seeds
-            for place in range(each)
-        ]
-        told = self._worlds.reset(seeds)
-        self.replay.begin(told)
-        self._returns[:], self._lengths[:] = 0.0, 0
-        self._fail(told.wrong, np.full(len(seeds), -1))
+        """Environments that can be stepped."""
+        began = self.episodes.open(self.replay, self._alive())
+        if began is not None:
+            self.replay.begin(began)
+            self._fail(began.wrong, f"its reset after environment step {self.steps}")
+
+    def _alive(self) -> np.ndarray:
+        """Which environments are those of members that have not failed."""
+        return np.repeat([not status for status in self.ledger.status], self.settings.environments)
 
     def _step(self) -> None:
         """Act once in every environment, and store what came of it."""
-        members, each = len(self.seeds), self.settings.environments
-        alive = np.repeat([not status for status in self.ledger.status], each)
+        members, each, clip = len(self.seeds), self.settings.environments, self.env.clip
         obs = self.replay.latest()
         obs = obs.reshape(members, each, *obs.shape[1:])
         if self._random:
@@ -182,17 +174,15 @@ class HostPopulation:
             moment = np.uint32(self.steps), np.uint32(max(self.steps, self.settings.warmup))
             chosen = _act(self.env, self.batch, self._acting, self.learner.key, *moment, obs)
             actions = np.asarray(chosen).reshape(-1)
-        told = self._worlds.step(actions, alive)
-        told = told._replace(real=told.real & alive, began=told.began & alive)
-        clip = self.env.clip
-        self.replay.add(actions, told.reward if clip is None else np.clip(told.reward, -clip, clip), told)
-        self._returns += np.where(told.real, told.reward, 0.0)
-        self._lengths += told.real
-        for i in np.flatnonzero(told.real & (told.terminated | told.truncated)):
-            self._ended[i // each].append((self._returns[i], self._lengths[i]))
-            self._returns[i], self._lengths[i] = 0.0, 0
+        told, ended, began = self.episodes.step(actions, self._alive())
         self.steps += each
-        self._fail(told.wrong, actions)
+        self.replay.add(actions, told.reward if clip is None else np.clip(told.reward, -clip, clip), told)
+        for i, total, length in ended:
+            self._ended[i // each].append((total, length))
+        self._fail(told.wrong, f"environment step {self.steps}", actions)
+        if began is not None:
+            self.replay.begin(began)
+            self._fail(began.wrong, f"its reset after environment step {self.steps}")
 
     def _learn(self) -> None:
         """A gradient step of all members; it runs on while the environments go on."""
@@ -202,7 +192,7 @@ class HostPopulation:
         )
         self._acting = self.learner.online
         self.learner, parts = _learn(settings, self.env, self.batch, self.learner, first, second)
-        self._parts.append((1, parts))
+        self._averages["parts"].add(parts)
 
     def _start_probes(self) -> None:
         """The fixed set of transitions that the diagnostics look at."""
@@ -220,23 +210,23 @@ class HostPopulation:
             self.ledger.fail(number, train.reason(self.settings, trouble[number]))
             if self.steps >= self.total and not train.finite(self.networks(number)[1]):
                 self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {self.steps}")
-        self._parts, self._seen, self._ended = [], [], [[] for _ in self.seeds]
+        self._averages, self._ended = {name: Averages() for name in self._averages}, [[] for _ in self.seeds]
 
     def _line(self, number: int) -> None:
         """A line of metrics: the episodes and gradient steps since the last one."""
         ended = np.array(self._ended[number]).reshape(-1, 2)
-        means = _mean(self._parts) | _mean(self._seen)
-        row = {name: float(value[number]) for name, value in means.items()}
+        means = [average.means() for average in self._averages.values()]
+        row = {name: float(np.float32(value[number])) for found in means for name, value in found.items()}
         self.ledger.add(number, self.steps, ended[:, 0], ended[:, 1], row)
 
-    def _fail(self, wrong: list[str], actions: np.ndarray) -> None:
+    def _fail(self, wrong: list[str], when: str, actions: np.ndarray | None = None) -> None:
         """Give up members whose environments misbehaved, with a last line of metrics."""
         for i in (i for i, text in enumerate(wrong) if text):
             number = i // self.settings.environments
-            when = f"environment step {self.steps}, action {actions[i]}" if actions[i] >= 0 else "its reset"
             if not self.ledger.status[number]:
                 self._line(number)
-            self.ledger.fail(number, f"env_error: {wrong[i]} (at {when})")
+            action = "" if actions is None else f", action {actions[i]}"
+            self.ledger.fail(number, f"env_error: {wrong[i]} (at {when}{action})")
 
     def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that `restore` needs: arrays, and a note of plain values.
@@ -248,22 +238,22 @@ class HostPopulation:
         note = {"ledger": note, "steps": self.steps, "finished": self.finished, "segments": []}
         if self.learner is None:
             return arrays, note
-        arrays |= checkpoint.flatten(self.learner, "learner")
+        arrays |= checkpoint.flatten({"learner": self.learner, "acting": self._acting}, "")
+        arrays |= self.episodes.save()
         if folder is not None and self.finished:
             self._segments.clear(folder)
         elif folder is not None:
             note["segments"] = self._segments.write(folder, serial, self.replay)
         note["draws"] = [draw.bit_generator.state for draw in self._draws]
         note["probes"] = 0 if self.learner.probe is None else self.learner.probe.action.shape[1]
-        for name, parts in (("parts", self._parts), ("seen", self._seen)):
-            note[name] = sum(weight for weight, _ in parts)
-            arrays |= {f"{name}.{key}": value for key, value in _mean(parts).items()}
+        for name, average in self._averages.items():
+            arrays |= {f"{name}.{key}": value for key, value in average.save().items()}
         for number, ended in enumerate(self._ended):
             arrays[f"{number}.ended"] = np.array(ended, np.float64).reshape(-1, 2)
         return arrays, note
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
-        """Take up where `save` was called, with new episodes in the place of those that were running.
+        """Take up where `save` was called; the running episodes are repeated when the environments are opened.
 
         Raises:
             ValueError: when the arrays are not those of this population.
@@ -276,13 +266,14 @@ class HostPopulation:
         template = self.learner
         if note["probes"]:
             template = _probed(template, self._nothing(note["probes"]))
-        self.learner = checkpoint.unflatten(template, arrays, "learner")
-        self._acting = self.learner.online
+        found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
+        self.learner, self._acting = found["learner"], found["acting"]
+        self.episodes.restore(arrays)
         for draw, state in zip(self._draws, note["draws"], strict=True):
             draw.bit_generator.state = state
-        for name, parts in (("parts", self._parts), ("seen", self._seen)):
-            found = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
-            parts[:] = [(note[name], found)] if found else []
+        for name, average in self._averages.items():
+            start = f"{name}."
+            average.restore({key.removeprefix(start): arrays[key] for key in arrays if key.startswith(start)})
         if folder is not None:
             self._segments.read(folder, note["segments"], self.replay)
         self._ended = [list(map(tuple, arrays[f"{n}.ended"].tolist())) for n in range(len(self.seeds))]
@@ -318,14 +309,3 @@ def _probed(learner: train.Learner, steps: Transition) -> train.Learner:
     """The learner with the transitions that its diagnostics look at."""
     probe = jax.vmap(start_probe)(steps)
     return eqx.tree_at(lambda m: m.probe, learner, probe, is_leaf=lambda leaf: leaf is None)
-
-
-def _mean(parts: list[tuple[int, dict[str, Any]]]) -> dict[str, np.ndarray]:
-    """Means over time, shape (members,), of what was measured again and again, with weights."""
-    if not parts:
-        return {}
-    weights = [weight for weight, _ in parts]
-    return {
-        name: np.average(np.stack([np.asarray(part[name]) for _, part in parts]), 0, weights).astype(np.float32)
-        for name in parts[0][1]
-    }

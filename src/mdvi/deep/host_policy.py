@@ -48,7 +48,7 @@ def evaluate(
         for first in range(0, episodes, count):
             numbers = np.arange(first, min(first + count, episodes))
             going = np.arange(count) < len(numbers)
-            told = worlds.reset(np.resize(seeds[numbers], count).tolist())
+            told = worlds.reset(np.resize(seeds[numbers], count), np.ones(count, bool))
             seen = HostReplay(count, env.stack + 1, env.spaces.shape, env.spaces.dtype, env.stack)
             seen.begin(told)
             for moment in range(limit):
@@ -79,7 +79,7 @@ def film(
     agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
     world = env.source.watched()
     seen = HostReplay(1, env.stack + 1, env.spaces.shape, env.spaces.dtype, env.stack)
-    total, told = 0.0, world.reset([seed])
+    total, told = 0.0, world.reset(np.array([seed]), np.ones(1, bool))
     seen.begin(told)
     frames = [world.picture()]
     for moment in range(limit):

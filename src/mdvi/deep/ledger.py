@@ -61,3 +61,38 @@ class Ledger:
             table = arrays[f"{number}.rows"].tolist()
             self.rows[number] = [dict(zip(note["columns"], row, strict=True)) for row in table]
             self.recent[number] = arrays[f"{number}.recent"].tolist()
+
+
+class Averages:
+    """Means over time of what is measured again and again; the same to the bit, however often they were saved between.
+
+    What is added may still be running on a device: it is waited for when somebody asks.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, np.ndarray] = {}
+        self.count = 0
+        self._new: list[dict[str, Any]] = []
+
+    def add(self, part: dict[str, Any]) -> None:
+        """One more measurement, shape (members,) under each name."""
+        self._new.append(part)
+
+    def means(self) -> dict[str, np.ndarray]:
+        """The means so far."""
+        for part in self._new:
+            for name, value in part.items():
+                self.sums[name] = self.sums.get(name, 0.0) + np.asarray(value, np.float64)
+            self.count += 1
+        self._new = []
+        return {name: total / self.count for name, total in self.sums.items()}
+
+    def save(self) -> dict[str, np.ndarray]:
+        """What `restore` needs."""
+        self.means()
+        return self.sums | {"": np.array(self.count)}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take up where `save` was called."""
+        self.sums = {name: value for name, value in arrays.items() if name}
+        self.count = int(arrays[""])

@@ -48,9 +48,10 @@ class Game:
         if game not in roms.get_all_rom_ids():
             raise ValueError(f"{self.name}: ALE has no game {title!r}{_nearest(game, roms.get_all_rom_ids())}")
         return AtariVectorEnv(
-            game, count, frameskip=_SKIP, stack_num=1, img_height=_SIDE, img_width=_SIDE, grayscale=True, maxpool=True,
-            noop_max=self.noops, use_fire_reset=False, episodic_life=False, reward_clipping=False,
-            repeat_action_probability=self.sticky, max_num_frames_per_episode=self.limit * _SKIP,
+            game, count, frameskip=_SKIP, stack_num=1, img_height=_SIDE, img_width=_SIDE,
+            grayscale=True, maxpool=True, noop_max=self.noops, use_fire_reset=False, episodic_life=False,
+            reward_clipping=False, repeat_action_probability=self.sticky,
+            max_num_frames_per_episode=self.limit * _SKIP,
         )  # fmt: skip
 
     def spaces(self) -> Spaces:
@@ -61,8 +62,8 @@ class Game:
         return Spaces(actions, (_SIDE, _SIDE), np.dtype(np.uint8))
 
     def worlds(self, members: int, each: int) -> Vector:
-        """One vector of all."""
-        return Vector(self.vector(members * each), self.spaces(), np.asarray)
+        """One vector of all. It would begin episodes by itself in the next step, but an explicit reset comes first."""
+        return Vector(self.vector(members * each), self.spaces(), lambda seeds, who: seeds[who], mode="Disabled")
 
     def watched(self) -> "Screen":
         """A game to be filmed."""
@@ -72,12 +73,14 @@ class Game:
 class Screen:
     """A game whose pictures are what the agent sees of it, enlarged."""
 
+    renews = False
+
     def __init__(self, vector: Vector) -> None:
         self.vector, self.look = vector, np.zeros((_SIDE, _SIDE), np.uint8)
 
-    def reset(self, seeds: Sequence[int]) -> Step:
+    def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin the game."""
-        told = self.vector.reset(seeds)
+        told = self.vector.reset(seeds, who)
         self.look = told.fresh[0]
         return told
 

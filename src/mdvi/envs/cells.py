@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
     Attributes:
         following: the observations that followed, where an episode ended its last one.
-        fresh: what to act on next: the first observation of the next episode where one ended.
+        fresh: what to act on next: the first observation of the next episode where one began.
         reward: the rewards.
         terminated: whether the process ended.
         truncated: whether somebody stopped looking.
@@ -122,7 +122,7 @@ class Cell:
         self.env, self.spaces, self.limit = env, spaces_of(env, name), limit
         self._first, self._clock = int(getattr(env.action_space, "start", 0)), 0
 
-    def reset(self, seed: int | None = None) -> np.ndarray:
+    def reset(self, seed: int) -> np.ndarray:
         """The first observation of an episode.
 
         Raises:
@@ -163,23 +163,24 @@ class Cell:
 class Cells:
     """Several environments, stepped one after the other; what one of them does is its own affair."""
 
-    def __init__(self, cells: Sequence[Cell], renew: bool = True) -> None:
-        """Args: the environments, and whether an episode that ended is followed by another."""
-        self.cells, self.spaces, self.renew = cells, cells[0].spaces, renew
+    renews = False  # who steps them begins new episodes
 
-    def reset(self, seeds: Sequence[int]) -> Step:
-        """Begin episodes: only `fresh`, `began` and `wrong` of the answer tell something."""
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cells, self.spaces = cells, cells[0].spaces
+
+    def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
+        """Begin episodes in some: only `fresh`, `began` and `wrong` of the answer tell something."""
         told = blank(len(self.cells), self.spaces)
-        for i, (cell, seed) in enumerate(zip(self.cells, seeds, strict=True)):
+        for i in np.flatnonzero(who):
             try:
-                told.fresh[i] = cell.reset(int(seed))
+                told.fresh[i] = self.cells[int(i)].reset(int(seeds[i]))
                 told.began[i] = True
             except (Exception, SystemExit) as error:
                 told.wrong[i] = says(error)
         return told
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
-        """A step of those that are alive, and a new episode where one ended."""
+        """A step of those that are alive."""
         told = blank(len(self.cells), self.spaces)
         for i, cell in enumerate(self.cells):
             if not alive[i]:
@@ -189,9 +190,6 @@ class Cells:
                 told.following[i] = told.fresh[i] = obs
                 told.terminated[i], told.truncated[i] = terminated, truncated and not terminated
                 told.real[i] = True
-                if self.renew and (terminated or truncated):
-                    told.fresh[i] = cell.reset()
-                    told.began[i] = True
             except (Exception, SystemExit) as error:
                 told.wrong[i] = says(error)
         return told
@@ -262,7 +260,8 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
     answers.flush()
     while "wrong" not in hello and (kind := orders.read(1)):
         if kind == b"r":
-            told = cells.reset(np.frombuffer(orders.read(8 * count), np.int64).tolist())
+            numbers = np.frombuffer(orders.read(16 * count), np.int64)
+            told = cells.reset(numbers[:count], numbers[count:] > 0)
         else:
             numbers = np.frombuffer(orders.read(8 * count), np.int32)
             told = cells.step(numbers[:count], numbers[count:] > 0)

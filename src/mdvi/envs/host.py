@@ -8,7 +8,7 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -32,8 +32,12 @@ LIMIT = 27_000  # steps after which an episode is truncated: the protocol of Mac
 class Worlds(Protocol):
     """Environments that are stepped together."""
 
-    def reset(self, seeds: Sequence[int]) -> Step:
-        """Begin an episode in each."""
+    @property
+    def renews(self) -> bool:
+        """Whether they begin new episodes by themselves, from seeds that nobody knows."""
+
+    def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
+        """Begin an episode in some, from a seed each."""
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
         """A step in each that is alive."""
@@ -141,7 +145,7 @@ class Named:
     def watched(self) -> Watched:
         """One in this process that gives pictures."""
         env = cells.make(self.name, json.loads(self.options) | {"render_mode": "rgb_array"})
-        return Cells([Cell(env, self.name, self.limit)], renew=False)
+        return Cells([Cell(env, self.name, self.limit)])
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ class Made:
     def watched(self) -> Watched:
         """One that gives pictures, if it was made to."""
         env = self.make()
-        return Cells([Cell(env, type(env).__name__, self.limit)], renew=False)
+        return Cells([Cell(env, type(env).__name__, self.limit)])
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,17 @@ _PATIENCE = 120.0  # seconds for a process to start and to import what its envir
 class Isolated:
     """Environments in processes, one for each member: one that hangs, or dies, is given up alone."""
 
+    renews = False
+
     def __init__(self, processes: Sequence["Process"]) -> None:
         """Args: the processes, each with as many environments."""
         self.processes, self.each = processes, processes[0].count
 
-    def reset(self, seeds: Sequence[int]) -> Step:
-        """Begin episodes."""
-        orders = [b"r" + part.tobytes() for part in self._parts(np.array(seeds, np.int64))]
+    def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
+        """Begin episodes in some."""
+        orders = []
+        for wanted, going in zip(self._parts(seeds.astype(np.int64)), self._parts(who.astype(np.int64)), strict=True):
+            orders.append(b"r" + wanted.tobytes() + going.tobytes() if going.any() else b"")
         return self._asked(orders)
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:

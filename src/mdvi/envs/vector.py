@@ -1,12 +1,17 @@
 """Gymnasium's vector environments, whose steps are told as they truly were."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from mdvi.envs.cells import Spaces, Step, blank, says, spaces_of
+
+
+def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int]:
+    """As Gymnasium's own vectors want them."""
+    return [int(seed) for seed in seeds]
 
 
 class Vector:
@@ -17,21 +22,38 @@ class Vector:
     disabled    whoever steps it resets it
     """
 
-    def __init__(self, env: Any, spaces: Spaces | None = None, seeds: Callable[[list[int]], Any] = list) -> None:
-        """Args: the vector, its spaces where frames are to be reshaped, and what its `reset` wants seeds to be."""
+    def __init__(
+        self, env: Any, spaces: Spaces | None = None, seeds: Callable[[Any, Any], Any] = _all_seeds, mode: str = ""
+    ) -> None:
+        """Prepare a vector.
+
+        Args:
+            env: the vector.
+            spaces: where frames are to be reshaped.
+            seeds: what its `reset` wants to know, from the seeds of all and the mask of those that are reset.
+            mode: how it begins new episodes; default what its metadata say.
+        """
         self.env, self.spaces = env, spaces or single_spaces(env)
-        self.mode = str(getattr(env.metadata.get("autoreset_mode"), "value", "NextStep"))
+        self.mode = mode or str(getattr(env.metadata.get("autoreset_mode"), "value", "NextStep"))
         self._seeds = seeds
         self._first = int(getattr(env.single_action_space, "start", 0))
-        self._over = np.zeros(env.num_envs, bool)
+        self._over = np.ones(env.num_envs, bool)
+        self._began = False
 
-    def reset(self, seeds: Sequence[int]) -> Step:
-        """Begin episodes: only `fresh`, `began` and `wrong` of the answer tell something."""
+    @property
+    def renews(self) -> bool:
+        """Whether it begins new episodes by itself."""
+        return self.mode != "Disabled"
+
+    def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
+        """Begin episodes in some: only `fresh`, `began` and `wrong` of the answer tell something."""
         told = blank(self.env.num_envs, self.spaces)
-        self._over[:] = False
+        some = not who.all() or (self._began and not self.renews)
+        options = {"options": {"reset_mask": who}} if some else {}
         try:
-            told.fresh[:] = self._shaped(self.env.reset(seed=self._seeds([int(seed) for seed in seeds]))[0])
-            told.began[:] = True
+            told.fresh[who] = self._shaped(self.env.reset(seed=self._seeds(seeds, who), **options)[0])[who]
+            told.began[who] = True
+            self._over, self._began = self._over & ~who, True
         except Exception as error:
             told.wrong[:] = [says(error)] * len(told.wrong)
         return told
@@ -40,18 +62,18 @@ class Vector:
         """A step of all, also of those that are not alive, whose answers nobody wants."""
         told = blank(self.env.num_envs, self.spaces)
         try:
+            if self._over.any() and not self.renews:  # nobody wants them, but they cannot be left out
+                self.env.reset(options={"reset_mask": self._over})
             obs, reward, terminated, truncated, info = self.env.step(np.asarray(actions) + self._first)
             told.reward[:], told.terminated[:], told.truncated[:] = reward, terminated, truncated & ~terminated
             over = terminated | truncated
             told.following[:] = told.fresh[:] = self._shaped(obs)
-            told.real[:], told.began[:] = True, over
+            told.real[:], told.began[:] = True, over & self.renews
             if self.mode == "NextStep":
                 told.real[:], told.began[:] = ~self._over, self._over
             elif self.mode == "SameStep":
                 for i in np.flatnonzero(over):
                     told.following[i] = self._shaped(info["final_obs"][i])
-            elif over.any():
-                told.fresh[over] = self._shaped(self.env.reset(options={"reset_mask": over})[0])[over]
             self._over = over
         except Exception as error:
             return blank(self.env.num_envs, self.spaces)._replace(wrong=[says(error)] * len(told.wrong))
