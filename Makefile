@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= results/figure1
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz bench peers deep learning storm figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz bench peers deep hosts learning storm figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -69,6 +69,9 @@ peers: .venv-peers/ready  ## planning against QuantEcon, MDPSolver, Storm, mdpax
 
 deep: .venv-deep-peers/ready  ## deep agents against rejax and Stable-Baselines3; SIZE=full takes a quarter of an hour
 	.venv-deep-peers/bin/python benchmarks/deep.py --$(SIZE) --out results/deep.csv
+
+hosts: venv      ## environments on the host: how much of their raw speed is left when agents learn in them
+	$(BIN)/python benchmarks/hosts.py
 
 learning: venv   ## six variants, DQN and M-DQN on CartPole with ten seeds, the paper's network, MinAtar; resumable, hours
 	$(BIN)/python benchmarks/learning.py --small --paper --minatar

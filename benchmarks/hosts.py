@@ -59,7 +59,7 @@ def driver(settings, env, members, seconds, learning=True, numbers=None):
     else:
         population.advance(1.0)
     clock, inside = Clock(), (host._act, host._learn)
-    clock.around(population._worlds, "step", "env")
+    clock.around(population.episodes._worlds, "step", "env")
     clock.around(host, "_act", "act")
     clock.around(population.replay, "add", "store")
     clock.around(population.replay, "sample", "draw")

@@ -169,6 +169,9 @@ def list_command(
     for row in rows:
         console.print(f"[bold]{row['name']}[/bold]({row['parameters']})  {row.get('mapping', '')}", soft_wrap=True)
         console.print(f"    {row['summary']}", soft_wrap=True, markup=False)
+    if what == "envs":
+        others = "Also: a family of models, a Gymnasium id such as LunarLander-v3, ALE/GAME-v5, module:Class."
+        console.print(others, soft_wrap=True, markup=False)
 
 
 def cite(

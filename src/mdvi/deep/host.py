@@ -64,10 +64,12 @@ class HostPopulation:
             ValueError: when agents differ in structure, or they do not fit into the memory.
         """
         self.settings, self.scratch = settings, scratch
-        self.env = jax.tree.map(single, env)
+        self.env = jax.device_put(jax.tree.map(single, env))
         self.agents = [agent for agent, _ in members]
-        self.batch, self.seeds = batched(members)
-        self._random = bool((np.asarray(self.batch.epsilon) == 1).all())  # no network is needed to act
+        stacked, self.seeds = batched(members)
+        self.batch = jax.device_put(stacked)
+        self._random = bool((np.asarray(stacked.epsilon) == 1).all())  # no network is needed to act
+        self._discount = float(env.discount)
         self.total = settings.steps_after(settings.chunks(steps))
         self.ledger = Ledger(len(members))
         self.bytes_needed = OVERHEAD * size_of(jax.eval_shape(partial(_start, settings), env, self.batch, self.seeds))
@@ -76,6 +78,7 @@ class HostPopulation:
             self.bytes_needed += len(members) * settings.environments * replay_bytes(each, frame.shape, frame.dtype)
         check_room(self.bytes_needed, f"{len(members)} member{'s' * (len(members) > 1)}", memory)
         self.steps = 0
+        self._chosen: Any = None  # the actions of the next step
         self.learner: Any = None  # a `train.Learner` once it has started
         self.replay: Any = None  # a `HostReplay` then
         self.episodes = Episodes(env.source, self.seeds, settings.environments)
@@ -110,7 +113,11 @@ class HostPopulation:
             since = self.steps - settings.warmup
             if since == 0 and settings.diagnostics:
                 self._start_probes()
-            if since > 0 and since % settings.update_period == 0:
+            due = since > 0 and since % settings.update_period == 0
+            if due:
+                self._acting = self.learner.online
+            self._choose()  # before the gradient step, behind which it would have to wait
+            if due:
                 self._learn()
                 if since % settings.target_period == 0:
                     self.learner, seen = _copied(settings, self.env, self.batch, self.learner)
@@ -157,23 +164,16 @@ class HostPopulation:
         if began is not None:
             self.replay.begin(began)
             self._fail(began.wrong, f"its reset after environment step {self.steps}")
+            self._choose()
 
     def _alive(self) -> np.ndarray:
         """Which environments are those of members that have not failed."""
         return np.repeat([not status for status in self.ledger.status], self.settings.environments)
 
     def _step(self) -> None:
-        """Act once in every environment, and store what came of it."""
-        members, each, clip = len(self.seeds), self.settings.environments, self.env.clip
-        obs = self.replay.latest()
-        obs = obs.reshape(members, each, *obs.shape[1:])
-        if self._random:
-            actions = np.stack([draw.integers(self.env.actions, size=each) for draw in self._draws]).reshape(-1)
-        else:
-            # Exploration is that of the first gradient step while the replay is filled, as on the device.
-            moment = np.uint32(self.steps), np.uint32(max(self.steps, self.settings.warmup))
-            chosen = _act(self.env, self.batch, self._acting, self.learner.key, *moment, obs)
-            actions = np.asarray(chosen).reshape(-1)
+        """Take the actions that were chosen, and store what came of them."""
+        each, clip = self.settings.environments, self.env.clip
+        actions = np.asarray(self._chosen).reshape(-1)
         told, ended, began = self.episodes.step(actions, self._alive())
         self.steps += each
         self.replay.add(actions, told.reward if clip is None else np.clip(told.reward, -clip, clip), told)
@@ -184,14 +184,26 @@ class HostPopulation:
             self.replay.begin(began)
             self._fail(began.wrong, f"its reset after environment step {self.steps}")
 
+    def _choose(self) -> None:
+        """Ask for the actions of the next step, without waiting for them."""
+        members, each = len(self.seeds), self.settings.environments
+        if self._random:
+            self._chosen = np.stack([draw.integers(self.env.actions, size=each) for draw in self._draws])
+            return
+        obs = self.replay.latest()
+        # Exploration is that of the first gradient step while the replay is filled, as on the device.
+        moment = np.uint32(self.steps), np.uint32(max(self.steps, self.settings.warmup))
+        obs = obs.reshape(members, each, *obs.shape[1:])
+        self._chosen = _act(self.env, self.batch, self._acting, self.learner.key, *moment, obs)
+
     def _learn(self) -> None:
         """A gradient step of all members; it runs on while the environments go on."""
         settings = self.settings
-        first, second = (
-            self.replay.sample(self._draws, settings.batch, settings.n_step, float(self.env.discount)) for _ in range(2)
-        )
-        self._acting = self.learner.online
-        self.learner, parts = _learn(settings, self.env, self.batch, self.learner, first, second)
+        batches = [
+            self.replay.sample(self._draws, settings.batch, settings.n_step, self._discount)
+            for _ in range(1 + self.agents[0].has_actor)  # the second one is for the actor
+        ]
+        self.learner, parts = _learn(settings, self.env, self.batch, self.learner, batches[0], batches[-1])
         self._averages["parts"].add(parts)
 
     def _start_probes(self) -> None:
@@ -239,7 +251,7 @@ class HostPopulation:
         if self.learner is None:
             return arrays, note
         arrays |= checkpoint.flatten({"learner": self.learner, "acting": self._acting}, "")
-        arrays |= self.episodes.save()
+        arrays |= self.episodes.save() | {"chosen": np.asarray(self._chosen)}
         if folder is not None and self.finished:
             self._segments.clear(folder)
         elif folder is not None:
@@ -268,6 +280,7 @@ class HostPopulation:
             template = _probed(template, self._nothing(note["probes"]))
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
         self.learner, self._acting = found["learner"], found["acting"]
+        self._chosen = arrays["chosen"]
         self.episodes.restore(arrays)
         for draw, state in zip(self._draws, note["draws"], strict=True):
             draw.bit_generator.state = state

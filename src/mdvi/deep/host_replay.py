@@ -106,10 +106,12 @@ class HostReplay:
         members = len(draws)
         edges = np.maximum(self.taken - self.oldest - (n_step - 1), 0).reshape(members, -1).cumsum(1)
         chosen = np.stack([d.integers(0, max(1, edge), batch) for d, edge in zip(draws, edges[:, -1], strict=True)])
-        place = np.minimum((chosen[:, :, None] >= edges[:, None, :]).sum(-1), edges.shape[1] - 1)
-        before = np.take_along_axis(edges, np.maximum(place - 1, 0), 1)
-        stream = np.arange(members)[:, None] * edges.shape[1] + place
-        number = self.oldest[stream] + chosen - np.where(place > 0, before, 0)
+        stream = np.broadcast_to(np.arange(members)[:, None], chosen.shape)
+        if (each := edges.shape[1]) > 1:
+            place = np.minimum((chosen[:, :, None] >= edges[:, None, :]).sum(-1), each - 1)
+            before = np.take_along_axis(edges, np.maximum(place - 1, 0), 1)
+            stream, chosen = stream * each + place, chosen - np.where(place > 0, before, 0)
+        number = self.oldest[stream] + chosen
         frame = self.where[stream, number % self.size]
         last, going = frame, np.ones(chosen.shape, bool)
         returns, remaining = np.zeros(chosen.shape, np.float32), np.zeros(chosen.shape, np.float32)

@@ -7,6 +7,7 @@ nobody along. It imports nothing else of mdvi: such a process starts in a fracti
 import contextlib
 import importlib
 import json
+import math
 import os
 import re
 import sys
@@ -120,6 +121,7 @@ class Cell:
     def __init__(self, env: Any, name: str, limit: int) -> None:
         """Args: the environment, what to call it, and the steps after which an episode is truncated."""
         self.env, self.spaces, self.limit = env, spaces_of(env, name), limit
+        self._shape = self.spaces.shape
         self._first, self._clock = int(getattr(env.action_space, "start", 0)), 0
 
     def reset(self, seed: int) -> np.ndarray:
@@ -143,7 +145,7 @@ class Cell:
         self._clock += 1
         obs, reward, terminated, truncated, _ = self.env.step(self._first + action)
         gain = float(reward)
-        if not np.isfinite(gain):
+        if not math.isfinite(gain):
             raise ValueError(f"the reward was {gain}")
         if not isinstance(terminated, bool | np.bool_) or not isinstance(truncated, bool | np.bool_):
             raise ValueError(f"terminated and truncated were {terminated!r} and {truncated!r}, not Booleans")
@@ -151,11 +153,12 @@ class Cell:
 
     def _checked(self, obs: Any) -> np.ndarray:
         array = np.asarray(obs)
-        if array.shape != self.spaces.shape:
-            raise ValueError(f"an observation has shape {array.shape}, its space says {self.spaces.shape}")
-        if array.dtype.kind not in "buif":
+        if array.shape != self._shape:
+            raise ValueError(f"an observation has shape {array.shape}, its space says {self._shape}")
+        kind = array.dtype.kind
+        if kind not in "buif":
             raise ValueError(f"an observation has dtype {array.dtype}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if kind == "f" and not math.isfinite(array.sum()) and not np.isfinite(array).all():
             raise ValueError("the observation was not finite")
         return array
 
@@ -182,16 +185,16 @@ class Cells:
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
         """A step of those that are alive."""
         told = blank(len(self.cells), self.spaces)
-        for i, cell in enumerate(self.cells):
-            if not alive[i]:
+        for i, (cell, action, goes) in enumerate(zip(self.cells, actions.tolist(), alive.tolist(), strict=True)):
+            if not goes:
                 continue
             try:
-                obs, told.reward[i], terminated, truncated = cell.step(int(actions[i]))
-                told.following[i] = told.fresh[i] = obs
-                told.terminated[i], told.truncated[i] = terminated, truncated and not terminated
+                told.following[i], told.reward[i], told.terminated[i], told.truncated[i] = cell.step(action)
                 told.real[i] = True
             except (Exception, SystemExit) as error:
                 told.wrong[i] = says(error)
+        np.copyto(told.fresh, told.following)
+        np.logical_and(told.truncated, ~told.terminated, told.truncated)
         return told
 
     def picture(self) -> np.ndarray:
