@@ -79,14 +79,15 @@ def _by_patches(convolution: eqx.nn.Conv2d, x: Array) -> Array:
     rows, columns = (
         (size - k) // s + 1 for size, k, s in zip(x.shape[2:], kernel.shape[2:], (down, right), strict=True)
     )
-    patches = jnp.stack(
-        [
-            x[:, :, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right]
-            for i, j in np.ndindex(*kernel.shape[2:])
-        ],
-        2,
-    )  # (batch, inputs, offsets, rows, columns)
-    y = jnp.einsum("bikrc,oik->borc", patches, kernel.reshape(*kernel.shape[:2], -1))
+    x = x.transpose(0, 2, 3, 1)
+    parts = [
+        x[:, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right]
+        for i, j in np.ndindex(*kernel.shape[2:])
+    ]  # (batch, rows, columns, inputs) for each offset of the kernel
+    y = jnp.concatenate(parts, -1).reshape(-1, kernel[0].size) @ kernel.transpose(2, 3, 1, 0).reshape(
+        kernel[0].size, -1
+    )
+    y = y.reshape(x.shape[0], rows, columns, -1).transpose(0, 3, 1, 2)
     return y if convolution.bias is None else y + convolution.bias[None]
 
 
