@@ -72,6 +72,7 @@ def test_a_step_survives_its_way_through_a_pipe(rng):
 def test_an_isolated_environment_tells_what_the_same_one_does_here(monkeypatch):
     monkeypatch.chdir("tests")
     isolated = envs.gymnasium("hostile:Counter", timeout=60.0).source.worlds(2, 2)
+    assert len(isolated.processes) == 2
     story = told_by(isolated, 20, 4)
     isolated.close()
     assert story == told_by(Cells([Cell(Counter(), "counter", 100) for _ in range(4)]), 20, 4)
@@ -286,6 +287,13 @@ def test_an_environment_that_hangs_or_dies_in_a_process_of_its_own_takes_nobody_
     assert bad == [0, 2]
     for number, status in enumerate(statuses):
         assert words in status if number in bad else rows[number][-1] == 400
+
+
+def test_a_member_that_fails_at_once_does_not_blind_the_diagnostics_of_the_others():
+    statuses, _, run = fates(envs.made(partial(Hostile, "raises", after=1)), diagnostics=True)
+    assert [status == "ok" for status in statuses] == [False, True, False, True]
+    well = np.isin(run.metrics["member"], (1, 3))
+    assert np.isfinite(run.metrics["bellman_error"][well]).all()
 
 
 def test_odd_but_lawful_environments_are_learned_in():

@@ -210,8 +210,8 @@ class HostPopulation:
         """The fixed set of transitions that the diagnostics look at."""
         each, count = self.settings.environments, self.settings.warmup
         steps = [self.replay.first_steps(slice(n * each, (n + 1) * each), count) for n in range(len(self.seeds))]
-        least = min(len(step.action) for step in steps)
-        together = jax.tree.map(lambda *leaves: np.stack([leaf[:least] for leaf in leaves]), *steps)
+        most = max(len(step.action) for step in steps)  # a member that failed early has less, and repeats it
+        together = jax.tree.map(lambda *leaves: np.stack([np.resize(x, (most, *x.shape[1:])) for x in leaves]), *steps)
         self.learner = _probed(self.learner, together)
 
     def _write_down(self) -> None:
