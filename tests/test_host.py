@@ -289,6 +289,18 @@ def test_an_environment_that_hangs_or_dies_in_a_process_of_its_own_takes_nobody_
         assert words in status if number in bad else rows[number][-1] == 400
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("way", ["nan reward", "nan observation"])
+def test_one_of_a_vector_is_given_up_alone_and_an_error_of_the_vector_is_everybodys(mode, way):
+    statuses, rows, run = fates(envs.vectored(partial(vector, partial(Hostile, way), mode=mode)))
+    for number, status in enumerate(statuses):
+        assert re.match(WAYS[way], status.removeprefix("env_error: ")) if number in (0, 2) else status == "ok"
+    assert rows[1][-1] == rows[3][-1] == 400
+    assert (run.population.replay.reward[[0, 2]] <= 1).all()
+    statuses, _, _ = fates(envs.vectored(partial(vector, partial(Hostile, "raises"), mode=mode)))
+    assert all("ZeroDivisionError: division by zero" in status for status in statuses)
+
+
 def test_a_member_that_fails_at_once_does_not_blind_the_diagnostics_of_the_others():
     statuses, _, run = fates(envs.made(partial(Hostile, "raises", after=1)), diagnostics=True)
     assert [status == "ok" for status in statuses] == [False, True, False, True]
