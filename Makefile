@@ -73,8 +73,8 @@ deep: .venv-deep-peers/ready  ## deep agents against rejax and Stable-Baselines3
 hosts: venv      ## environments on the host: how much of their raw speed is left when agents learn in them
 	$(BIN)/python benchmarks/hosts.py
 
-learning: venv   ## six variants, DQN and M-DQN on CartPole with ten seeds, the paper's network, MinAtar; resumable, hours
-	$(BIN)/python benchmarks/learning.py --small --paper --minatar
+learning: venv   ## six variants, DQN and M-DQN on CartPole with ten seeds, the paper's network, MinAtar, LunarLander; resumable, hours
+	$(BIN)/python benchmarks/learning.py --small --paper --minatar --lander
 
 figures: venv    ## the pictures in docs/
 	$(BIN)/python docs/half_strip.py

@@ -4,6 +4,7 @@
                episodes of ten seeds that are not used again; then ten fresh seeds.
     --paper    CartPole with the paper's network and numbers, 10⁵ steps, one seed of each
     --minatar  MinAtar-Breakout, 10⁶ frames, five seeds of DQN, M-DQN and MD-direct
+    --lander   LunarLander-v3, the paper's numbers with a 64–64 network, 2·10⁵ steps, five seeds of the same; curves.svg
 
 Every part is a run in a folder of its own, so that an interrupted benchmark goes on where it was.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import mdvi
+from mdvi.study.plots import as_bytes, learning_plot
 from mdvi.study.stats import interval
 
 BETAS, ENTROPIES = (0.5, 0.9, 0.99), (0.01, 0.1, 1.0)
@@ -65,6 +67,21 @@ def minatar(out: Path) -> list[tuple]:
     return rows
 
 
+def lander(out: Path) -> list[tuple]:
+    rows, curves = [], []
+    for name, cell in {"dqn": {}, "munchausen": {}, "md-direct": {"beta": 0.9, "entropy": 0.1}}.items():
+        run = mdvi.train(
+            "LunarLander-v3", name, **cell, seeds=5, steps=200_000, preset="paper", hidden=[64, 64], out=out / name
+        )
+        rows.append(row("lander", name, run))
+        show(rows[-1:])
+        steps, last = np.unique(run.metrics["env_steps"]), run.metrics["last_100"]
+        curves.append((name, steps, last.reshape(len(steps), len(run))))
+    figure = learning_plot(curves, "LunarLander-v3, five seeds")
+    (out / "curves.svg").write_bytes(as_bytes(figure, "svg"))
+    return rows
+
+
 def best(members: list[dict]) -> dict[str, float]:
     """The cell with the largest mean over the last hundred episodes."""
     cells = {(member["beta"], member["entropy"]) for member in members}
@@ -92,7 +109,7 @@ def show(rows: list[tuple]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for part in (small, paper, minatar):
+    for part in (small, paper, minatar, lander):
         parser.add_argument(f"--{part.__name__}", action="append_const", dest="parts", const=part)
     parser.add_argument("--out", type=Path, default=Path("results/learning"))
     arguments = parser.parse_args()

@@ -62,7 +62,7 @@ def test_every_way_to_begin_episodes_tells_the_same_story(mode):
 def test_a_step_survives_its_way_through_a_pipe(rng):
     spaces = Cell(Counter(), "counter", 9).spaces
     columns = [rng.normal(size=(3, 2)).astype(np.float32) for _ in range(2)] + [rng.normal(size=3)]
-    told = Step(*columns, *(rng.random(3) < 0.5 for _ in range(4)), ["", "Fehler: ü", "x" * 90])
+    told = Step(*columns, *(rng.random(3) < 0.5 for _ in range(4)), ["", "Fehler: ü", "x" * 300])
     again = unpacked(packed(told, spaces), spaces)
     assert again.wrong == told.wrong
     for one, other in zip(told[:-1], again[:-1], strict=True):
@@ -346,6 +346,9 @@ def test_other_spaces_are_refused_in_one_line(make, words):
         ("hostile:Nothing", "has no attribute 'Nothing'"),
         ("hostile:Row:end=truncated,depth=3", "unexpected keyword argument 'depth'"),
         ("CartPole-v9", "CartPole-v9"),
+        ("LunarLander-v2", "is deprecated. Please use `LunarLander-v3` instead"),
+        ("os:getcwd:timeout=0", "os:getcwd: is no Gymnasium environment"),
+        ("FrozenLake-v1", "its observations are Discrete; mdvi learns from Box observations only"),
         ("LunarLander-v3:stack=two", "stack: expected a number, got 'two'"),
         ("LunarLander-v3:discount=1.5", "discount"),
     ],

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LONGEST = 200  # bytes of a message about what went wrong
+LONGEST = 300  # bytes of a message about what went wrong
 
 
 class Spaces(NamedTuple):
@@ -85,8 +85,10 @@ def make(name: str, options: dict[str, Any]) -> Any:
                 sys.path.pop(0)
             return maker(**options)
         except gymnasium.error.DependencyNotInstalled as error:
-            text = " ".join(str(error).split()).split(", you can install")[0]
-            raise ModuleNotFoundError(f"{name}: {text}: pip install 'mdvi[envs]'", name=name) from None
+            text = " ".join(str(error).split())
+            if "box2d" in text.lower():
+                text = "Box2D is not installed: pip install 'mdvi[envs]'"
+            raise ModuleNotFoundError(f"{name}: {text}", name=name) from None
         except (Exception, SystemExit) as error:
             raise ValueError(f"{name}: {says(error)}") from None
 
@@ -99,6 +101,8 @@ def spaces_of(env: Any, name: str) -> Spaces:
     """
     action: Any = getattr(env, "action_space", None)
     observation: Any = getattr(env, "observation_space", None)
+    if action is None or observation is None:
+        raise ValueError(f"{name}: is no Gymnasium environment: it has no action_space or no observation_space")
     kinds = [type(space).__name__ for space in (action, observation)]
     if kinds[0] == "Box":
         raise ValueError(f"{name}: its actions are continuous ({action}); mdvi learns with Discrete actions only")
@@ -221,7 +225,7 @@ class Cells:
 def says(error: BaseException) -> str:
     """An exception in one line."""
     kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
-    return f"{kind}{' '.join(str(error).split())}"[: LONGEST // 2]
+    return f"{kind}{' '.join(str(error).split())}"[:LONGEST]
 
 
 def record(spaces: Spaces) -> np.dtype[Any]:
@@ -235,7 +239,7 @@ def packed(told: Step, spaces: Spaces) -> bytes:
     """A step as bytes."""
     rows = np.zeros(len(told.wrong), record(spaces))
     for name in told._fields:
-        rows[name] = [text.encode() for text in told.wrong] if name == "wrong" else getattr(told, name)
+        rows[name] = [text.encode()[:LONGEST] for text in told.wrong] if name == "wrong" else getattr(told, name)
     return rows.tobytes()
 
 
