@@ -136,14 +136,14 @@ def best(name, rows, bar):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["lunarlander", "atari"], default=["lunarlander", "atari"])
+    parser.add_argument("parts", nargs="*", help="lunarlander, atari; default both")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--out", type=Path, default=Path("results/hosts.csv"))
     arguments = parser.parse_args()
     print("  ".join(HEADER))
     table = []
-    for part in arguments.parts:
+    for part in arguments.parts or ("lunarlander", "atari"):
         for row in {"lunarlander": lunarlander, "atari": atari}[part](arguments.rounds, arguments.seconds):
             print("  ".join(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row), flush=True)
             table.append(row)

@@ -85,7 +85,7 @@ def test_rewards_are_clipped_for_learning_and_not_in_what_is_reported():
 
 
 def test_a_stopped_game_goes_on_where_it_was(tmp_path, monkeypatch):
-    env, folder = envs.atari("ALE/Breakout-v5"), tmp_path / "run"
+    env, folder = envs.atari("ALE/Breakout-v5", limit=30), tmp_path / "run"
     straight = mdvi.train(env, "dqn", preset="paper", seeds=2, steps=200, environments=2, **SIZES)
     advance = HostPopulation.advance
     with monkeypatch.context() as patch:

@@ -15,6 +15,7 @@ from PIL import Image
 import mdvi as library
 from hostile import Row
 from mdvi import envs
+from mdvi.deep import episodes
 from mdvi.deep import run as running
 from mdvi.deep.host import HostPopulation
 from mdvi.deep.run import Interrupted, Report
@@ -57,6 +58,7 @@ def stop_after(steps, monkeypatch):
 )
 def test_a_stopped_run_is_never_stopped(tmp_path, monkeypatch, name, timeout, agent, stops):
     """Stopped anywhere, also inside of episodes, which are repeated from their seeds: equal to the bit."""
+    monkeypatch.setattr(episodes, "_STRETCH", 25)  # seeds, and episodes without one, in one run
     env = envs.gymnasium(name, timeout=timeout)
     options = TINY | {"diagnostics": True, "environments": 2}
     straight = library.train(env, agent, seeds=2, steps=480, **options)

@@ -1,4 +1,8 @@
-"""The running episodes of environments on the host: each one can be repeated from its seed and its actions."""
+"""The running episodes of environments on the host, which can be repeated from a seed and the actions since.
+
+An environment is given a seed now and then, at the beginning of an episode: not of every one, because ALE takes a tenth
+of a second for it.
+"""
 
 from typing import Any
 
@@ -8,6 +12,7 @@ from mdvi.deep.host_replay import HostReplay
 from mdvi.envs.cells import Step
 from mdvi.envs.host import Source
 
+_STRETCH = 10_000  # steps after which the next episode gets a seed: what must be repeated at most, and one episode
 _KEPT = ("returns", "lengths", "numbers")
 
 
@@ -17,8 +22,8 @@ class Episodes:
     Attributes:
         returns: what the running episode of every environment has returned so far.
         lengths: its steps so far.
-        numbers: how many episodes were begun in it.
-        actions: those of the running episode.
+        numbers: how many seeds it was given.
+        actions: those since the last of them.
     """
 
     def __init__(self, source: Source, seeds: np.ndarray, each: int) -> None:
@@ -33,7 +38,7 @@ class Episodes:
         """Make the environments, each in the episode that was running, or else in a new one.
 
         An episode that does not come out as it was is lost, and so are all of vector environments that begin episodes
-        from seeds of their own.
+        by themselves.
 
         Returns:
             The beginnings of new episodes, if there are any; None where the environments are open already.
@@ -44,7 +49,7 @@ class Episodes:
         new = np.ones_like(alive)
         if self.numbers.any() and not self._worlds.renews:
             new = alive & ~self._repeated(replay, alive)
-        return self._begin(new) if new.any() else None
+        return self._begin(new, new) if new.any() else None
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> tuple[Step, list[tuple[int, float, int]], Step | None]:
         """A step of every environment that is alive.
@@ -61,9 +66,12 @@ class Episodes:
             self.actions[i].append(int(actions[i]))
         over = told.real & (told.terminated | told.truncated)
         ended = [(int(i), float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(over)]
-        self._forget(over)
+        self.returns[over], self.lengths[over] = 0.0, 0
         well = over & np.array([not text for text in told.wrong])
-        return told, ended, None if self._worlds.renews or not well.any() else self._begin(well)
+        if self._worlds.renews or not well.any():
+            return told, ended, None
+        long = np.array([len(past) >= _STRETCH for past in self.actions])
+        return told, ended, self._begin(well, well & long)
 
     def close(self) -> None:
         """Let the environments go."""
@@ -74,50 +82,54 @@ class Episodes:
     def save(self) -> dict[str, np.ndarray]:
         """What `restore` needs."""
         arrays = {f"episodes.{name}": getattr(self, name) for name in _KEPT}
-        return arrays | {"episodes.actions": np.array([a for actions in self.actions for a in actions], np.int32)}
+        arrays["episodes.counts"] = np.array([len(past) for past in self.actions])
+        return arrays | {"episodes.actions": np.array([a for past in self.actions for a in past], np.int32)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take up where `save` was called."""
         for name in _KEPT:
             getattr(self, name)[:] = arrays[f"episodes.{name}"]
-        parts = np.split(arrays["episodes.actions"], np.cumsum(self.lengths)[:-1])
+        parts = np.split(arrays["episodes.actions"], np.cumsum(arrays["episodes.counts"])[:-1])
         self.actions = [part.tolist() for part in parts]
 
-    def _begin(self, who: np.ndarray) -> Step:
-        """New episodes in the place of those that ran, or had ended, there."""
-        self._forget(who)
-        self.numbers += who
-        return self._worlds.reset(self._running_seeds(who), who)
-
-    def _forget(self, who: np.ndarray) -> None:
-        """The episodes of these environments are over."""
+    def _begin(self, who: np.ndarray, seeded: np.ndarray) -> Step:
+        """New episodes in the place of those that ran, or had ended, there; some from a new seed."""
         self.returns[who], self.lengths[who] = 0.0, 0
-        for i in np.flatnonzero(who).tolist():
+        self.numbers += seeded
+        for i in np.flatnonzero(seeded).tolist():
             self.actions[i] = []
+        return self._worlds.reset(self._last_seeds(seeded), who)
 
-    def _running_seeds(self, who: np.ndarray) -> np.ndarray:
-        """The seeds of some episodes: of the member's seed, the environment's place and the episode's number."""
-        seeds = np.zeros(len(who), np.int64)
+    def _last_seeds(self, who: np.ndarray) -> np.ndarray:
+        """The seeds some were given last: of the member's seed, the environment's place and the seed's number.
+
+        −1, which means none, for the others.
+        """
+        seeds = np.full(len(who), -1, np.int64)
         for i in np.flatnonzero(who):
             source = [int(self.seeds[i // self.each]), int(i % self.each), int(self.numbers[i])]
             seeds[i] = np.random.SeedSequence(source).generate_state(1)[0] >> 1
         return seeds
 
     def _repeated(self, replay: HostReplay, alive: np.ndarray) -> np.ndarray:
-        """Repeat the running episodes; tell which of them came out at the frame that they were left at."""
+        """Repeat what came since the last seeds; tell which environments came out at the frame they were left at."""
         known, everybody, streams = alive.copy(), np.ones_like(alive), np.arange(len(alive))
-        seeds = self._running_seeds(everybody)
+        counts = np.array([len(past) for past in self.actions])
+        seeds = self._last_seeds(everybody)
         self._worlds.reset(seeds, everybody)
         last = np.zeros((len(known), *replay.frames.shape[2:]), replay.frames.dtype)
-        for left in range(int(self.lengths.max(initial=0)), -1, -1):  # steps until all are where they were
-            starts = known & (self.lengths == left)
+        for left in range(int(counts.max(initial=0)), -1, -1):  # steps until all are where they were
+            starts = known & (counts == left)
             if starts.any():
                 last[starts] = self._worlds.reset(seeds, starts).fresh[starts]
-            going = known & (self.lengths >= left)
+            going = known & (counts >= left)
             if left:
                 actions = [past[-left] if goes else 0 for past, goes in zip(self.actions, going, strict=True)]
                 told = self._worlds.step(np.array(actions, np.int32), going)
                 known &= told.real | ~going
                 last[going] = told.following[going]
+                over = going & told.real & (told.terminated | told.truncated)
+                if over.any():
+                    last[over] = self._worlds.reset(np.full_like(seeds, -1), over).fresh[over]
         wanted = replay.frames[streams, (replay.filmed - 1) % replay.room]
         return known & (last == wanted).reshape(len(known), -1).all(1)

@@ -128,7 +128,7 @@ class Cell:
         self._shape = self.spaces.shape
         self._first, self._clock = int(getattr(env.action_space, "start", 0)), 0
 
-    def reset(self, seed: int) -> np.ndarray:
+    def reset(self, seed: int | None) -> np.ndarray:
         """The first observation of an episode.
 
         Raises:
@@ -176,11 +176,11 @@ class Cells:
         self.cells, self.spaces = cells, cells[0].spaces
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin episodes in some: only `fresh`, `began` and `wrong` of the answer tell something."""
+        """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
         told = blank(len(self.cells), self.spaces)
         for i in np.flatnonzero(who):
             try:
-                told.fresh[i] = self.cells[int(i)].reset(int(seeds[i]))
+                told.fresh[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
                 told.began[i] = True
             except (Exception, SystemExit) as error:
                 told.wrong[i] = says(error)

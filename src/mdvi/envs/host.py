@@ -37,7 +37,7 @@ class Worlds(Protocol):
         """Whether they begin new episodes by themselves, from seeds that nobody knows."""
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin an episode in some, from a seed each."""
+        """Begin an episode in some, from a seed each; where that is −1, from whatever random numbers come next."""
 
     def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
         """A step in each that is alive."""

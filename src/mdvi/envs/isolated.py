@@ -27,7 +27,7 @@ class Isolated:
         self.processes, self.each = processes, processes[0].count
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin episodes in some."""
+        """Begin episodes in some, from a seed where it is not −1."""
         orders = []
         for wanted, going in zip(self._parts(seeds.astype(np.int64)), self._parts(who.astype(np.int64)), strict=True):
             orders.append(b"r" + wanted.tobytes() + going.tobytes() if going.any() else b"")

@@ -9,9 +9,9 @@ import numpy as np
 from mdvi.envs.cells import Spaces, Step, blank, says, spaces_of
 
 
-def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int]:
+def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int | None]:
     """As Gymnasium's own vectors want them."""
-    return [int(seed) for seed in seeds]
+    return [None if seed < 0 else int(seed) for seed in seeds]
 
 
 class Vector:
@@ -46,7 +46,7 @@ class Vector:
         return self.mode != "Disabled"
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin episodes in some: only `fresh`, `began` and `wrong` of the answer tell something."""
+        """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
         told = blank(self.env.num_envs, self.spaces)
         some = not who.all() or (self._began and not self.renews)
         options = {"options": {"reset_mask": who}} if some else {}
