@@ -62,7 +62,7 @@ class Episodes:
         told = told._replace(real=told.real & alive, began=told.began & alive)
         self.returns += np.where(told.real, told.reward, 0.0)
         self.lengths += told.real
-        for i in np.flatnonzero(told.real).tolist():
+        for i in () if self._worlds.renews else np.flatnonzero(told.real).tolist():  # others cannot be repeated
             self.actions[i].append(int(actions[i]))
         over = told.real & (told.terminated | told.truncated)
         ended = [(int(i), float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(over)]
