@@ -10,7 +10,7 @@ import numpy as np
 
 from mdvi.deep.host_replay import HostReplay
 from mdvi.envs.cells import Step
-from mdvi.envs.host import Source
+from mdvi.envs.host import Source, step
 
 _STRETCH = 10_000  # steps after which the next episode gets a seed: what must be repeated at most, and one episode
 _KEPT = ("returns", "lengths", "numbers")
@@ -33,45 +33,56 @@ class Episodes:
         self.returns, self.lengths, self.numbers = np.zeros(count), np.zeros(count, int), np.zeros(count, int)
         self.actions: list[list[int]] = [[] for _ in range(count)]
         self._worlds: Any = None
+        self._asked: Any = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the environments are open."""
+        return self._worlds is not None
 
     def open(self, replay: HostReplay, alive: np.ndarray) -> Step | None:
         """Make the environments, each in the episode that was running, or else in a new one.
 
-        An episode that does not come out as it was is lost, and so are all of vector environments that begin episodes
-        by themselves.
+        An episode that does not come out as it was is lost, and so are all of vector environments that cannot begin
+        one alone.
 
         Returns:
-            The beginnings of new episodes, if there are any; None where the environments are open already.
+            The beginnings of new episodes, if there are any.
         """
-        if self._worlds is not None:
-            return None
         self._worlds = self.source.worlds(len(self.seeds), self.each)
         new = np.ones_like(alive)
-        if self.numbers.any() and not self._worlds.renews:
+        if self.numbers.any() and self._worlds.repeats:
             new = alive & ~self._repeated(replay, alive)
         return self._begin(new, new) if new.any() else None
 
-    def step(self, actions: np.ndarray, alive: np.ndarray) -> tuple[Step, list[tuple[int, float, int]], Step | None]:
-        """A step of every environment that is alive.
+    def send(self, actions: Any, alive: np.ndarray) -> None:
+        """Ask for a step of every environment that is alive; some go on by themselves from here on."""
+        self._asked = actions, alive
+        self._worlds.send(actions, alive)
+
+    def recv(self) -> tuple[np.ndarray, Step, list[tuple[int, float, int]], Step | None]:
+        """That step.
 
         Returns:
-            What it told; the environment, return and length of every episode that ended; the beginnings of those that
-            follow, where the environments have not begun them by themselves.
+            The actions; what it told; the environment, return and length of every episode that ended; the beginnings
+            of those that follow, where the environments have not begun them by themselves.
         """
-        told = self._worlds.step(actions, alive)
+        told, alive = self._worlds.recv(), self._asked[1]
+        actions = np.asarray(self._asked[0]).reshape(-1)
         told = told._replace(real=told.real & alive, began=told.began & alive)
         self.returns += np.where(told.real, told.reward, 0.0)
         self.lengths += told.real
-        for i in () if self._worlds.renews else np.flatnonzero(told.real).tolist():  # others cannot be repeated
-            self.actions[i].append(int(actions[i]))
+        if self._worlds.repeats:
+            for i in (told.real | told.began).nonzero()[0].tolist():  # also where a step only began an episode
+                self.actions[i].append(int(actions[i]))
         over = told.real & (told.terminated | told.truncated)
+        if not over.any():
+            return actions, told, [], None
         ended = [(int(i), float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(over)]
         self.returns[over], self.lengths[over] = 0.0, 0
-        well = over & np.array([not text for text in told.wrong])
-        if self._worlds.renews or not well.any():
-            return told, ended, None
-        long = np.array([len(past) >= _STRETCH for past in self.actions])
-        return told, ended, self._begin(well, well & long)
+        long = over & np.array([len(past) >= _STRETCH for past in self.actions])
+        begin = long if self._worlds.renews else over
+        return actions, told, ended, self._begin(begin, long) if begin.any() else None
 
     def close(self) -> None:
         """Let the environments go."""
@@ -125,11 +136,11 @@ class Episodes:
             going = known & (counts >= left)
             if left:
                 actions = [past[-left] if goes else 0 for past, goes in zip(self.actions, going, strict=True)]
-                told = self._worlds.step(np.array(actions, np.int32), going)
-                known &= told.real | ~going
-                last[going] = told.following[going]
+                told = step(self._worlds, np.array(actions, np.int32), going)
+                known &= told.real | told.began | ~going
+                last[going] = told.fresh[going]
                 over = going & told.real & (told.terminated | told.truncated)
-                if over.any():
+                if over.any() and not self._worlds.renews:
                     last[over] = self._worlds.reset(np.full_like(seeds, -1), over).fresh[over]
         wanted = replay.frames[streams, (replay.filmed - 1) % replay.room]
         return known & (last == wanted).reshape(len(known), -1).all(1)

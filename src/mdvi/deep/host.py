@@ -24,6 +24,7 @@ from mdvi.deep.population import OVERHEAD, batched, check_room, single, size_of
 from mdvi.deep.segments import Segments
 from mdvi.deep.settings import Settings
 from mdvi.envs.base import Transition
+from mdvi.envs.cells import Step
 from mdvi.envs.host import Hosted
 
 
@@ -99,7 +100,7 @@ class HostPopulation:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.steps >= self.total or all(self.ledger.status)
+        return self.steps >= self.total or not self.ledger.well.any()
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds, but at least one step."""
@@ -113,11 +114,7 @@ class HostPopulation:
             since = self.steps - settings.warmup
             if since == 0 and settings.diagnostics:
                 self._start_probes()
-            due = since > 0 and since % settings.update_period == 0
-            if due:
-                self._acting = self.learner.online
-            self._choose()  # before the gradient step, behind which it would have to wait
-            if due:
+            if self._due:
                 self._learn()
                 if since % settings.target_period == 0:
                     self.learner, seen = _copied(settings, self.env, self.batch, self.learner)
@@ -160,35 +157,59 @@ class HostPopulation:
 
     def _open(self) -> None:
         """Environments that can be stepped."""
+        if self.episodes.running:
+            return
         began = self.episodes.open(self.replay, self._alive())
         if began is not None:
-            self.replay.begin(began)
-            self._fail(began.wrong, f"its reset after environment step {self.steps}")
+            self._begin(began)
             self._choose()
+        self.episodes.send(self._chosen, self._alive())
+
+    def _begin(self, began: Step) -> None:
+        """New episodes, where they could be begun."""
+        self.replay.begin(began)
+        self._fail(began.wrong, f"its reset after environment step {self.steps}")
+
+    @property
+    def _due(self) -> bool:
+        """Whether this is the moment of a gradient step."""
+        since = self.steps - self.settings.warmup
+        return since > 0 and since % self.settings.update_period == 0
 
     def _alive(self) -> np.ndarray:
         """Which environments are those of members that have not failed."""
-        return np.repeat([not status for status in self.ledger.status], self.settings.environments)
+        return self.ledger.well.repeat(self.settings.environments)
 
     def _step(self) -> None:
-        """Take the actions that were chosen, and store what came of them."""
+        """Store what came of the actions that were chosen, and go on with the next ones."""
         each, clip = self.settings.environments, self.env.clip
-        actions = np.asarray(self._chosen).reshape(-1)
-        told, ended, began = self.episodes.step(actions, self._alive())
+        actions, told, ended, began = self.episodes.recv()
         self.steps += each
-        self.replay.add(actions, told.reward if clip is None else np.clip(told.reward, -clip, clip), told)
         for i, total, length in ended:
             self._ended[i // each].append((total, length))
         self._fail(told.wrong, f"environment step {self.steps}", actions)
+        if self._random and began is None:
+            self._go_on()  # beside what follows
+        self.replay.add(actions, told.reward if clip is None else told.reward.clip(-clip, clip), told)
         if began is not None:
-            self.replay.begin(began)
-            self._fail(began.wrong, f"its reset after environment step {self.steps}")
+            self._begin(began)
+        if self._due:
+            self._acting = self.learner.online
+        if not self._random or began is not None:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Ask for the next step, before the gradient step, behind which the choice would have to wait."""
+        if not self.finished:
+            self._choose()
+            self.episodes.send(self._chosen, self._alive())
 
     def _choose(self) -> None:
         """Ask for the actions of the next step, without waiting for them."""
         members, each = len(self.seeds), self.settings.environments
         if self._random:
-            self._chosen = np.stack([draw.integers(self.env.actions, size=each) for draw in self._draws])
+            drawn = np.concatenate([draw.random(each) for draw in self._draws])
+            self._chosen = (drawn * self.env.actions).astype(np.int32)
             return
         obs = self.replay.latest()
         # Exploration is that of the first gradient step while the replay is filled, as on the device.
@@ -217,7 +238,7 @@ class HostPopulation:
     def _write_down(self) -> None:
         """A line of metrics for every member that is still well."""
         trouble = np.asarray(self.learner.trouble)
-        for number in (number for number, status in enumerate(self.ledger.status) if not status):
+        for number in np.flatnonzero(self.ledger.well).tolist():
             self._line(number)
             self.ledger.fail(number, train.reason(self.settings, trouble[number]))
             if self.steps >= self.total and not train.finite(self.networks(number)[1]):
@@ -233,9 +254,9 @@ class HostPopulation:
 
     def _fail(self, wrong: list[str], when: str, actions: np.ndarray | None = None) -> None:
         """Give up members whose environments misbehaved, with a last line of metrics."""
-        for i in (i for i, text in enumerate(wrong) if text):
+        for i in (i for i, text in enumerate(wrong) if text) if any(wrong) else ():
             number = i // self.settings.environments
-            if not self.ledger.status[number]:
+            if self.ledger.well[number]:
                 self._line(number)
             action = "" if actions is None else f", action {actions[i]}"
             self.ledger.fail(number, f"env_error: {wrong[i]} (at {when}{action})")

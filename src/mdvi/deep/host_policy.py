@@ -8,14 +8,14 @@ import numpy as np
 
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.host_replay import HostReplay
-from mdvi.envs.host import Hosted
+from mdvi.envs.host import Hosted, step
 
 _AT_ONCE = 16  # environments that are stepped together
 
 
 @jax.jit
-def _act(env: Hosted, agent: Agent, networks: Networks, obs: Any, key: jax.Array, step: Any, epsilon: Any) -> Any:
-    return agent.act(networks, obs, env.legal(obs), jax.random.fold_in(key, step), epsilon)
+def _act(env: Hosted, agent: Agent, networks: Networks, obs: Any, key: jax.Array, number: Any, epsilon: Any) -> Any:
+    return agent.act(networks, obs, env.legal(obs), jax.random.fold_in(key, number), epsilon)
 
 
 def evaluate(
@@ -55,9 +55,9 @@ def evaluate(
                 _check(told.wrong, going)
                 if not going.any():
                     break
-                step = np.uint32(first * limit + moment)
-                actions = np.asarray(_act(env, agent, networks, seen.latest(), key, step, np.float32(epsilon)))
-                told = worlds.step(actions, going)
+                number = np.uint32(first * limit + moment)
+                actions = np.asarray(_act(env, agent, networks, seen.latest(), key, number, np.float32(epsilon)))
+                told = step(worlds, actions, going)
                 seen.add(actions, told.reward, told)
                 played = going & told.real
                 returns[numbers] += np.where(played, told.reward, 0.0)[: len(numbers)]
@@ -85,7 +85,7 @@ def film(
     for moment in range(limit):
         _check(told.wrong, np.ones(1, bool))
         action = np.asarray(_act(env, agent, networks, seen.latest(), key, np.uint32(moment), np.float32(0)))
-        told = world.step(action, np.ones(1, bool))
+        told = step(world, action, np.ones(1, bool))
         seen.add(action, told.reward, told)
         total += float(told.reward[0])
         frames.append(world.picture())

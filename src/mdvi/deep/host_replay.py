@@ -33,7 +33,7 @@ class HostReplay:
             `terminated`, `truncated`.
         filmed: frames ever seen by each stream.
         taken: transitions ever made by each.
-        oldest: the first transition that is still whole.
+        oldest: the first transition that was still whole when some were drawn last.
     """
 
     def __init__(
@@ -75,8 +75,7 @@ class HostReplay:
         self.taken[who] += 1
         before = self.age[who, (self.filmed[who] - 1) % self.room]
         self._film(who, told.following, np.minimum(before + 1, self.stack - 1))
-        self._film(np.flatnonzero(told.began), told.fresh, 0)
-        self._forget()
+        self.begin(told)
 
     def latest(self) -> np.ndarray:
         """What every stream would be acted on, shape (streams, …)."""
@@ -84,6 +83,7 @@ class HostReplay:
 
     def first_steps(self, streams: slice, count: int) -> Transition:
         """The oldest transitions of some streams, in the order they were made."""
+        self._forget()
         found = []
         for one in range(*streams.indices(len(self.taken))):
             numbers = np.arange(self.oldest[one], self.taken[one])[:count]
@@ -103,30 +103,34 @@ class HostReplay:
             n_step: rewards that are summed, up to the end of the episode; see `mdvi.deep.replay`.
             discount: γ.
         """
+        self._forget()
         members = len(draws)
         edges = np.maximum(self.taken - self.oldest - (n_step - 1), 0).reshape(members, -1).cumsum(1)
-        chosen = np.stack([d.integers(0, max(1, edge), batch) for d, edge in zip(draws, edges[:, -1], strict=True)])
-        stream = np.broadcast_to(np.arange(members)[:, None], chosen.shape)
+        drawn = np.stack([draw.random(batch) for draw in draws])
+        chosen = (drawn * edges[:, -1:]).astype(np.int64)
+        stream = np.arange(members)[:, None]
         if (each := edges.shape[1]) > 1:
             place = np.minimum((chosen[:, :, None] >= edges[:, None, :]).sum(-1), each - 1)
             before = np.take_along_axis(edges, np.maximum(place - 1, 0), 1)
             stream, chosen = stream * each + place, chosen - np.where(place > 0, before, 0)
         number = self.oldest[stream] + chosen
-        frame = self.where[stream, number % self.size]
-        last, going = frame, np.ones(chosen.shape, bool)
-        returns, remaining = np.zeros(chosen.shape, np.float32), np.zeros(chosen.shape, np.float32)
-        for i in range(n_step):
-            row = stream, (number + i) % self.size
-            going = going & (self.where[row] == frame + i)
-            ended = self.terminated[row]
-            returns += np.where(going, discount**i * self.reward[row], 0.0)
-            last = np.where(going, self.where[row], last)
+        row = stream * self.size + number % self.size
+        last = frame = self.where.take(row)
+        returns, ended = self.reward.take(row), self.terminated.take(row)
+        remaining = np.where(ended, np.float32(0.0), np.float32(discount))
+        going = np.ones(chosen.shape, bool)
+        for i in range(1, n_step):
+            going = going & ~(ended | self.truncated.take(row))
+            row = stream * self.size + (number + i) % self.size
+            going = going & (self.where.take(row) == frame + i)
+            ended = self.terminated.take(row)
+            returns = returns + np.where(going, np.float32(discount**i) * self.reward.take(row), np.float32(0.0))
             remaining = np.where(going, np.where(ended, 0.0, discount ** (i + 1)), remaining)
-            going = going & ~(ended | self.truncated[row])
+            last = last + going
+        action = self.action.take(stream * self.size + number % self.size)
         return Batch(
-            self._stacks(stream, frame), self.action[stream, number % self.size], returns.astype(np.float32),
-            remaining.astype(np.float32), self._stacks(stream, last + 1),
-        )  # fmt: skip
+            self._stacks(stream, frame), action, returns, remaining.astype(np.float32), self._stacks(stream, last + 1)
+        )
 
     def since(self, filmed: np.ndarray, taken: np.ndarray) -> dict[str, np.ndarray]:
         """What came after these counts and is still there, as arrays for `extend`."""
@@ -148,12 +152,11 @@ class HostReplay:
         for name in _DONE:
             getattr(self, name)[steps] = arrays[name]
         self.filmed, self.taken = arrays["filmed"][1].copy(), arrays["taken"][1].copy()
-        self._forget()
 
     def begin(self, told: Step) -> None:
         """The first frames of episodes, also where another one was running, which ends here without an end."""
-        self._film(np.flatnonzero(told.began), told.fresh, 0)
-        self._forget()
+        if told.began.any():
+            self._film(np.flatnonzero(told.began), told.fresh, 0)
 
     @staticmethod
     def _rows(start: np.ndarray, end: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,7 +167,8 @@ class HostReplay:
 
     def _film(self, who: np.ndarray, frames: np.ndarray, age: Any) -> None:
         row = self.filmed[who] % self.room
-        self.frames[who, row], self.age[who, row] = frames[who], age
+        self.frames[who, row] = frames if len(who) == len(frames) else frames[who]  # a copy less
+        self.age[who, row] = age
         self.filmed[who] += 1
 
     def _forget(self) -> None:
@@ -181,7 +185,7 @@ class HostReplay:
     def _stacks(self, stream: np.ndarray, frame: np.ndarray) -> np.ndarray:
         """Observations that end with these frames."""
         if self.stack == 1:
-            return self.frames[stream, frame % self.room]
+            return self.frames.reshape(-1, *self.frames.shape[2:])[stream * self.room + frame % self.room]
         age = self.age[stream, frame % self.room]
         parts = []
         for back in reversed(range(self.stack)):

@@ -15,12 +15,14 @@ class Ledger:
         rows: lines of metrics so far, by the number of the member.
         recent: the returns of its last episodes.
         status: what went wrong with it, "" for nothing.
+        well: whether that is nothing.
     """
 
     def __init__(self, members: int) -> None:
         self.rows: dict[int, list[Row]] = {number: [] for number in range(members)}
         self.recent: list[list[float]] = [[] for _ in range(members)]
         self.status = [""] * members
+        self.well = np.ones(members, bool)
 
     def add(self, number: int, step: int, returns: np.ndarray, lengths: np.ndarray, means: Row) -> None:
         """A line: the episodes that ended since the last one, and what else was measured."""
@@ -38,6 +40,7 @@ class Ledger:
     def fail(self, number: int, reason: str) -> None:
         """Note what went wrong with a member, unless something has before."""
         self.status[number] = self.status[number] or reason
+        self.well[number] = not self.status[number]
 
     @property
     def columns(self) -> list[str]:
@@ -57,6 +60,7 @@ class Ledger:
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
         """Take up where `save` was called."""
         self.status = list(note["status"])
+        self.well = np.array([not status for status in self.status])
         for number in self.rows:
             table = arrays[f"{number}.rows"].tolist()
             self.rows[number] = [dict(zip(note["columns"], row, strict=True)) for row in table]

@@ -62,8 +62,8 @@ class Game:
         return Spaces(actions, (_SIDE, _SIDE), np.dtype(np.uint8))
 
     def worlds(self, members: int, each: int) -> Vector:
-        """One vector of all. It would begin episodes by itself in the next step, but an explicit reset comes first."""
-        return Vector(self.vector(members * each), self.spaces(), lambda seeds, who: seeds[who], mode="Disabled")
+        """One vector of all. It begins episodes by itself in the next step, beside the steps of the others."""
+        return Vector(self.vector(members * each), self.spaces(), lambda seeds, who: seeds[who], masked=True)
 
     def watched(self) -> "Screen":
         """A game to be filmed."""
@@ -73,10 +73,9 @@ class Game:
 class Screen:
     """A game whose pictures are what the agent sees of it, enlarged."""
 
-    renews = False
-
     def __init__(self, vector: Vector) -> None:
         self.vector, self.look = vector, np.zeros((_SIDE, _SIDE), np.uint8)
+        self.renews, self.repeats = vector.renews, vector.repeats
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin the game."""
@@ -84,10 +83,14 @@ class Screen:
         self.look = told.fresh[0]
         return told
 
-    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
-        """A step of it."""
-        told = self.vector.step(actions, alive)
-        self.look = told.following[0]
+    def send(self, actions: Any, alive: np.ndarray) -> None:
+        """Ask for a step of it."""
+        self.vector.send(actions, alive)
+
+    def recv(self) -> Step:
+        """What it told."""
+        told = self.vector.recv()
+        self.look = told.fresh[0]
         return told
 
     def picture(self) -> np.ndarray:

@@ -7,7 +7,6 @@ nobody along. It imports nothing else of mdvi: such a process starts in a fracti
 import contextlib
 import importlib
 import json
-import math
 import os
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LONGEST = 300  # bytes of a message about what went wrong
+_UNSEEN = "the observation was not finite"
 
 
 class Spaces(NamedTuple):
@@ -59,6 +59,19 @@ def blank(count: int, spaces: Spaces) -> Step:
     following, fresh = (np.zeros((count, *spaces.shape), spaces.dtype) for _ in range(2))
     terminated, truncated, real, began = (np.zeros(count, bool) for _ in range(4))
     return Step(following, fresh, np.zeros(count), terminated, truncated, real, began, [""] * count)
+
+
+def sound(told: Step) -> Step:
+    """The step, where a reward or an observation that is not finite is no step but what went wrong."""
+    paid = seen = np.isfinite(told.reward)
+    if told.following.dtype.kind == "f":
+        seen = np.isfinite(told.following).reshape(len(paid), -1).all(1)
+    if paid.all() and seen.all():
+        return told
+    wrong = list(told.wrong)
+    for i in np.flatnonzero(~(paid & seen)):
+        wrong[i] = wrong[i] or (_UNSEEN if paid[i] else f"the reward was {told.reward[i]}")
+    return told._replace(real=told.real & paid & seen, wrong=wrong)
 
 
 def make(name: str, options: dict[str, Any]) -> Any:
@@ -138,7 +151,10 @@ class Cell:
         obs, _ = self.env.reset(seed=seed)
         if self.env.action_space.n != self.spaces.actions:
             raise ValueError(f"it has {self.env.action_space.n} actions now and had {self.spaces.actions}")
-        return self._checked(obs)
+        first = self._checked(obs)
+        if not np.isfinite(first).all():
+            raise ValueError(_UNSEEN)
+        return first
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
         """The observation that followed, the reward, whether it terminated, whether it was truncated.
@@ -148,32 +164,27 @@ class Cell:
         """
         self._clock += 1
         obs, reward, terminated, truncated, _ = self.env.step(self._first + action)
-        gain = float(reward)
-        if not math.isfinite(gain):
-            raise ValueError(f"the reward was {gain}")
         if not isinstance(terminated, bool | np.bool_) or not isinstance(truncated, bool | np.bool_):
             raise ValueError(f"terminated and truncated were {terminated!r} and {truncated!r}, not Booleans")
-        return self._checked(obs), gain, bool(terminated), bool(truncated) or self._clock >= self.limit
+        return self._checked(obs), float(reward), bool(terminated), bool(truncated) or self._clock >= self.limit
 
     def _checked(self, obs: Any) -> np.ndarray:
         array = np.asarray(obs)
         if array.shape != self._shape:
             raise ValueError(f"an observation has shape {array.shape}, its space says {self._shape}")
-        kind = array.dtype.kind
-        if kind not in "buif":
+        if array.dtype.kind not in "buif":
             raise ValueError(f"an observation has dtype {array.dtype}")
-        if kind == "f" and not math.isfinite(array.sum()) and not np.isfinite(array).all():
-            raise ValueError("the observation was not finite")
         return array
 
 
 class Cells:
     """Several environments, stepped one after the other; what one of them does is its own affair."""
 
-    renews = False  # who steps them begins new episodes
+    renews, repeats = False, True  # who steps them begins new episodes
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells, self.spaces = cells, cells[0].spaces
+        self._asked: tuple[Any, np.ndarray] | None = None
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
@@ -186,10 +197,16 @@ class Cells:
                 told.wrong[i] = says(error)
         return told
 
-    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
-        """A step of those that are alive."""
+    def send(self, actions: Any, alive: np.ndarray) -> None:
+        """Note which step is asked for."""
+        self._asked = actions, alive
+
+    def recv(self) -> Step:
+        """The step of those that are alive."""
+        assert self._asked is not None, "no step was asked for"
+        actions, alive = np.asarray(self._asked[0]).reshape(-1).tolist(), self._asked[1].tolist()
         told = blank(len(self.cells), self.spaces)
-        for i, (cell, action, goes) in enumerate(zip(self.cells, actions.tolist(), alive.tolist(), strict=True)):
+        for i, (cell, action, goes) in enumerate(zip(self.cells, actions, alive, strict=True)):
             if not goes:
                 continue
             try:
@@ -197,9 +214,7 @@ class Cells:
                 told.real[i] = True
             except (Exception, SystemExit) as error:
                 told.wrong[i] = says(error)
-        np.copyto(told.fresh, told.following)
-        np.logical_and(told.truncated, ~told.terminated, told.truncated)
-        return told
+        return sound(told._replace(fresh=told.following, truncated=told.truncated & ~told.terminated))
 
     def picture(self) -> np.ndarray:
         """What the first of them looks like, shape (rows, columns, 3), bytes.
@@ -271,7 +286,8 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
             told = cells.reset(numbers[:count], numbers[count:] > 0)
         else:
             numbers = np.frombuffer(orders.read(8 * count), np.int32)
-            told = cells.step(numbers[:count], numbers[count:] > 0)
+            cells.send(numbers[:count], numbers[count:] > 0)
+            told = cells.recv()
         answers.write(packed(told, cells.spaces))
         answers.flush()
 

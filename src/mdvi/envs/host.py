@@ -30,20 +30,33 @@ LIMIT = 27_000  # steps after which an episode is truncated: the protocol of Mac
 
 @runtime_checkable
 class Worlds(Protocol):
-    """Environments that are stepped together."""
+    """Environments that are stepped together: `send` asks for a step, which may go on by itself until `recv`.
 
-    @property
-    def renews(self) -> bool:
-        """Whether they begin new episodes by themselves, from seeds that nobody knows."""
+    Attributes:
+        renews: whether they begin new episodes by themselves.
+        repeats: whether each of them can be begun again from a seed, and so be repeated.
+    """
+
+    renews: bool
+    repeats: bool
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin an episode in some, from a seed each; where that is −1, from whatever random numbers come next."""
 
-    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
-        """A step in each that is alive."""
+    def send(self, actions: Any, alive: np.ndarray) -> None:
+        """Ask for a step in each that is alive; the actions may still be on their way from a device."""
+
+    def recv(self) -> Step:
+        """What that step told."""
 
     def close(self) -> None:
         """Let them go."""
+
+
+def step(worlds: Worlds, actions: Any, alive: np.ndarray) -> Step:
+    """A step in each that is alive, and what it told."""
+    worlds.send(actions, alive)
+    return worlds.recv()
 
 
 @runtime_checkable

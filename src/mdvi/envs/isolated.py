@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,46 +21,44 @@ _PATIENCE = 120.0  # seconds for a process to start and to import what its envir
 class Isolated:
     """Environments in processes, one for each member: one that hangs, or dies, is given up alone."""
 
-    renews = False
+    renews, repeats = False, True
 
     def __init__(self, processes: Sequence["Process"]) -> None:
         """Args: the processes, each with as many environments."""
         self.processes, self.each = processes, processes[0].count
+        self._asked: Any = np.zeros(len(processes), bool)
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1."""
-        orders = []
-        for wanted, going in zip(self._parts(seeds.astype(np.int64)), self._parts(who.astype(np.int64)), strict=True):
-            orders.append(b"r" + wanted.tobytes() + going.tobytes() if going.any() else b"")
-        return self._asked(orders)
+        self._order(b"r", seeds.astype(np.int64), who.astype(np.int64))
+        return self.recv()
 
-    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
-        """A step of those that are alive."""
-        orders = []
-        for wanted, going in zip(
-            self._parts(actions.astype(np.int32)), self._parts(alive.astype(np.int32)), strict=True
-        ):
-            orders.append(b"s" + wanted.tobytes() + going.tobytes() if going.any() else b"")
-        return self._asked(orders)
+    def send(self, actions: Any, alive: np.ndarray) -> None:
+        """Ask for a step of those that are alive."""
+        self._order(b"s", np.asarray(actions, np.int32).reshape(-1), alive.astype(np.int32))
+
+    def recv(self) -> Step:
+        """Collect all answers."""
+        told = [
+            process.answer() if asked else process.silence()
+            for process, asked in zip(self.processes, self._asked, strict=True)
+        ]
+        columns = {name: np.concatenate([getattr(step, name) for step in told]) for name in Step._fields[:-1]}
+        return Step(**columns, wrong=[text for step in told for text in step.wrong])
 
     def close(self) -> None:
         """End the processes."""
         for process in self.processes:
             process.close()
 
-    def _parts(self, values: np.ndarray) -> np.ndarray:
-        return values.reshape(len(self.processes), self.each)
-
-    def _asked(self, orders: list[bytes]) -> Step:
-        """Send all orders, then collect all answers."""
-        for process, order in zip(self.processes, orders, strict=True):
-            process.send(order)
-        told = [
-            process.answer() if order else process.silence()
-            for process, order in zip(self.processes, orders, strict=True)
-        ]
-        columns = {name: np.concatenate([getattr(step, name) for step in told]) for name in Step._fields[:-1]}
-        return Step(**columns, wrong=[text for step in told for text in step.wrong])
+    def _order(self, kind: bytes, values: np.ndarray, who: np.ndarray) -> None:
+        """Tell every process that has one of them in it what to do."""
+        shape = len(self.processes), self.each
+        self._asked = who.reshape(shape).any(1)
+        for process, asked, value, going in zip(
+            self.processes, self._asked, values.reshape(shape), who.reshape(shape), strict=True
+        ):
+            process.send(kind + value.tobytes() + going.tobytes() if asked else b"")
 
 
 class Process:

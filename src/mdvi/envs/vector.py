@@ -1,12 +1,13 @@
 """Gymnasium's vector environments, whose steps are told as they truly were."""
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from mdvi.envs.cells import Spaces, Step, blank, says, spaces_of
+from mdvi.envs.cells import Spaces, Step, blank, says, sound, spaces_of
 
 
 def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int | None]:
@@ -20,10 +21,18 @@ class Vector:
     next step   the step after an end takes no action and returns the first observation
     same step   an end returns the first observation, and the last one beside it as info["final_obs"]
     disabled    whoever steps it resets it
+
+    Attributes:
+        renews: whether it begins new episodes by itself.
+        repeats: whether each of its environments can be begun again from a seed, and so be repeated.
     """
 
     def __init__(
-        self, env: Any, spaces: Spaces | None = None, seeds: Callable[[Any, Any], Any] = _all_seeds, mode: str = ""
+        self,
+        env: Any,
+        spaces: Spaces | None = None,
+        seeds: Callable[[Any, Any], Any] = _all_seeds,
+        masked: bool = False,
     ) -> None:
         """Prepare a vector.
 
@@ -31,19 +40,17 @@ class Vector:
             env: the vector.
             spaces: where frames are to be reshaped.
             seeds: what its `reset` wants to know, from the seeds of all and the mask of those that are reset.
-            mode: how it begins new episodes; default what its metadata say.
+            masked: whether some can be reset alone although it begins new episodes by itself.
         """
         self.env, self.spaces = env, spaces or single_spaces(env)
-        self.mode = mode or str(getattr(env.metadata.get("autoreset_mode"), "value", "NextStep"))
+        self.mode = str(getattr(env.metadata.get("autoreset_mode"), "value", "NextStep"))
+        self.renews = self.mode != "Disabled"
+        self.repeats = masked or not self.renews
         self._seeds = seeds
         self._first = int(getattr(env.single_action_space, "start", 0))
         self._over = np.ones(env.num_envs, bool)
         self._began = False
-
-    @property
-    def renews(self) -> bool:
-        """Whether it begins new episodes by itself."""
-        return self.mode != "Disabled"
+        self._answer: Callable[[], Any] = partial(_raise, RuntimeError("no step was asked for"))
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
@@ -58,33 +65,39 @@ class Vector:
             told.wrong[:] = [says(error)] * len(told.wrong)
         return told
 
-    def step(self, actions: np.ndarray, alive: np.ndarray) -> Step:
-        """A step of all, also of those that are not alive, whose answers nobody wants."""
-        told = blank(self.env.num_envs, self.spaces)
+    def send(self, actions: Any, alive: np.ndarray) -> None:
+        """Ask for a step of all, also of those that are not alive, whose answers nobody wants."""
+        actions = np.asarray(actions).reshape(-1) + self._first
         try:
-            if self._over.any() and not self.renews:  # nobody wants them, but they cannot be left out
+            if not self.renews and self._over.any():  # nobody wants them, but they cannot be left out
                 self.env.reset(options={"reset_mask": self._over})
-            obs, reward, terminated, truncated, info = self.env.step(np.asarray(actions) + self._first)
-            told.reward[:], told.terminated[:], told.truncated[:] = reward, terminated, truncated & ~terminated
-            over = terminated | truncated
-            told.following[:] = told.fresh[:] = self._shaped(obs)
-            told.real[:], told.began[:] = True, over & self.renews
+            self._answer = _begun(self.env, actions)
+        except Exception as error:
+            self._answer = partial(_raise, error)
+
+    def recv(self) -> Step:
+        """What it told."""
+        try:
+            obs, reward, terminated, truncated, info = self._answer()
+            following = fresh = self._shaped(obs if getattr(self.env, "copy", True) else np.copy(obs))
+            over = np.asarray(terminated | truncated)
             if self.mode == "NextStep":
-                told.real[:], told.began[:] = ~self._over, self._over
-            elif self.mode == "SameStep":
+                real, began = ~self._over, self._over
+            else:
+                real, began = np.ones_like(over), over & self.renews
+            if self.mode == "SameStep" and over.any():
+                following = fresh.copy()
                 for i in np.flatnonzero(over):
-                    told.following[i] = self._shaped(info["final_obs"][i])
+                    following[i] = self._shaped(info["final_obs"][i])[0]
+            told = Step(
+                following, fresh, np.asarray(reward, np.float64), np.asarray(terminated), truncated & ~terminated,
+                real, began, [""] * len(over),
+            )  # fmt: skip
             self._over = over
         except Exception as error:
-            return blank(self.env.num_envs, self.spaces)._replace(wrong=[says(error)] * len(told.wrong))
-        for i in np.flatnonzero(~np.isfinite(told.reward)):
-            told.wrong[i] = f"the reward was {told.reward[i]}"
-        if told.following.dtype.kind == "f":
-            parts = np.isfinite(told.following).reshape(len(told.wrong), -1).all(1)
-            for i in np.flatnonzero(~parts):
-                told.wrong[i] = told.wrong[i] or "the observation was not finite"
-        told.real[[bool(text) for text in told.wrong]] = False
-        return told
+            told = blank(self.env.num_envs, self.spaces)
+            return told._replace(wrong=[says(error)] * len(told.wrong))
+        return sound(told)
 
     def picture(self) -> np.ndarray:
         """What the first of them looks like.
@@ -102,7 +115,20 @@ class Vector:
         self.env.close()
 
     def _shaped(self, obs: Any) -> np.ndarray:
-        return np.asarray(obs).reshape(-1, *self.spaces.shape)
+        return np.asarray(obs, self.spaces.dtype).reshape(-1, *self.spaces.shape)
+
+
+def _begun(env: Any, actions: np.ndarray) -> Callable[[], Any]:
+    """Begin a step, if the vector can go on by itself; what gives its answer."""
+    for begin, finish in (("send", "recv"), ("step_async", "step_wait")):
+        if hasattr(env, begin):
+            getattr(env, begin)(actions)
+            return getattr(env, finish)
+    return partial(env.step, actions)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def single_spaces(env: Any) -> Spaces:
