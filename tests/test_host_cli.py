@@ -89,7 +89,9 @@ def test_an_episode_that_cannot_be_repeated_is_lost_and_nothing_else(tmp_path, m
         report = stop_after(150, patch)
         with pytest.raises(Interrupted):
             library.train(env, "dqn", steps=400, out=folder, report=report, **TINY)
-    again = library.train(env, "dqn", steps=400, out=folder, **TINY)
+    remarks = []
+    again = library.train(env, "dqn", steps=400, out=folder, report=Report(remark=remarks.append), **TINY)
+    assert sum("1 of 1 running episodes could not be repeated and are lost" in line for line in remarks) == 1
     assert again.population.replay.taken.tolist() == [400]
     assert again.summary["members"][0]["mean_return"] == 7.0  # the lost episode is not counted as a short one
     assert int(again.metrics["env_steps"][-1]) == 400

@@ -40,6 +40,11 @@ class Episodes:
         """Whether the environments are open."""
         return self._worlds is not None
 
+    @property
+    def longest(self) -> int:
+        """Steps that would have to be repeated at most."""
+        return max(map(len, self.actions))
+
     def open(self, replay: HostReplay, alive: np.ndarray) -> Step | None:
         """Make the environments, each in the episode that was running, or else in a new one.
 

@@ -28,6 +28,9 @@ from mdvi.envs.cells import Step
 from mdvi.envs.host import Hosted
 
 
+_LONG = 1000  # steps to repeat that are worth a line
+
+
 class HostPopulation:
     """Agents of one structure with a seed each, in environments of their own.
 
@@ -70,7 +73,7 @@ class HostPopulation:
         stacked, self.seeds = batched(members)
         self.batch = jax.device_put(stacked)
         self._random = bool((np.asarray(stacked.epsilon) == 1).all())  # no network is needed to act
-        self._discount = float(env.discount)
+        self._discount, self._clip = float(env.discount), env.clip
         self.total = settings.steps_after(settings.chunks(steps))
         self.ledger = Ledger(len(members))
         self.bytes_needed = OVERHEAD * size_of(jax.eval_shape(partial(_start, settings), env, self.batch, self.seeds))
@@ -161,6 +164,9 @@ class HostPopulation:
             return
         began = self.episodes.open(self.replay, self._alive())
         if began is not None:
+            if self.steps:
+                lost = f"{began.began.sum()} of {len(began.began)} running episodes could not be repeated and are lost"
+                self.ledger.remarks.append(f"{lost}: others have begun in their place")
             self._begin(began)
             self._choose()
         self.episodes.send(self._chosen, self._alive())
@@ -182,7 +188,7 @@ class HostPopulation:
 
     def _step(self) -> None:
         """Store what came of the actions that were chosen, and go on with the next ones."""
-        each, clip = self.settings.environments, self.env.clip
+        each, clip = self.settings.environments, self._clip
         actions, told, ended, began = self.episodes.recv()
         self.steps += each
         for i, total, length in ended:
@@ -303,6 +309,8 @@ class HostPopulation:
         self.learner, self._acting = found["learner"], found["acting"]
         self._chosen = arrays["chosen"]
         self.episodes.restore(arrays)
+        if (most := self.episodes.longest) > _LONG:
+            self.ledger.remarks.append(f"repeating up to {most} steps of every environment, to its running episode")
         for draw, state in zip(self._draws, note["draws"], strict=True):
             draw.bit_generator.state = state
         for name, average in self._averages.items():

@@ -16,6 +16,7 @@ class Ledger:
         recent: the returns of its last episodes.
         status: what went wrong with it, "" for nothing.
         well: whether that is nothing.
+        remarks: lines for whoever watches, until they are told.
     """
 
     def __init__(self, members: int) -> None:
@@ -23,6 +24,7 @@ class Ledger:
         self.recent: list[list[float]] = [[] for _ in range(members)]
         self.status = [""] * members
         self.well = np.ones(members, bool)
+        self.remarks: list[str] = []
 
     def add(self, number: int, step: int, returns: np.ndarray, lengths: np.ndarray, means: Row) -> None:
         """A line: the episodes that ended since the last one, and what else was measured."""

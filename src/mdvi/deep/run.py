@@ -152,7 +152,9 @@ def _work(
         report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{population.waves}")
     report.progress(population.done, population.goal)
     while not population.finished:
+        _tell(population, report)
         population.advance(_ROUND, lambda: bool(stopped.number))
+        _tell(population, report)
         report.progress(population.done, population.goal)
         for number, status in enumerate(population.ledger.status):
             if status and not known[number]:
@@ -167,6 +169,13 @@ def _work(
             saved = time.monotonic()
         if stopped.number:
             raise Interrupted(stopped.number)
+
+
+def _tell(population: AnyPopulation, report: Report) -> None:
+    """What there is to be told."""
+    remarks, population.ledger.remarks = population.ledger.remarks, []
+    for line in remarks:
+        report.remark(line)
 
 
 def _restore(population: AnyPopulation, folder: Path, report: Report) -> int:

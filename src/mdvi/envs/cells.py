@@ -121,6 +121,11 @@ def spaces_of(env: Any, name: str) -> Spaces:
         raise ValueError(f"{name}: its actions are continuous ({action}); mdvi learns with Discrete actions only")
     if kinds[0] != "Discrete":
         raise ValueError(f"{name}: its actions are {kinds[0]}; mdvi learns with Discrete actions only")
+    if kinds[1] == "Discrete":
+        raise ValueError(
+            f"{name}: its observations are Discrete; mdvi learns from Box observations only, "
+            f"but solves a model of so few states exactly where the environment has a table P: mdvi solve gym:{name}"
+        )
     if kinds[1] != "Box":
         raise ValueError(f"{name}: its observations are {kinds[1]}; mdvi learns from Box observations only")
     kept = observation.dtype if observation.dtype in (np.uint8, np.bool_) else np.float32
