@@ -98,10 +98,11 @@ def grid_rate(steps: int, seeds: int) -> float:
 
 def _population(agent: str, preset: str, steps: int, **request: object) -> "Population":
     """What `mdvi.train` would train on CartPole."""
-    from mdvi.study import learn
+    from mdvi.arguments import environment_of
+    from mdvi.study.request import configuration, population_of
 
-    config = learn.configuration("CartPole-v1", agent, preset=preset, steps=steps, **request)
-    return learn.population_of(config)[0]
+    config = configuration("CartPole-v1", agent, preset=preset, steps=steps, **request)
+    return population_of(config, environment_of("CartPole-v1"))[0]
 
 
 def _timed(population: "Population") -> float:

@@ -70,6 +70,7 @@ def train_command(
     from mdvi import arguments
     from mdvi.deep.run import Interrupted, Report
     from mdvi.study import learn
+    from mdvi.study.request import check_settings
     from mdvi.study.track import tracker
 
     numbers = {
@@ -86,7 +87,7 @@ def train_command(
         request = learn.request_in(out)
     else:
         settings = arguments.settings_of(set_ or [])
-        learn.check_settings(settings)
+        check_settings(settings)
         request = numbers | {
             "env": env,
             "agent": agent,

@@ -18,7 +18,7 @@ from mdvi.deep import checkpoint, train
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.diagnostics import start_probe
 from mdvi.deep.episodes import Episodes
-from mdvi.deep.host_replay import HostReplay, replay_bytes
+from mdvi.deep.host_replay import HostReplay, no_steps, replay_bytes
 from mdvi.deep.ledger import Averages, Ledger
 from mdvi.deep.population import OVERHEAD, batched, check_room, single, size_of
 from mdvi.deep.segments import Segments
@@ -26,7 +26,6 @@ from mdvi.deep.settings import Settings
 from mdvi.envs.base import Transition
 from mdvi.envs.cells import Step
 from mdvi.envs.host import Hosted
-
 
 _LONG = 1000  # steps to repeat that are worth a line
 
@@ -150,13 +149,6 @@ class HostPopulation:
         streams = len(self.seeds) * settings.environments
         each = settings.replay // settings.environments
         return HostReplay(streams, each, spaces.shape, spaces.dtype, self.env.stack, self.scratch)
-
-    def _nothing(self, count: int) -> Transition:
-        """So many transitions of every member, of zeros."""
-        shape, look = (len(self.seeds), count), self.env.observation
-        obs = np.zeros((*shape, *look.shape), look.dtype)
-        ends = np.zeros(shape, bool)
-        return Transition(obs, np.zeros(shape, np.int32), np.zeros(shape, np.float32), ends, ends, obs)
 
     def _open(self) -> None:
         """Environments that can be stepped."""
@@ -304,7 +296,7 @@ class HostPopulation:
         self._start()
         template = self.learner
         if note["probes"]:
-            template = _probed(template, self._nothing(note["probes"]))
+            template = _probed(template, no_steps(self.env.observation, (len(self.seeds), note["probes"])))
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
         self.learner, self._acting = found["learner"], found["acting"]
         self._chosen = arrays["chosen"]

@@ -195,6 +195,12 @@ class HostReplay:
         return np.stack(parts, -1)
 
 
+def no_steps(look: Any, shape: tuple[int, ...]) -> Transition:
+    """Transitions of zeros, of observations that look like this."""
+    obs, ends = np.zeros((*shape, *look.shape), look.dtype), np.zeros(shape, bool)
+    return Transition(obs, np.zeros(shape, np.int32), np.zeros(shape, np.float32), ends, ends, obs)
+
+
 def room_for(size: int, shape: tuple[int, ...]) -> int:
     """Frames kept for so many transitions: of images few more, of a handful of numbers twice as many.
 

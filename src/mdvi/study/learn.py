@@ -1,12 +1,9 @@
 """Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
 
 import hashlib
-import itertools
 import json
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi import arguments
-from mdvi.deep import host_policy, named, policy, record, run
+from mdvi.deep import host_policy, policy, record, run
 from mdvi.deep.agent import Agent, Networks
-from mdvi.deep.host import HostPopulation
-from mdvi.deep.population import Population
 from mdvi.deep.run import AnyPopulation, Report
-from mdvi.deep.settings import Settings, changed, preset_of
 from mdvi.envs import Environment, Hosted
-from mdvi.named import check_positive, did_you_mean
-from mdvi.study.exact import exact_loss
-
-NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
-_IMAGE = 36  # rows and columns that the convolutions of the Atari preset need
-Grid = float | Sequence[float] | None
+from mdvi.study.request import Grid, configuration, population_of
 
 
 class Run:
@@ -168,41 +157,6 @@ def train(
     return Run(population, config, record.columns_of(record.metrics_csv(population.ledger, columns)), summary)
 
 
-def configuration(
-    env: str,
-    agent: str,
-    *,
-    kl: Grid = None,
-    entropy: Grid = None,
-    beta: Grid = None,
-    learning_rate: Grid = None,
-    evaluate_kl: bool | None = None,
-    evaluate_entropy: bool | None = None,
-    seeds: int | Sequence[int] = 1,
-    steps: int | None = None,
-    preset: str | None = None,
-    width: int | None = None,
-    **settings: Any,
-) -> dict[str, Any]:
-    """What `train` is asked for, as plain values: the content of config.json. Arguments as there."""
-    return {
-        "version": version("mdvi"),
-        "env": env,
-        "agent": agent,
-        "kl": _listed(kl),
-        "entropy": _listed(entropy),
-        "beta": _listed(beta),
-        "learning_rate": _listed(learning_rate),
-        "evaluate_kl": evaluate_kl,
-        "evaluate_entropy": evaluate_entropy,
-        "seeds": list(range(_whole("seeds", seeds))) if isinstance(seeds, int) else [_whole("seeds", s) for s in seeds],
-        "steps": _whole("steps", steps if steps is not None else preset_of(preset or "small", env).steps),
-        "preset": preset,
-        "width": width,
-        "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
-    }
-
-
 def fingerprint(env: Any) -> str:
     """A name for an environment that was given as an object: its type and a digest of its numbers."""
     leaves, structure = jax.tree.flatten(env)
@@ -210,17 +164,6 @@ def fingerprint(env: Any) -> str:
     for leaf in leaves:
         digest.update(np.asarray(leaf).tobytes())
     return f"{type(env).__name__} {digest.hexdigest()[:16]}"
-
-
-def check_settings(names: Iterable[str]) -> None:
-    """Whether these are settings.
-
-    Raises:
-        ValueError: for the first that is none, suggesting the nearest.
-    """
-    for name in names:
-        if name not in Settings.model_fields and name not in NUMBERS:
-            raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*Settings.model_fields, *NUMBERS])}")
 
 
 def request_in(folder: str | Path) -> dict[str, Any]:
@@ -265,85 +208,3 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
     return Run(population, config, record.columns_of(record.metrics_csv(population.ledger, columns)), summary)
-
-
-def population_of(
-    config: dict[str, Any], env: Any, workers: int | None = None, memory: float | None = None, out: Any = None
-) -> tuple[AnyPopulation, list[dict[str, Any]]]:
-    """The members that a configuration asks for, and the facts that head their lines of metrics."""
-    entry = named.find(config["agent"])
-    settings, numbers = _settings(config, env)
-    rates = config["learning_rate"] or [numbers.pop("learning_rate")]
-    numbers.pop("learning_rate", None)
-    if not config["seeds"] or min(config["seeds"]) < 0 or max(config["seeds"]) >= 2**32:
-        raise ValueError(f"seeds: expected at least one, all in 0…2³² − 1, got {str(config['seeds'])[:60]}")
-    switches = {name: config[name] for name in ("evaluate_kl", "evaluate_entropy")}
-    axes = (config["kl"] or [None], config["beta"] or [None], config["entropy"] or [None], rates)
-    members: list[tuple[Agent, int]] = []
-    columns: list[dict[str, Any]] = []
-    for kl, beta, entropy, rate in itertools.product(*axes):
-        check_positive(learning_rate=rate)
-        agent = entry.agent(kl, entropy, beta, **switches, **numbers, learning_rate=rate)
-        for seed in config["seeds"]:
-            members.append((agent, seed))
-            columns.append({
-                "member": len(columns),
-                "seed": seed,
-                "kl": _decimal(agent.scheme.kl),
-                "entropy": _decimal(agent.scheme.entropy),
-                "beta": _decimal(agent.scheme.beta),
-                "learning_rate": float(rate),
-            })  # fmt: skip
-    if not 1 <= config["steps"] <= 2**30:  # counters have 32 bits
-        raise ValueError(f"steps: expected 1 to 2^30, got {config['steps']}")
-    if isinstance(env, Hosted):
-        if config["width"] is not None:
-            raise ValueError("width: members in environments on the host always share a call")
-        scratch = Path(out or tempfile.gettempdir()) if settings.replay_on_disk else None
-        return HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch), columns
-    if settings.replay_on_disk:
-        raise ValueError("replay_on_disk: is for environments on the host")
-    width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
-    measure = exact_loss(env) if settings.diagnostics else None
-    population = Population(
-        settings, env, members, config["steps"], width=min(width, len(members)), workers=workers, memory=memory,
-        measure=measure,
-    )  # fmt: skip
-    return population, columns
-
-
-def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:
-    """A preset with changes, and the numbers of the agent."""
-    shape, given = env.observation.shape, config["settings"]
-    default = "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _IMAGE else "minatar"
-    base, numbers, _ = preset_of(config["preset"] or default, config["env"])
-    check_settings(given)
-    settings = changed(base, {name: value for name, value in given.items() if name in Settings.model_fields})
-    numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
-    for name in ("epsilon", "epsilon_steps"):
-        if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
-            raise ValueError(f"{name}: out of range, got {numbers[name]}")
-    return settings, numbers
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int | float | np.integer) or value % 1 != 0 or value < 0:
-        raise ValueError(f"{name}: expected a whole number, got {value!r}")
-    return int(value)
-
-
-def _listed(value: Any) -> list[float] | None:
-    return None if value is None else [float(number) for number in np.atleast_1d(value)]
-
-
-def _checked(name: str, value: Any) -> Any:
-    """A switch that is one, or a number that is one."""
-    switch = name in ("double", "sampled", "every_action")
-    if isinstance(value, bool) != switch or not (switch or isinstance(value, int | float)) or value != value:
-        raise ValueError(f"{name}: expected {'true or false' if switch else 'a number'}, got {value!r}")
-    return value if switch else float(value)
-
-
-def _decimal(value: Any) -> float:
-    """A number without the last digits, which carry rounding."""
-    return float(f"{float(value):.12g}")

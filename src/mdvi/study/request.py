@@ -1,0 +1,172 @@
+"""What is asked for when agents are trained: plain values in, members of a population out."""
+
+import itertools
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mdvi.deep import named
+from mdvi.deep.agent import Agent
+from mdvi.deep.host import HostPopulation
+from mdvi.deep.population import Population
+from mdvi.deep.run import AnyPopulation
+from mdvi.deep.settings import Settings, changed, preset_of
+from mdvi.envs import Hosted
+from mdvi.named import check_positive, did_you_mean
+from mdvi.study.exact import exact_loss
+
+NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
+_IMAGE = 36  # rows and columns that the convolutions of the Atari preset need
+Grid = float | Sequence[float] | None
+
+
+class Cell(NamedTuple):
+    """The numbers of one member; None for those of its agent."""
+
+    kl: float | None
+    beta: float | None
+    entropy: float | None
+    learning_rate: float | None
+    seed: int
+
+
+def configuration(
+    env: str,
+    agent: str,
+    *,
+    kl: Grid = None,
+    entropy: Grid = None,
+    beta: Grid = None,
+    learning_rate: Grid = None,
+    evaluate_kl: bool | None = None,
+    evaluate_entropy: bool | None = None,
+    seeds: int | Sequence[int] = 1,
+    steps: int | None = None,
+    preset: str | None = None,
+    width: int | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """What `train` is asked for, as plain values: the content of config.json. Arguments as there."""
+    return {
+        "version": version("mdvi"),
+        "env": env,
+        "agent": agent,
+        "kl": _listed(kl),
+        "entropy": _listed(entropy),
+        "beta": _listed(beta),
+        "learning_rate": _listed(learning_rate),
+        "evaluate_kl": evaluate_kl,
+        "evaluate_entropy": evaluate_entropy,
+        "seeds": list(range(_whole("seeds", seeds))) if isinstance(seeds, int) else [_whole("seeds", s) for s in seeds],
+        "steps": _whole("steps", steps if steps is not None else preset_of(preset or "small", env).steps),
+        "preset": preset,
+        "width": width,
+        "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
+    }
+
+
+def check_settings(names: Iterable[str]) -> None:
+    """Whether these are settings.
+
+    Raises:
+        ValueError: for the first that is none, suggesting the nearest.
+    """
+    for name in names:
+        if name not in Settings.model_fields and name not in NUMBERS:
+            raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*Settings.model_fields, *NUMBERS])}")
+
+
+def population_of(
+    config: dict[str, Any], env: Any, workers: int | None = None, memory: float | None = None, out: Any = None
+) -> tuple[AnyPopulation, list[dict[str, Any]]]:
+    """The members that a configuration asks for, and the facts that head their lines of metrics."""
+    axes = (config[name] or [None] for name in ("kl", "beta", "entropy", "learning_rate"))
+    seeds = config["seeds"]
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**32:
+        raise ValueError(f"seeds: expected at least one, all in 0…2³² − 1, got {str(seeds)[:60]}")
+    cells = [Cell(*numbers) for numbers in itertools.product(*axes, seeds)]
+    return population_with(config, cells, env, workers, memory, out)
+
+
+def population_with(
+    config: dict[str, Any], cells: Sequence[Cell], env: Any, workers: int | None = None, memory: float | None = None,
+    out: Any = None,
+) -> tuple[AnyPopulation, list[dict[str, Any]]]:  # fmt: skip
+    """The same with these numbers and seeds instead of those of the configuration."""
+    entry = named.find(config["agent"])
+    settings, numbers = _settings(config, env)
+    rate = numbers.pop("learning_rate")
+    switches = {name: config[name] for name in ("evaluate_kl", "evaluate_entropy")}
+    members: list[tuple[Agent, int]] = []
+    columns: list[dict[str, Any]] = []
+    for cell in cells:
+        numbers["learning_rate"] = rate if cell.learning_rate is None else cell.learning_rate
+        check_positive(learning_rate=numbers["learning_rate"])
+        agent = entry.agent(cell.kl, cell.entropy, cell.beta, **switches, **numbers)
+        members.append((agent, cell.seed))
+        columns.append({
+            "member": len(columns),
+            "seed": cell.seed,
+            "kl": _decimal(agent.scheme.kl),
+            "entropy": _decimal(agent.scheme.entropy),
+            "beta": _decimal(agent.scheme.beta),
+            "learning_rate": float(numbers["learning_rate"]),
+        })  # fmt: skip
+    if not 1 <= config["steps"] <= 2**30:  # counters have 32 bits
+        raise ValueError(f"steps: expected 1 to 2^30, got {config['steps']}")
+    if isinstance(env, Hosted):
+        if config["width"] is not None:
+            raise ValueError("width: members in environments on the host always share a call")
+        scratch = Path(out or tempfile.gettempdir()) if settings.replay_on_disk else None
+        return HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch), columns
+    if settings.replay_on_disk:
+        raise ValueError("replay_on_disk: is for environments on the host")
+    width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
+    measure = exact_loss(env) if settings.diagnostics else None
+    population = Population(
+        settings, env, members, config["steps"], width=min(width, len(members)), workers=workers, memory=memory,
+        measure=measure,
+    )  # fmt: skip
+    return population, columns
+
+
+def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:
+    """A preset with changes, and the numbers of the agent."""
+    shape, given = env.observation.shape, config["settings"]
+    default = "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _IMAGE else "minatar"
+    base, numbers, _ = preset_of(config["preset"] or default, config["env"])
+    check_settings(given)
+    settings = changed(base, {name: value for name, value in given.items() if name in Settings.model_fields})
+    numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
+    for name in ("epsilon", "epsilon_steps"):
+        if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
+            raise ValueError(f"{name}: out of range, got {numbers[name]}")
+    return settings, numbers
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, int | float | np.integer) or value % 1 != 0 or value < 0:
+        raise ValueError(f"{name}: expected a whole number, got {value!r}")
+    return int(value)
+
+
+def _listed(value: Any) -> list[float] | None:
+    return None if value is None else [float(number) for number in np.atleast_1d(value)]
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A switch that is one, or a number that is one."""
+    switch = name in ("double", "sampled", "every_action")
+    if isinstance(value, bool) != switch or not (switch or isinstance(value, int | float)) or value != value:
+        raise ValueError(f"{name}: expected {'true or false' if switch else 'a number'}, got {value!r}")
+    return value if switch else float(value)
+
+
+def _decimal(value: Any) -> float:
+    """A number without the last digits, which carry rounding."""
+    return float(f"{float(value):.12g}")
