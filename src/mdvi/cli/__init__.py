@@ -13,6 +13,7 @@ import typer
 from mdvi.cli import laboratory, learning, planning
 from mdvi.cli.common import fail
 from mdvi.cli.laboratory import figure1
+from mdvi.cli.study import study
 
 app = typer.Typer(
     help="Planning and learning with KL and entropy regularisation: one scheme, two numbers.",
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 reproduce = typer.Typer(help="Repeat a figure of the paper.", no_args_is_help=True)
 app.add_typer(reproduce, name="reproduce")
+app.add_typer(study, name="study")
 
 app.command("solve")(planning.solve_command)
 app.command("certify")(planning.certify_command)

@@ -80,12 +80,12 @@ def train(
     """
     report = report or Report()
     if folder is None:
-        with _signals() as stopped, contextlib.closing(population):
+        with signals() as stopped, contextlib.closing(population):
             _work(population, stopped, report, columns, lambda: None, math.inf)
         return record.summary_of(population.ledger, population.settings, columns)
     _check_folder(folder, config, fresh)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder), _signals() as stopped, contextlib.closing(population):
+    with locked(folder), signals() as stopped, contextlib.closing(population):
         for half in folder.rglob(f"{output.HALF}*"):  # of a process that was killed while it wrote
             half.unlink()
         serial = _restore(population, folder, report)
@@ -137,7 +137,7 @@ def restore(population: AnyPopulation, folder: Path, remark: Callable[[str], Non
 
 def _work(
     population: AnyPopulation,
-    stopped: "_Signals",
+    stopped: "Signals",
     report: Report,
     columns: list[dict[str, Any]],
     save: Callable[[], None],
@@ -206,18 +206,26 @@ def _check_folder(folder: Path, config: dict[str, Any], fresh: bool) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Whether somebody else trains in this folder; the lock goes with the process, however that ends."""
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from training in this folder; the lock goes with the process, however that ends.
+
+    Raises:
+        InUse: when somebody trains there.
+    """
     with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ValueError(f"{folder}: another process is training in it") from None
+            raise InUse(f"{folder}: another process is training in it") from None
         yield
 
 
+class InUse(ValueError):  # noqa: N818
+    """Somebody else trains in a folder."""
+
+
 @dataclass
-class _Signals:
+class Signals:
     """What SIGINT and SIGTERM have asked for.
 
     Attributes:
@@ -234,9 +242,9 @@ class _Signals:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[_Signals]:
+def signals() -> Iterator[Signals]:
     """SIGINT and SIGTERM as a note to be looked at between rounds of work."""
-    stopped = _Signals()
+    stopped = Signals()
     try:
         before = {number: signal.signal(number, stopped.note) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: whoever owns it handles signals

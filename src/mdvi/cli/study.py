@@ -1,0 +1,205 @@
+"""`mdvi study`: grids of runs from a file to a report."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mdvi.cli.common import Json, at_least, progress_bars, write
+
+if TYPE_CHECKING:
+    from mdvi.study.spec import Study
+
+study = typer.Typer(help="A grid of runs, from a TOML file to a report.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="The folder of its results; default runs/NAME.", show_default=False)]
+OwnEnvs = Annotated[
+    list[str] | None,
+    typer.Option("--env", help="An environment of the study that is code of yours, named as there.", metavar="ENV"),
+]
+
+
+@study.command("plan")
+def plan_command(file: File, json_: Json = False) -> None:
+    """What a study would cost: runs, programs, arithmetic, memory and a rough time."""
+    from mdvi.study.plan import plan_of
+    from mdvi.study.spec import read
+
+    plan = plan_of(read(file))
+    if json_:
+        typer.echo(json.dumps(plan.totals | {"groups": plan.groups}))
+        return
+    table = Table(title=f"{file}: {plan.totals['runs']} runs, {len(plan.groups)} programs")
+    for name in ("environment", "agent", "evaluation", "runs", "steps each", "GFLOP each", "MB each", "minutes"):
+        table.add_column(name, justify="left" if name in ("environment", "agent", "evaluation") else "right")
+    for group in plan.groups:
+        table.add_row(
+            group["env"], group["agent"], group["evaluation"], str(group["runs"]), f"{group['steps']:,}",
+            f"{group['flops'] / 1e9:,.3g}", f"{group['bytes'] / 1e6:,.0f}", f"{group['seconds'] / 60:.1f}",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{plan.totals['flops']:.2g} floating-point operations, about {plan.totals['seconds'] / 60:.0f} minutes here",
+        highlight=False,
+    )
+
+
+@study.command("run")
+def run_command(
+    file: File,
+    out: Out = None,
+    shard: Annotated[str, typer.Option(help="i/n: the i-th of n shares, for machines that share nothing.")] = "1/1",
+    env: OwnEnvs = None,
+    memory: Annotated[float | None, typer.Option(help="GB that may be used.", show_default=False)] = None,
+    checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
+) -> None:
+    """Train what is missing. Whatever stops it, the same command goes on."""
+    from mdvi.arguments import check_harmless
+    from mdvi.deep.run import Interrupted
+    from mdvi.study.execute import Watch, execute
+    from mdvi.study.spec import read
+
+    found, folder, part = read(file), _folder(file, out), _shard(shard)
+    for name in dict.fromkeys(run.env for run in found.runs):
+        if name not in (env or ()):
+            check_harmless(name)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    with progress_bars() as track:
+
+        def progress(done: int, goal: int) -> None:
+            track("environment steps", goal)(done)
+
+        try:
+            busy = execute(
+                found, folder, shard=part, memory=None if memory is None else memory * 1e9, every=checkpoint_every,
+                watch=Watch(progress, console.print),
+            )  # fmt: skip
+        except Interrupted as stop:
+            console.print(f"mdvi: {stop}; everything is in {folder}, the same command goes on")
+            raise typer.Exit(128 + stop.number) from None
+    if busy:
+        console.print(f"{busy} runs are being trained by another process")
+    counts = _counts(found, folder)
+    _show(found, counts)
+    if wrong := counts.get("failed", 0) + counts.get("diverged", 0):
+        raise FloatingPointError(f"{wrong} of {len(found.runs)} runs failed or diverged: mdvi study status {file}")
+
+
+@study.command("status")
+def status_command(file: File, out: Out = None, json_: Json = False) -> None:
+    """How many runs are done, and what went wrong with the others."""
+    from mdvi.study.spec import read
+
+    found, folder = read(file), _folder(file, out)
+    counts = _counts(found, folder)
+    rows = _rows(found, folder)
+    wrong = [row for row in rows if row["status"] in ("failed", "diverged")]
+    if json_:
+        names = ("run_id", "status", "reason", "trace")
+        typer.echo(json.dumps(counts | {"wrong": [{name: row[name] for name in names} for row in wrong]}))
+        return
+    _show(found, counts)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for row in wrong:
+        numbers = f"λ = {row['kl']:.4g}, τ = {row['entropy']:.4g}, " if row["kl"] is not None else ""
+        console.print(
+            f"{row['run_id']} {row['agent']} {row['evaluation']} {numbers}seed {row['seed']}: {row['reason']}"
+        )
+
+
+@study.command("retry")
+def retry_command(
+    file: File,
+    out: Out = None,
+    diverged: Annotated[bool, typer.Option("--diverged", help="Those that diverged as well.")] = False,
+) -> None:
+    """Put runs that failed back into the queue; `mdvi study run` trains them."""
+    from mdvi.study.spec import read
+
+    found = read(file)
+    with _store(_folder(file, out)) as store:
+        again = ("failed", "diverged") if diverged else ("failed",)
+        statuses = store.statuses()
+        chosen = [run.id for run in found.runs if statuses.get(run.id) in again]
+        store.mark(chosen, "queued")
+    Console().print(f"{len(chosen)} runs wait again", highlight=False)
+
+
+@study.command("merge")
+def merge_command(
+    file: File,
+    others: Annotated[list[Path], typer.Argument(help="Folders of results from elsewhere.", show_default=False)],
+    out: Out = None,
+) -> None:
+    """Take in what other machines have trained."""
+    from mdvi.study.spec import read
+
+    found = read(file)
+    with _store(_folder(file, out), new=True) as store:
+        store.add(found.runs)
+        for folder in others:
+            with _store(folder) as other:
+                Console().print(f"{folder}: {store.take(other)} runs", highlight=False)
+
+
+@study.command("export")
+def export_command(file: File, out: Out = None) -> None:
+    """A row for each run in runs.csv, and the learning curves in curves.csv."""
+    from mdvi.study.export import curves_csv, runs_csv
+    from mdvi.study.spec import read
+
+    found, folder = read(file), _folder(file, out)
+    wanted = [run.id for run in found.runs]
+    with _store(folder) as store:
+        write({
+            folder / "runs.csv": runs_csv(store.runs(wanted)),
+            folder / "curves.csv": curves_csv(store.curves(wanted)),
+        })  # fmt: skip
+    Console().print(f"{folder / 'runs.csv'}, {folder / 'curves.csv'}", soft_wrap=True, highlight=False)
+
+
+def _folder(file: Path, out: Path | None) -> Path:
+    return out or Path("runs") / file.stem
+
+
+def _store(folder: Path, new: bool = False) -> Any:
+    """The store in a folder, to be closed afterwards."""
+    import contextlib
+
+    from mdvi.study.store import NAME, Store
+
+    if not new and not (folder / NAME).exists():
+        raise ValueError(f"{folder}: has no {NAME}; `mdvi study run` makes it")
+    return contextlib.closing(Store(folder / NAME))
+
+
+def _rows(found: "Study", folder: Path) -> list[dict[str, Any]]:
+    with _store(folder) as store:
+        return store.runs([run.id for run in found.runs])
+
+
+def _counts(found: "Study", folder: Path) -> dict[str, int]:
+    """How many runs stand how."""
+    import collections
+
+    with _store(folder) as store:
+        statuses: dict[str, str] = store.statuses()
+    return dict(collections.Counter(statuses.get(run.id, "queued") for run in found.runs))
+
+
+def _show(found: "Study", counts: dict[str, int]) -> None:
+    parts = [f"{count} {status}" for status, count in sorted(counts.items())]
+    Console().print(f"{found.title}: {len(found.runs)} runs, {', '.join(parts)}", soft_wrap=True, highlight=False)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """i/n as two numbers."""
+    left, _, right = text.partition("/")
+    if not (left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
+        raise ValueError(f"--shard: expected i/n with 1 ≤ i ≤ n, got {text!r}")
+    return int(left), int(right)

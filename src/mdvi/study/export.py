@@ -1,0 +1,35 @@
+"""The results of a study as tables for other programs."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mdvi.study.store import CURVE
+
+COLUMNS = (
+    "run_id", "status", "reason", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed",
+    "score_mean_training", "score_last100", "env_steps", "episodes", "seconds",
+)  # fmt: skip
+
+
+def runs_csv(rows: Iterable[dict[str, Any]]) -> str:
+    """A row for each run; what is unknown is empty. The seconds of runs that were trained together are shared out."""
+    return _csv(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
+
+
+def curves_csv(rows: Iterable[Sequence[Any]]) -> str:
+    """A row for each line of metrics."""
+    return _csv(CURVE, rows)
+
+
+def _csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_text(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _text(value: Any) -> Any:
+    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else value

@@ -1,0 +1,208 @@
+"""A study as data: what a TOML file asks for, and the runs that follow from it.
+
+    title = "CartPole: six variants"
+    env = "CartPole-v1"
+    preset = "small"
+    steps = 40_000
+    seeds = 3
+
+    [[grid]]
+    agent = ["md-direct", "md-indirect", "da"]
+    evaluation = ["w/", "w/o"]
+    beta = [0.5, 0.9, 0.99]
+    entropy = [0.01, 0.1, 1.0]
+
+    [[grid]]
+    agent = "dqn"
+
+A grid is every combination of what it lists; what stands above the grids holds for all that do not say otherwise.
+"""
+
+import hashlib
+import itertools
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mdvi.named import did_you_mean
+from mdvi.study.request import Cell, configuration
+
+Numbers = float | list[float] | None
+Evaluation = Literal["w/", "w/o"]
+TOGETHER = 64  # runs that are trained, and written down, together
+
+
+class Run(NamedTuple):
+    """One run: an agent of given numbers, from one seed, in one environment.
+
+    Attributes:
+        env: the environment.
+        agent: the agent.
+        evaluation: "w/" or "w/o" KL and entropy in the evaluation; "" as the agent has it.
+        kl: λ, or None.
+        beta: β instead of λ, or None.
+        entropy: τ, or None.
+        learning_rate: or None for the preset's.
+        seed: what everything random comes from.
+        steps: environment steps.
+        preset: sizes and numbers it starts from; "" for the environment's own.
+        settings: changes of them, as JSON.
+    """
+
+    env: str
+    agent: str
+    evaluation: str
+    kl: float | None
+    beta: float | None
+    entropy: float | None
+    learning_rate: float | None
+    seed: int
+    steps: int
+    preset: str
+    settings: str
+
+    @property
+    def id(self) -> str:
+        """Derived from the content: equal runs of any study have the same."""
+        return _digest(list(self))
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """Runs of one group are the same program with other numbers."""
+        return self.env, self.agent, self.evaluation, self.steps, self.preset, self.settings
+
+    @property
+    def cell(self) -> Cell:
+        """Its numbers and its seed."""
+        return Cell(self.kl, self.beta, self.entropy, self.learning_rate, self.seed)
+
+    def config(self) -> dict[str, Any]:
+        """What `mdvi.train` would be asked for, for its whole group."""
+        kept = {"w/": True, "w/o": False, "": None}[self.evaluation]
+        return configuration(
+            self.env, self.agent, evaluate_kl=kept, evaluate_entropy=kept, seeds=[self.seed], steps=self.steps,
+            preset=self.preset or None, **json.loads(self.settings),
+        )  # fmt: skip
+
+
+class Batch(NamedTuple):
+    """Runs of one group that are trained side by side."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def id(self) -> str:
+        """Derived from its runs."""
+        return _digest([run.id for run in self.runs])
+
+
+class _Given(BaseModel):
+    """What may stand above the grids, and in each of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    env: str | list[str] | None = None
+    seeds: int | list[int] | None = None
+    steps: int | None = Field(default=None, ge=1)
+    preset: str | None = None
+    settings: dict[str, Any] | None = None
+
+
+class _Grid(_Given):
+    """A grid."""
+
+    agent: str | list[str]
+    evaluation: Evaluation | list[Evaluation] | None = None
+    kl: Numbers = None
+    beta: Numbers = None
+    entropy: Numbers = None
+    learning_rate: Numbers = None
+
+
+class _File(_Given):
+    """The whole file."""
+
+    title: str
+    about: str = ""
+    grid: list[_Grid] = Field(min_length=1)
+
+
+class Study(NamedTuple):
+    """What is to be found out.
+
+    Attributes:
+        title: for people.
+        about: a sentence or two.
+        runs: all of them, in the order of the file, each once.
+    """
+
+    title: str
+    about: str
+    runs: tuple[Run, ...]
+
+    def batches(self, together: int = TOGETHER) -> list[Batch]:
+        """The runs by groups, so many side by side at most; the same for the same file, whatever is done already."""
+        groups: dict[tuple[Any, ...], list[Run]] = {}
+        for run in self.runs:
+            groups.setdefault(run.group, []).append(run)
+        return [
+            Batch(tuple(runs[first : first + together]))
+            for runs in groups.values()
+            for first in range(0, len(runs), together)
+        ]
+
+
+def read(path: Path) -> Study:
+    """A study out of its file.
+
+    Raises:
+        ValueError: for a file that cannot be read, or says what cannot be meant.
+    """
+    try:
+        given = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        runs = tuple(dict.fromkeys(run for grid in given.grid for run in _runs(given, grid)))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file") from None
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_first(error)}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return Study(given.title, given.about, runs)
+
+
+def _runs(above: _File, grid: _Grid) -> list[Run]:
+    """Every combination of what a grid lists."""
+    seeds = _either(grid.seeds, above.seeds)
+    if (steps := _either(grid.steps, above.steps)) is None:
+        raise ValueError("steps: say how many environment steps a run takes, above the grids or in each")
+    if (env := _either(grid.env, above.env)) is None:
+        raise ValueError("env: name an environment, above the grids or in each")
+    settings = json.dumps((above.settings or {}) | (grid.settings or {}), sort_keys=True)
+    whole = range(1 if seeds is None else seeds) if not isinstance(seeds, list) else seeds
+    axes = (
+        env, grid.agent, _either(grid.evaluation, ""), grid.kl, grid.beta, grid.entropy, grid.learning_rate,
+        list(whole), steps, _either(grid.preset, above.preset) or "", settings,
+    )  # fmt: skip
+    return [Run(*values) for values in itertools.product(*(x if isinstance(x, list) else [x] for x in axes))]
+
+
+def _either(inner: Any, outer: Any) -> Any:
+    return outer if inner is None else inner
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, in words."""
+    found = error.errors()[0]
+    place = [str(part + 1) if isinstance(part, int) else part for part in found["loc"]]
+    where = ".".join(part for part in place if not part.startswith(("list[", "literal[", "str", "int", "float")))
+    if found["type"] == "extra_forbidden":
+        known = _Grid.model_fields if len(place) > 1 else _File.model_fields
+        return f"unknown key {where}{did_you_mean(place[-1], list(known))}"
+    return f"{where}: {found['msg'].lower()}"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -1,0 +1,181 @@
+"""The results of a study: one SQLite file, which anything that reads SQLite can read.
+
+    runs      a row for each run: what it is, how it stands, what came out
+    curves    a row for each line of metrics of each run that was trained
+
+Every change is one transaction, on the disk before it is believed: a process that is killed leaves the file as it was
+before the change or after it. Several processes may work on one file.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mdvi.study.spec import Run
+
+NAME = "study.sqlite"
+ENDED = ("done", "diverged", "failed")
+FACTS = ("run_id", "status", "reason", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed")
+SCORES = ("score_mean_training", "score_last100", "env_steps", "episodes", "seconds", "version", "device")
+CURVE = ("run_id", "env_steps", "episodes", "episode_return", "last_100")
+_APPLICATION, _VERSION = 0x6D647669, 1  # "mdvi" as a number, and of the tables below
+_TABLES = """
+CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL, agent TEXT NOT NULL,
+    evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL, seed INTEGER NOT NULL,
+    score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER, seconds REAL NOT NULL,
+    version TEXT, device TEXT, trace TEXT NOT NULL
+) STRICT;
+CREATE TABLE curves (
+    run_id TEXT NOT NULL REFERENCES runs, env_steps INTEGER NOT NULL, episodes INTEGER NOT NULL, episode_return REAL,
+    last_100 REAL, PRIMARY KEY (run_id, env_steps)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class Outcome(NamedTuple):
+    """What came of a run.
+
+    Attributes:
+        run_id: whose.
+        status: "done", "diverged" or "failed".
+        reason: what went wrong, in a line; "" for nothing.
+        facts: columns of `runs` that are known now.
+        curve: rows of `curves`, without the run.
+        trace: where an exception came from.
+    """
+
+    run_id: str
+    status: str
+    reason: str
+    facts: dict[str, Any]
+    curve: Sequence[tuple[Any, ...]] = ()
+    trace: str = ""
+
+
+class Store:
+    """The file of a study."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, or make it.
+
+        Raises:
+            ValueError: when it is something else, damaged, of a later version, or cannot be written.
+        """
+        self.path = path
+        with self._errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+            self._base.execute("PRAGMA synchronous = FULL")
+            self._base.execute("PRAGMA foreign_keys = ON")
+            with self._change():
+                (kind,), (version,) = (
+                    self._base.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+                )
+                tables = self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                if not tables and not kind:
+                    for command in _TABLES.split(";")[:-1]:
+                        self._base.execute(command)
+                    self._base.execute(f"PRAGMA application_id = {_APPLICATION}")
+                    self._base.execute(f"PRAGMA user_version = {_VERSION}")
+                elif kind != _APPLICATION:
+                    raise ValueError(f"{path}: is a database of something else")
+                elif version != _VERSION:
+                    raise ValueError(f"{path}: was written by a later version of mdvi; update it")
+            self._base.execute("PRAGMA journal_mode = WAL")
+
+    def close(self) -> None:
+        """Let it go."""
+        self._base.close()
+
+    def add(self, runs: Iterable[Run]) -> None:
+        """Runs that are wanted, where they are not known yet."""
+        rows = [
+            (run.id, run.env, run.agent, run.evaluation, run.kl, run.entropy, run.beta, run.learning_rate, run.seed)
+            for run in runs
+        ]
+        command = (
+            "INSERT OR IGNORE INTO runs (run_id, status, reason, env, agent, evaluation, kl, entropy, beta, "
+            "learning_rate, seed, seconds, trace) VALUES (?, 'queued', '', ?, ?, ?, ?, ?, ?, ?, ?, 0.0, '')"
+        )
+        with self._errors(), self._change():
+            self._base.executemany(command, rows)
+
+    def statuses(self) -> dict[str, str]:
+        """How every run stands."""
+        with self._errors():
+            return dict(self._base.execute("SELECT run_id, status FROM runs"))
+
+    def mark(self, runs: Iterable[str], status: str) -> None:
+        """Note that runs are being trained, or wait again; what has ended stays as it is unless it waits again."""
+        kept = "" if status == "queued" else f" AND status NOT IN {ENDED}"
+        with self._errors(), self._change():
+            self._base.executemany(
+                f"UPDATE runs SET status = ? WHERE run_id = ?{kept}",
+                [(status, run) for run in runs],
+            )
+
+    def finish(self, outcomes: Iterable[Outcome]) -> None:
+        """What came of runs, all of them or, when the process is killed, none."""
+        with self._errors(), self._change():
+            for run, status, reason, facts, curve, trace in outcomes:
+                columns = {"status": status, "reason": reason, "trace": trace} | facts
+                names = ", ".join(f"{name} = :{name}" for name in columns)
+                self._base.execute(f"UPDATE runs SET {names} WHERE run_id = :run_id", columns | {"run_id": run})
+                self._base.execute("DELETE FROM curves WHERE run_id = ?", (run,))
+                self._base.executemany("INSERT INTO curves VALUES (?, ?, ?, ?, ?)", [(run, *row) for row in curve])
+
+    def add_seconds(self, runs: Sequence[str], seconds: float) -> None:
+        """Time that runs took together."""
+        with self._errors(), self._change():
+            self._base.executemany(
+                "UPDATE runs SET seconds = seconds + ? WHERE run_id = ?", [(seconds / len(runs), run) for run in runs]
+            )
+
+    def take(self, other: "Store") -> int:
+        """What has ended elsewhere and not here; how many runs that were."""
+        here, there = self.statuses(), other.statuses()
+        wanted = [run for run, status in there.items() if status in ENDED and here.get(run) not in ENDED]
+        names = ", ".join((*FACTS, *SCORES, "trace"))
+        marks = ", ".join("?" * (len(FACTS) + len(SCORES) + 1))
+        with self._errors(), self._change():
+            for run in wanted:
+                row = other._base.execute(f"SELECT {names} FROM runs WHERE run_id = ?", (run,)).fetchone()
+                self._base.execute(f"INSERT OR REPLACE INTO runs ({names}) VALUES ({marks})", row)
+                curve = other._base.execute("SELECT * FROM curves WHERE run_id = ?", (run,)).fetchall()
+                self._base.executemany("INSERT INTO curves VALUES (?, ?, ?, ?, ?)", curve)
+        return len(wanted)
+
+    def runs(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows of `runs`, in this order."""
+        names = (*FACTS, *SCORES, "trace")
+        with self._errors():
+            rows = {row[0]: row for row in self._base.execute(f"SELECT {', '.join(names)} FROM runs")}
+        return [dict(zip(names, rows[run], strict=True)) for run in wanted if run in rows]
+
+    def curves(self, wanted: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Rows of `curves`, those of each run by environment steps, runs in this order."""
+        command = f"SELECT {', '.join(CURVE)} FROM curves WHERE run_id = ? ORDER BY env_steps"
+        with self._errors():
+            return [row for run in wanted for row in self._base.execute(command, (run,))]
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction."""
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._base.execute("ROLLBACK")
+            raise
+        self._base.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What SQLite complains about, as a line that names the file."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ValueError(f"{self.path}: {error}") from None
