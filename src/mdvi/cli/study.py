@@ -163,6 +163,55 @@ def export_command(file: File, out: Out = None) -> None:
     Console().print(f"{folder / 'runs.csv'}, {folder / 'curves.csv'}", soft_wrap=True, highlight=False)
 
 
+@study.command("report")
+def report_command(
+    file: File,
+    out: Out = None,
+    score: Annotated[
+        str, typer.Option(help="score_mean_training, as in the paper, or score_last100.")
+    ] = "score_mean_training",
+    baseline: Annotated[str, typer.Option(help="The agent that others are held against.")] = "dqn",
+    figure1: Annotated[
+        Path | None, typer.Option(help="A folder of `mdvi reproduce figure1`, to be shown beside.", show_default=False)
+    ] = None,
+) -> None:
+    """One HTML page: heatmaps, curves, tables, comparisons, provenance; the figures beside it as PNG, SVG and PDF."""
+    from mdvi.named import did_you_mean
+    from mdvi.study.cells import SCORES
+    from mdvi.study.curves import from_csv
+    from mdvi.study.plots import as_bytes
+    from mdvi.study.plots import figure1 as draw
+    from mdvi.study.provenance import provenance
+    from mdvi.study.report import Results, study_page, study_pictures
+    from mdvi.study.spec import read
+
+    if score not in SCORES:
+        raise ValueError(f"--score: unknown {score!r}{did_you_mean(score, list(SCORES))}")
+    found, folder = read(file), _folder(file, out)
+    wanted = [run.id for run in found.runs]
+    with _store(folder) as store:
+        rows, curves = store.runs(wanted), store.curves(wanted)
+    command = f"mdvi study run {file} --out {folder}"
+    results = Results(found.title, found.about, rows, curves, score, baseline, command)
+    beside = None
+    if figure1 is not None:
+        table = _text(figure1 / "figure1.csv")
+        lines = from_csv(table)
+        beside = lines, as_bytes(draw(lines), "svg"), table, f"mdvi reproduce figure1 --out {figure1}"
+    facts = provenance(command, sum(row["seconds"] for row in rows))
+    files: dict[Path, str | bytes] = {folder / "report.html": study_page(results, facts, beside)}
+    for name, picture in study_pictures(results).items():
+        files |= {folder / f"{name}.{form}": as_bytes(picture, form) for form in ("png", "svg", "pdf")}
+    write(files)
+    Console().print(f"open {folder / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        raise ValueError(f"{path}: is not there; `mdvi reproduce figure1 --out {path.parent}` writes it")
+    return path.read_text(encoding="utf-8")
+
+
 def _folder(file: Path, out: Path | None) -> Path:
     return out or Path("runs") / file.stem
 

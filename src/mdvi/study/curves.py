@@ -44,3 +44,20 @@ def to_csv(curves: list[Curve]) -> str:
         for k, numbers in enumerate(zip(c.loss_mean, c.loss_low, c.loss_high, c.bound, strict=True)):
             writer.writerow([c.panel, c.label, f"{c.kl:.6g}", f"{c.entropy:g}", k, *(f"{x:.8g}" for x in numbers)])
     return text.getvalue()
+
+
+def from_csv(text: str) -> list[Curve]:
+    """The curves that `to_csv` wrote.
+
+    Raises:
+        ValueError: when it did not.
+    """
+    groups: dict[tuple[str, ...], list[list[float]]] = {}
+    try:
+        for row in csv.DictReader(io.StringIO(text)):
+            key = row["panel"], row["curve"], row["kl"], row["entropy"]
+            numbers = [float(row[name]) for name in ("loss_mean", "loss_low", "loss_high", "bound")]
+            groups.setdefault(key, []).append(numbers)
+        return [Curve(k[0], k[1], float(k[2]), float(k[3]), *np.array(rows).T) for k, rows in groups.items()]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a table of Figure 1: {error}") from None

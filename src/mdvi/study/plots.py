@@ -17,7 +17,7 @@ _TITLES = {
     "right": "KL and entropy (τ = 10⁻³), sampled",
 }
 _ARROWS = 30  # in a row
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -31,7 +31,7 @@ _STYLE: dict[Any, Any] = {
 
 def figure1(curves: list[Curve]) -> Figure:
     """The paper's Figure 1: above, the mean normalised loss with its interval; below, loss beside the bound."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 6.4), layout="constrained")
         axes = figure.subplots(2, 3, sharex=True, sharey="row")
         for column, panel in enumerate(PANELS):
@@ -47,7 +47,7 @@ def figure1(curves: list[Curve]) -> Figure:
 
 def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> Figure:
     """One run, or the mean of several: loss of π_k and the bound on it, both axes logarithmic."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5, 3.6), layout="constrained")
         axes = figure.subplots()
         k = np.arange(len(loss))
@@ -71,7 +71,7 @@ def grid_plot(
     """Values of a grid world as colours, its policy as arrows; terminal cells are blank. `moves` are (down, right)."""
     rows, columns = cells
     count = rows * columns
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.5, 5.5), layout="constrained")
         axes = figure.subplots()
         shown = np.where(terminal[:count], np.nan, value[:count]).reshape(cells)
@@ -90,7 +90,7 @@ def grid_plot(
 
 def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title: str) -> Figure:
     """How the values are distributed, and how the proved interval narrowed, backup by backup."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         left.hist(value, bins=60, color="0.4")
@@ -110,7 +110,7 @@ def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) 
 
     The line is the mean over seeds, the band its 95 % interval by Student's t where there are two seeds or more.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
         shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(curves)))
@@ -129,7 +129,7 @@ def cells_plot(
     score: np.ndarray, rows: tuple[str, list[float]], columns: tuple[str, list[float]], title: str
 ) -> Figure:
     """A score for each cell of two numbers, as colour and as text: the paper's Figures 2 and 3."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.6 + 0.8 * len(columns[1]), 1.4 + 0.6 * len(rows[1])), layout="constrained")
         axes = figure.subplots()
         image = axes.imshow(score, cmap="viridis")
@@ -147,7 +147,7 @@ def cells_plot(
 def as_bytes(figure: Figure, form: str) -> bytes:
     """The figure as a "png", "svg" or "pdf" file, without a date in it."""
     buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
         figure.savefig(buffer, format=form, dpi=200, metadata=date)
     return buffer.getvalue()

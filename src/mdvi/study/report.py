@@ -1,13 +1,20 @@
 """One self-contained HTML page: figures, tables, downloads and provenance, from a template without scripts."""
 
 import base64
-from importlib.resources import files
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
+from matplotlib.figure import Figure
 
+from mdvi.study.cells import SCORES, Cell, Panel, cells_of, panels_of
 from mdvi.study.curves import PANELS, Curve
+from mdvi.study.export import curves_csv, runs_csv
+from mdvi.study.findings import beside, curve_of, mean_of
+from mdvi.study.heatmaps import curves_by_row, heatmaps
+from mdvi.study.plots import as_bytes
 
 _HEADINGS = {
     "left": "KL regularisation alone (τ = 0), one sampled next state per state, action and iteration",
@@ -21,9 +28,7 @@ def figure1_page(curves: list[Curve], png: bytes, svg: bytes, table: str, facts:
     last = len(curves[0].loss_mean) - 1
     moments = sorted({k for k in (10, 100, 400, last) if k <= last})
     tail = max(last // 8, 1)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((files("mdvi.study") / "figure1.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return _template("figure1.html.j2").render(
         panels=[(_HEADINGS[panel], _rows(curves, panel, moments, tail)) for panel in PANELS],
         moments=moments,
         tail=tail,
@@ -34,6 +39,154 @@ def figure1_page(curves: list[Curve], png: bytes, svg: bytes, table: str, facts:
         csv=_data("text/csv", table.encode()),
         facts=facts,
     )
+
+
+class Results(NamedTuple):
+    """A study and what it has so far.
+
+    Attributes:
+        title: of the study.
+        about: a sentence or two.
+        rows: of `runs`.
+        curves: of `curves`.
+        score: one of `SCORES`.
+        baseline: the agent that others are held against.
+        command: what repeats the study.
+    """
+
+    title: str
+    about: str
+    rows: list[dict[str, Any]]
+    curves: list[tuple[Any, ...]]
+    score: str
+    baseline: str
+    command: str
+
+
+def study_pictures(results: Results) -> dict[str, Figure]:
+    """The heatmaps of each environment, by the names of their files."""
+    return {_file(env): _heatmaps(env, cells, results) for env, cells in _by_env(results).items()}
+
+
+def study_page(results: Results, facts: dict[str, str], figure1: tuple[list[Curve], bytes, str, str] | None) -> str:
+    """The report of a study; beside it Figure 1 out of its curves, picture, table and command, where it is given."""
+    ends = [row["status"] for row in results.rows]
+    counts = ", ".join(f"{ends.count(end)} {end}" for end in dict.fromkeys(ends))
+    return _template("study.html.j2").render(
+        study=results,
+        counts=f"{len(ends)} runs: {counts}",
+        score=SCORES[results.score],
+        parts=[_part(env, cells, results) for env, cells in _by_env(results).items()],
+        wrong=[row for row in results.rows if row["status"] in ("failed", "diverged")],
+        figure1=figure1 and {
+            "svg": _data("image/svg+xml", figure1[1]),
+            "csv": _data("text/csv", figure1[2].encode()),
+            "command": figure1[3],
+        },
+        command=results.command,
+        runs_csv=_data("text/csv", runs_csv(results.rows).encode()),
+        curves_csv=_data("text/csv", curves_csv(results.curves).encode()),
+        facts=facts,
+    )  # fmt: skip
+
+
+def _by_env(results: Results) -> dict[str, list[Cell]]:
+    """The cells of each environment."""
+    cells = cells_of(results.rows, results.score)
+    return {env: [cell for cell in cells if cell.env == env] for env in dict.fromkeys(cell.env for cell in cells)}
+
+
+def _baseline(cells: Sequence[Cell], results: Results) -> Cell | None:
+    return next((cell for cell in cells if cell.agent == results.baseline), None)
+
+
+def _file(env: str) -> str:
+    return f"heatmaps-{re.sub(r'[^A-Za-z0-9]+', '-', env).strip('-')}"
+
+
+def _heatmaps(env: str, cells: list[Cell], results: Results) -> Figure:
+    grids, strips = panels_of(cells)
+    return heatmaps(grids, strips, _baseline(cells, results), env, SCORES[results.score])
+
+
+def _part(env: str, cells: list[Cell], results: Results) -> dict[str, Any]:
+    """What the page shows of one environment."""
+    grids, strips = panels_of(cells)
+    baseline = _baseline(cells, results)
+    last = {cell.runs: cell for cell in cells_of(results.rows, "score_last100")}
+    rows = []
+    on_grid = {id(cell) for panel in [*grids, *strips] for cell in panel.cells.values()}
+    for panel in [*grids, *strips]:
+        found = beside(panel, baseline)
+        if found.best is not None:
+            rows.append({
+                "name": _name(panel), "at": _at(found.best), "score": _with_reach(found.best),
+                "last": _with_reach(last[found.best.runs]), "cells": len(panel.cells) if baseline else 0,
+                "above": found.above, "apart": found.apart, "surely": found.surely, "compared": found.compared,
+                "chance": "" if found.chance is None else f"{found.chance:.2f}",
+            })  # fmt: skip
+    rows += [
+        {"name": cell.label, "at": "", "score": _with_reach(cell), "last": _with_reach(last[cell.runs]), "cells": 0}
+        for cell in cells
+        if id(cell) not in on_grid
+    ]
+    return {
+        "env": env,
+        "baseline": baseline.agent if baseline else "",
+        "svg": _data("image/svg+xml", as_bytes(_heatmaps(env, cells, results), "svg")),
+        "rows": rows,
+        "panels": [_table(panel, baseline, results) for panel in [*grids, *strips]],
+    }
+
+
+def _table(panel: Panel, baseline: Cell | None, results: Results) -> dict[str, Any]:
+    """Every cell of a panel as text, and its curves as a picture."""
+    picture = curves_by_row(panel, lambda cell: curve_of([cell], results.curves), baseline)
+    return {
+        "name": _name(panel),
+        "corner": " \\ ".join(name for name in (panel.rows[0], panel.columns[0]) if name),
+        "columns": [f"{value:.4g}" for value in panel.columns[1]],
+        "rows": [
+            (
+                f"{value:.4g}" if panel.rows[0] else "",
+                [_cell(panel.cells.get((i, j))) for j in range(len(panel.columns[1]))],
+            )
+            for i, value in enumerate(panel.rows[1])
+        ],
+        "curves": _data("image/png", as_bytes(picture, "png")),
+    }
+
+
+def _cell(cell: Cell | None) -> dict[str, Any]:
+    """A cell in words: mean and interval, and what is missing."""
+    if cell is None:
+        return {"text": "", "small": "", "wrong": False}
+    missing = [f"{len(cell.seeds)} of {cell.wanted} seeds"] if len(cell.seeds) < cell.wanted else []
+    ends = [f"{count} {name}" for name, count in (("failed", cell.failed), ("diverged", cell.diverged)) if count]
+    return {"text": _with_reach(cell), "small": ", ".join(missing + ends), "wrong": bool(ends)}
+
+
+def _with_reach(cell: Cell) -> str:
+    mean, reach = mean_of(cell)
+    if not np.isfinite(mean):
+        return "–"
+    return f"{mean:.4g}" if reach is None else f"{mean:.4g} ± {reach:.2g}"
+
+
+def _name(panel: Panel) -> str:
+    return f"{panel.agent} {panel.evaluation}".strip() + ("" if panel.rows[0] else ", τ = 0")
+
+
+def _at(cell: Cell) -> str:
+    return f"β = {cell.beta:.3g}, λ = {cell.kl:.3g}, τ = {cell.entropy:.3g}"
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mdvi.study", ""), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
 
 
 def _rows(curves: list[Curve], panel: str, moments: list[int], tail: int) -> list[dict[str, Any]]:

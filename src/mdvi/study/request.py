@@ -1,5 +1,6 @@
 """What is asked for when agents are trained: plain values in, members of a population out."""
 
+import functools
 import itertools
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -91,6 +92,17 @@ def population_of(
         raise ValueError(f"seeds: expected at least one, all in 0…2³² − 1, got {str(seeds)[:60]}")
     cells = [Cell(*numbers) for numbers in itertools.product(*axes, seeds)]
     return population_with(config, cells, env, workers, memory, out)
+
+
+@functools.lru_cache(4096)
+def numbers_of(agent: str, kl: float | None, entropy: float | None, beta: float | None) -> tuple[float, float, float]:
+    """λ, τ and β of an agent by name, from what is given of them.
+
+    Raises:
+        ValueError: for an unknown agent, or numbers that it does not take.
+    """
+    scheme = named.find(agent).agent(kl, entropy, beta).scheme
+    return _decimal(scheme.kl), _decimal(scheme.entropy), _decimal(scheme.beta)
 
 
 def population_with(

@@ -28,7 +28,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mdvi.named import did_you_mean
-from mdvi.study.request import Cell, configuration
+from mdvi.study.request import Cell, configuration, numbers_of
 
 Numbers = float | list[float] | None
 Evaluation = Literal["w/", "w/o"]
@@ -73,6 +73,15 @@ class Run(NamedTuple):
     def group(self) -> tuple[Any, ...]:
         """Runs of one group are the same program with other numbers."""
         return self.env, self.agent, self.evaluation, self.steps, self.preset, self.settings
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """λ, τ and β, as its agent has them.
+
+        Raises:
+            ValueError: for an agent that is none, or numbers it does not take.
+        """
+        return numbers_of(self.agent, self.kl, self.entropy, self.beta)
 
     @property
     def cell(self) -> Cell:
@@ -164,6 +173,8 @@ def read(path: Path) -> Study:
     try:
         given = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         runs = tuple(dict.fromkeys(run for grid in given.grid for run in _runs(given, grid)))
+        for run in runs:
+            _ = run.numbers  # can be meant
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
     except ValidationError as error:

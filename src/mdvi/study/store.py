@@ -92,10 +92,7 @@ class Store:
 
     def add(self, runs: Iterable[Run]) -> None:
         """Runs that are wanted, where they are not known yet."""
-        rows = [
-            (run.id, run.env, run.agent, run.evaluation, run.kl, run.entropy, run.beta, run.learning_rate, run.seed)
-            for run in runs
-        ]
+        rows = [(run.id, run.env, run.agent, run.evaluation, *run.numbers, run.learning_rate, run.seed) for run in runs]
         command = (
             "INSERT OR IGNORE INTO runs (run_id, status, reason, env, agent, evaluation, kl, entropy, beta, "
             "learning_rate, seed, seconds, trace) VALUES (?, 'queued', '', ?, ?, ?, ?, ?, ?, ?, ?, 0.0, '')"

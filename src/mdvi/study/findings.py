@@ -1,0 +1,68 @@
+"""What the cells of a study say: each of them beside the baseline, and the best of each panel."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mdvi.study.cells import LEAST, Cell, Panel
+from mdvi.study.stats import better, holm, improvement, interval
+
+
+class Beside(NamedTuple):
+    """A panel beside the baseline.
+
+    Attributes:
+        panel: the panel.
+        best: its cell with the highest mean; None where no run is done.
+        above: cells whose mean is above the baseline's.
+        apart: cells whose 95 % interval lies above the baseline's.
+        surely: cells that are better by a test paired by seed at 5 %, corrected for the number of cells (Holm).
+        compared: cells that could be compared: with the baseline's seeds, at least three.
+        chance: the probability that a run of the best cell scores above one of the baseline.
+    """
+
+    panel: Panel
+    best: Cell | None
+    above: int
+    apart: int
+    surely: int
+    compared: int
+    chance: float | None
+
+
+def mean_of(cell: Cell) -> tuple[float, float | None]:
+    """The mean over seeds and the half-width of its 95 % interval; None for less than three seeds, NaN for none."""
+    known = cell.scores[np.isfinite(cell.scores)]
+    if not len(known):
+        return float("nan"), None
+    mean, reach = interval(known[None])
+    return float(mean[0]), float(reach[0]) if len(known) >= LEAST else None
+
+
+def beside(panel: Panel, baseline: Cell | None) -> Beside:
+    """A panel beside the baseline, or alone."""
+    cells = [cell for cell in panel.cells.values() if np.isfinite(cell.scores).any()]
+    best = max(cells, key=lambda cell: mean_of(cell)[0], default=None)
+    if baseline is None or best is None or not np.isfinite(baseline.scores).any():
+        return Beside(panel, best, 0, 0, 0, 0, None)
+    level, reach = mean_of(baseline)
+    above = sum(mean_of(cell)[0] > level for cell in cells)
+    apart = sum(
+        reach is not None and half is not None and mean - half > level + reach for mean, half in map(mean_of, cells)
+    )
+    paired = [cell for cell in cells if cell.seeds == baseline.seeds and len(cell.seeds) >= LEAST]
+    p = np.array([better(cell.scores, baseline.scores) for cell in paired])
+    surely = int((holm(p) < 0.05).sum()) if len(p) else 0
+    return Beside(panel, best, above, apart, surely, len(paired), improvement(best.scores, baseline.scores))
+
+
+def curve_of(cells: Sequence[Cell], curves: Sequence[tuple[Any, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, and the moving averages of returns of all runs of some cells, shape (steps, runs)."""
+    runs = {run: number for number, run in enumerate(run for cell in cells for run in cell.runs)}
+    mine = [row for row in curves if row[0] in runs]
+    steps = np.array(sorted({row[1] for row in mine}))
+    table = np.full((len(steps), len(runs)), np.nan)
+    for run, step, _, _, last in mine:
+        table[np.searchsorted(steps, step), runs[run]] = np.nan if last is None else last
+    return steps, table
