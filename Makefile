@@ -1,7 +1,7 @@
 # Everything runs inside .venv, which `make venv` builds once; the other targets reuse it.
 PYTHON ?= python3
 BIN := .venv/bin
-OUT ?= results/figure1
+OUT ?= runs/reproduce
 SIZE ?= quick
 
 .PHONY: help venv test reproduce lint evidence certify fuzz bench peers deep hosts learning storm figures lock clean
@@ -29,8 +29,10 @@ lint: venv       ## fix what can be fixed, report the rest
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-reproduce: venv  ## the paper's Figure 1 at full size, with an HTML report
-	$(BIN)/mdvi reproduce figure1 --out $(OUT)
+reproduce: venv  ## the paper's Figure 1 at full size and CartPole's heatmaps in small, with one HTML report
+	$(BIN)/mdvi reproduce figure1 --out $(OUT)/figure1
+	$(BIN)/mdvi study run studies/cartpole-quick.toml --out $(OUT)
+	$(BIN)/mdvi study report studies/cartpole-quick.toml --out $(OUT) --figure1 $(OUT)/figure1
 
 evidence: venv   ## the full-size sweeps that `make test` samples from, with their numbers
 	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m 'not fuzz and not certify' -k 'everywhere or papers_size or no_theorem or carrier' tests

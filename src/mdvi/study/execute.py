@@ -118,11 +118,9 @@ def _tried(
     """What came of a batch, or why there is nothing."""
     first = batch.runs[0]
     try:
-        env = environment_of(first.env)
-        population, columns = population_with(
-            first.config(), [run.cell for run in batch.runs], env, memory=memory, out=folder
-        )
-        run.train(population, columns, {"runs": ids}, folder, every=every, report=report)
+        config, cells = first.config(), [run.cell for run in batch.runs]
+        population, columns = population_with(config, cells, environment_of(first.env), memory=memory, out=folder)
+        run.train(population, columns, config | {"runs": ids}, folder, every=every, report=report)
     except (ValueError, RuntimeError, MemoryError, ModuleNotFoundError) as error:
         line = f"{type(error).__name__}: {' '.join(str(error).split())}"
         report.remark(f"{len(ids)} runs of {first.agent} in {first.env} failed: {line}")

@@ -51,16 +51,10 @@ def heatmaps(grids: Sequence[Panel], strips: Sequence[Panel], baseline: Cell | N
         if baseline is not None and np.isfinite(mean_of(baseline)[0]):
             level = mean_of(baseline)[0]
             bar.ax.axhline(level, color="crimson", lw=2)
-            beside = {"xy": (0, level), "xytext": (-3, 0), "xycoords": ("axes fraction", "data")}
             bar.ax.annotate(
-                baseline.agent,
-                **beside,
-                textcoords="offset points",
-                color="crimson",
-                ha="right",
-                va="center",
-                rotation=90,
-            )
+                baseline.agent, (0, level), (-3, 0), ("axes fraction", "data"), "offset points", color="crimson",
+                ha="right", va="center", rotation=90,
+            )  # fmt: skip
         figure.suptitle(title)
         return figure
 

@@ -1,0 +1,372 @@
+"""Studies: a file becomes runs, runs survive whatever stops them, tables and the report say what came out."""
+
+import csv
+import io
+import json
+import multiprocessing
+import re
+import resource
+import sqlite3
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdvi.study.cells import cells_of, panels_of
+from mdvi.study.execute import WORK, Watch, execute
+from mdvi.study.export import curves_csv, runs_csv
+from mdvi.study.spec import Study, read
+from mdvi.study.store import NAME, Outcome, Store
+
+HEAD = """
+title = "A small study"
+about = "Of nothing."
+env = "CartPole-v1"
+steps = 600
+seeds = 3
+settings = { hidden = [4], warmup = 100, batch = 8, target_period = 20, log_period = 100, replay = 1000 }
+"""
+GRID = """
+[[grid]]
+agent = ["md-direct", "da"]
+evaluation = ["w/", "w/o"]
+beta = [0.5, 0.9]
+entropy = [0.1, 1.0]
+[[grid]]
+agent = "md-direct"
+kl = [0.1, 1.0]
+entropy = 0.0
+[[grid]]
+agent = "modqn"
+beta = [0.5, 0.9]
+[[grid]]
+agent = "dqn"
+"""
+
+
+def study_in(folder, text=HEAD + GRID, name="small.toml"):
+    (folder / name).write_text(text)
+    return read(folder / name)
+
+
+def tables(study, folder):
+    """What is exported, without the seconds."""
+    store, wanted = Store(folder / NAME), [run.id for run in study.runs]
+    rows, curves = store.runs(wanted), store.curves(wanted)
+    store.close()
+    return runs_csv(row | {"seconds": 0.0} for row in rows), curves_csv(curves)
+
+
+def work(file, folder, limit=None):
+    """What a process of its own does."""
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(Path(file).parent / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    execute(read(Path(file)), Path(folder), every=0.0)
+
+
+@pytest.fixture(scope="session")
+def processes():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mdvi.study.execute"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The study, trained without a stop."""
+    folder = tmp_path_factory.mktemp("straight")
+    study = study_in(folder)
+    assert execute(study, folder) == 0
+    return study, folder
+
+
+def test_a_file_becomes_runs(tmp_path):
+    study = study_in(tmp_path)
+    assert len(study.runs) == 2 * 2 * 4 * 3 + 2 * 3 + 2 * 3 + 3 == len({run.id for run in study.runs})
+    assert study.runs[0].id == "1ffae87ac7194c1c"  # ids are kept for ever: results are found by them
+    assert study.runs[0].numbers == (0.1, 0.1, 0.5)
+    groups = [(b.runs[0].agent, b.runs[0].evaluation, len(b.runs)) for b in study.batches(together=8)]
+    assert groups[:3] == [("md-direct", "w/", 8), ("md-direct", "w/", 4), ("md-direct", "w/o", 8)]
+    twice = study_in(tmp_path, HEAD + GRID + GRID)
+    assert twice.runs == study.runs
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = ", "Invalid value"),
+        ('title = "a"', "grid: field required"),
+        (HEAD + "[[grid]]\nagnt = 'dqn'", "grid.1.agent: field required"),
+        (HEAD + "[[grid]]\nagent = 'dqn'\nentropi = 1", "unknown key grid.1.entropi; did you mean 'entropy'"),
+        (HEAD + "sede = 1\n[[grid]]\nagent = 'dqn'", "unknown key sede; did you mean 'seeds'"),
+        (HEAD + "[[grid]]\nagent = 'dqm'", "unknown agent 'dqm'; did you mean 'dqn'"),
+        (HEAD + "[[grid]]\nagent = 'da'\nbeta = 'x'", "grid.1.beta: input should be a valid number"),
+        (HEAD + "[[grid]]\nagent = 'da'\nevaluation = 'with'", "grid.1.evaluation: input should be 'w/' or 'w/o'"),
+        (HEAD + "[[grid]]\nagent = 'da'\nkl = 1\nbeta = 0.5\nentropy = 1", "beta"),
+        ("title = 'a'\nenv = 'CartPole-v1'\n[[grid]]\nagent = 'dqn'", "steps: say how many"),
+        ("title = 'a'\nsteps = 5\n[[grid]]\nagent = 'dqn'", "env: name an environment"),
+    ],
+)
+def test_files_that_cannot_be_meant_are_refused_in_one_line(tmp_path, text, words):
+    with pytest.raises(ValueError, match=re.escape(words)) as caught:
+        study_in(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path}/small.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_everything_is_trained_once_and_told(straight):
+    study, folder = straight
+    runs, curves = tables(study, folder)
+    rows = list(csv.DictReader(io.StringIO(runs)))
+    assert [row["run_id"] for row in rows] == [run.id for run in study.runs]
+    assert {row["status"] for row in rows} == {"done"}
+    assert all(float(row["score_mean_training"]) > 5 and row["env_steps"] == "600" for row in rows)
+    assert curves.count("\n") == 1 + 5 * len(study.runs)
+    assert list((folder / WORK).iterdir()) == []
+    told = []
+    execute(study, folder, watch=Watch(lambda done, goal: told.append((done, goal))))  # nothing is left to do
+    assert told[-1] == (600 * len(study.runs),) * 2
+    assert tables(study, folder) == (runs, curves)
+    plain = sqlite3.connect(folder / NAME)  # readable without mdvi
+    assert plain.execute("SELECT count(*) FROM runs WHERE status = 'done'").fetchone() == (len(study.runs),)
+    plain.close()
+
+
+def test_a_run_is_what_train_would_have_made_of_it(straight):
+    import mdvi
+
+    study, folder = straight
+    chosen = next(run for run in study.runs if (run.agent, run.beta, run.entropy, run.seed) == ("da", 0.9, 1.0, 2))
+    run = mdvi.train(
+        "CartPole-v1", "da", beta=0.9, entropy=1.0, seeds=[2], steps=600, evaluate_kl=True, evaluate_entropy=True,
+        hidden=(4,), warmup=100, batch=8, target_period=20, log_period=100, replay=1000,
+    )  # fmt: skip
+    store = Store(folder / NAME)
+    assert store.runs([chosen.id])[0]["score_mean_training"] == run.summary["members"][0]["mean_return"]
+    store.close()
+
+
+def storm(processes, tmp_path, straight, stops):
+    """Kill a study again and again; count the lives it took."""
+    study, folder = straight
+    generator, lives = np.random.default_rng(0), 0
+    wanted = len(study.runs)
+
+    def done():
+        base = sqlite3.connect(tmp_path / NAME)
+        try:
+            ends = [status for (status,) in base.execute("SELECT status FROM runs")]
+        except sqlite3.OperationalError:  # no table yet
+            return 0
+        finally:
+            base.close()
+        assert set(ends) <= {"queued", "running", "done"}
+        return ends.count("done")
+
+    while done() < wanted:
+        child = processes.Process(target=work, args=(str(folder / "small.toml"), str(tmp_path)))
+        child.start()
+        child.join(float(generator.uniform(0.05, 4.0)) if lives < stops else None)
+        child.kill()
+        child.join()
+        assert child.exitcode in (0, -9)
+        lives += 1
+    return lives
+
+
+@pytest.mark.timeout(900)
+def test_a_study_that_is_killed_again_and_again_ends_as_if_it_had_not_been(processes, tmp_path, straight):
+    lives = storm(processes, tmp_path, straight, 25)
+    assert lives > 10
+    assert tables(straight[0], tmp_path) == tables(*straight)
+    execute(straight[0], tmp_path)
+    assert list((tmp_path / WORK).iterdir()) == []
+
+
+def test_two_processes_share_the_work(processes, tmp_path, straight):
+    study, folder = straight
+    pair = [processes.Process(target=work, args=(str(folder / "small.toml"), str(tmp_path))) for _ in range(2)]
+    for child in pair:
+        child.start()
+    for child in pair:
+        child.join()
+        assert child.exitcode == 0
+    execute(study, tmp_path)  # what the one that ended first left to the other
+    assert tables(study, tmp_path) == tables(*straight)
+
+
+def test_shares_trained_apart_are_merged(tmp_path, straight):
+    study, _ = straight
+    for i in (1, 2):
+        execute(study, tmp_path / str(i), shard=(i, 2))
+    store = Store(tmp_path / NAME)
+    store.add(study.runs)
+    counts = []
+    for i in (1, 2, 2):
+        other = Store(tmp_path / str(i) / NAME)
+        counts.append(store.take(other))
+        other.close()
+    store.close()
+    assert counts[0] + counts[1] == len(study.runs)
+    assert counts[2] == 0
+    assert tables(study, tmp_path) == tables(*straight)
+
+
+def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path):
+    text = HEAD.replace("seeds = 3", "seeds = 1") + (
+        "[[grid]]\nagent = 'dqn'\nlearning_rate = [0.001, 1e30]\n"  # diverges
+        "[[grid]]\nenv = 'CartPole-v9'\nagent = 'dqn'\n"  # raises
+        "[[grid]]\nagent = 'dqn'\nsettings = { replay = 900000000 }\n"  # exceeds memory
+    )
+    study, lines = study_in(tmp_path, text), []
+    execute(study, tmp_path, watch=Watch(remark=lines.append), memory=2e9)
+    store = Store(tmp_path / NAME)
+    rows = store.runs([run.id for run in study.runs])
+    assert [row["status"] for row in rows] == ["done", "diverged", "failed", "failed"]
+    assert "diverged: the loss was not finite at environment step" in rows[1]["reason"]
+    assert rows[2]["reason"].startswith("ValueError: CartPole-v9")
+    assert "Traceback" in rows[2]["trace"]
+    assert "GB and there are 2: lower replay" in rows[3]["reason"]
+    assert len(lines) == 3
+    assert [cell.diverged for cell in cells_of(rows)] == [0, 1, 0, 0]
+    store.mark([study.runs[2].id], "queued")
+    store.mark([study.runs[0].id], "running")  # has ended, and stays so
+    assert list(store.statuses().values()) == ["done", "diverged", "queued", "failed"]
+    store.close()
+    execute(study, tmp_path, watch=Watch(remark=lines.append), memory=2e9)
+    assert len(lines) == 4
+
+
+def test_stores_that_cannot_be_used_are_refused_in_one_line(tmp_path, straight):
+    study, folder = straight
+    for content, words in ((b"no database" * 500, "file is not a database"), (b"", None)):
+        path = tmp_path / f"{len(content)}.sqlite"
+        path.write_bytes(content)
+        if words is None:
+            Store(path).close()  # an empty file is a new store
+        else:
+            with pytest.raises(ValueError, match=words):
+                Store(path)
+    whole = (folder / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(whole[:4096] + bytes(4096) + whole[8192:])  # a page is lost
+    with pytest.raises(ValueError, match="malformed"):
+        execute(study, tmp_path)
+    base = sqlite3.connect(tmp_path / "other.sqlite")
+    base.execute("CREATE TABLE t (x)")
+    base.execute("PRAGMA application_id = 7")
+    base.close()
+    with pytest.raises(ValueError, match="is a database of something else"):
+        Store(tmp_path / "other.sqlite")
+    base = sqlite3.connect(folder / NAME)
+    base.backup(target := sqlite3.connect(tmp_path / "later.sqlite"))
+    target.execute("PRAGMA user_version = 2")
+    target.close()
+    base.close()
+    with pytest.raises(ValueError, match="written by a later version of mdvi"):
+        Store(tmp_path / "later.sqlite")
+
+
+def test_a_full_disk_loses_nothing(processes, tmp_path, straight):
+    study, folder = straight
+    child = processes.Process(target=work, args=(str(folder / "small.toml"), str(tmp_path), 30_000))
+    child.start()
+    child.join()
+    assert child.exitcode != 0
+    execute(study, tmp_path)
+    assert tables(study, tmp_path) == tables(*straight)
+
+
+def test_what_is_finished_is_finished_for_everybody_or_for_nobody(tmp_path, straight):
+    study, _ = straight
+    store = Store(tmp_path / NAME)
+    store.add(study.runs)
+    outcomes = [Outcome(run.id, "done", "", {}, [(100, 1, 5.0, 5.0)]) for run in study.runs[:2]]
+    with pytest.raises(ValueError, match="no such column: nonsense"):
+        store.finish([outcomes[0], outcomes[1]._replace(facts={"nonsense": 1})])
+    assert set(store.statuses().values()) == {"queued"}
+    assert store.curves([study.runs[0].id]) == []
+    store.close()
+
+
+class Links(HTMLParser):
+    """What a page refers to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.tags = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.found += [value for name, value in attrs if name in ("src", "href")]
+
+
+def command(monkeypatch, *arguments):
+    from mdvi.cli import main
+
+    monkeypatch.setattr("sys.argv", ["mdvi", "study", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+def test_the_commands(monkeypatch, capsys, tmp_path, straight):
+    monkeypatch.chdir(tmp_path)
+    study = study_in(tmp_path)
+    assert command(monkeypatch, "plan", "small.toml", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["runs"] == len(study.runs)
+    assert len(plan["groups"]) == 7
+    assert plan["groups"][0]["flops"] > 1e6
+    assert command(monkeypatch, "status", "small.toml") == 2
+    assert "has no study.sqlite; `mdvi study run` makes it" in capsys.readouterr().err
+    assert command(monkeypatch, "run", "small.toml", "--shard", "3/2") == 2
+    assert "--shard: expected i/n" in capsys.readouterr().err
+    assert command(monkeypatch, "merge", "small.toml", straight[1]) == 0
+    assert f"{len(study.runs)} runs" in capsys.readouterr().out
+    assert command(monkeypatch, "run", "small.toml") == 0
+    assert f"{len(study.runs)} done" in capsys.readouterr().out
+    assert command(monkeypatch, "export", "small.toml") == 0
+    assert len((tmp_path / "runs/small/runs.csv").read_text().splitlines()) == 1 + len(study.runs)
+    assert command(monkeypatch, "retry", "small.toml") == 0
+    assert "0 runs wait again" in capsys.readouterr().out
+    assert command(monkeypatch, "report", "small.toml", "--score", "score_last10") == 2
+    assert "did you mean 'score_last100'" in capsys.readouterr().err
+    assert command(monkeypatch, "report", "small.toml") == 0
+    page = (tmp_path / "runs/small/report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert all(link.startswith("data:") for link in links.found)
+    assert "script" not in links.tags
+    assert len(page) < 5e6
+    assert page.count("<details>") == 4 + 2
+    assert "md-direct w/o" in page
+    for form in ("png", "svg", "pdf"):
+        assert (tmp_path / f"runs/small/heatmaps-CartPole-v1.{form}").stat().st_size > 5000
+
+
+def test_code_is_run_only_when_it_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    study_in(tmp_path, HEAD.replace("CartPole-v1", "evil:Env") + "[[grid]]\nagent = 'dqn'")
+    assert command(monkeypatch, "run", "small.toml") == 2
+    assert "whose code would be run: name that environment yourself" in capsys.readouterr().err
+
+
+def test_cells_are_put_on_grids_and_strips(straight):
+    study, folder = straight
+    store = Store(folder / NAME)
+    cells = cells_of(store.runs([run.id for run in study.runs]))
+    store.close()
+    grids, strips = panels_of(cells)
+    assert [(p.agent, p.evaluation) for p in grids] == [
+        ("md-direct", "w/"), ("md-direct", "w/o"), ("da", "w/"), ("da", "w/o")
+    ]  # fmt: skip
+    assert grids[0].rows == ("β", [0.5, 0.9])
+    assert grids[0].columns == ("τ", [0.1, 1.0])
+    assert [(p.agent, p.columns[0]) for p in strips] == [("md-direct", "λ"), ("modqn", "β")]
+    assert all(cell.seeds == (0, 1, 2) and cell.wanted == 3 for cell in cells)
+    assert isinstance(study, Study)
