@@ -5,12 +5,11 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mdvi.study.store import CURVE
-
 COLUMNS = (
     "run_id", "status", "reason", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed",
     "score_mean_training", "score_last100", "env_steps", "episodes", "seconds",
 )  # fmt: skip
+CURVE = ("run_id", "env_steps", "episodes", "episode_return", "last_100")
 
 
 def runs_csv(rows: Iterable[dict[str, Any]]) -> str:

@@ -17,14 +17,14 @@ def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(count > 1, reach, 0.0)
 
 
-def iqm(scores: np.ndarray) -> float:
+def iqm(scores: np.ndarray) -> np.ndarray:
     """Interquartile mean: of what is left without the lowest and the highest quarter, shape (…, tasks, seeds).
 
     Source: Agarwal et al. (2021), "Deep Reinforcement Learning at the Edge of the Statistical Precipice".
     """
     flat = np.sort(scores.reshape(*scores.shape[:-2], -1), -1)
     cut = flat.shape[-1] // 4
-    return flat[..., cut : flat.shape[-1] - cut].mean(-1)
+    return np.asarray(flat[..., cut : flat.shape[-1] - cut].mean(-1))
 
 
 def iqm_interval(scores: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:

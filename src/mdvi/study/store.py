@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mdvi.study.export import CURVE
 from mdvi.study.spec import Run
 
 NAME = "study.sqlite"
 ENDED = ("done", "diverged", "failed")
 FACTS = ("run_id", "status", "reason", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed")
 SCORES = ("score_mean_training", "score_last100", "env_steps", "episodes", "seconds", "version", "device")
-CURVE = ("run_id", "env_steps", "episodes", "episode_return", "last_100")
 _APPLICATION, _VERSION = 0x6D647669, 1  # "mdvi" as a number, and of the tables below
 _TABLES = """
 CREATE TABLE runs (
