@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "study/spec": {"named", "study/request"},
     "study/store": {"study/export", "study/spec"},
     "study/plan": {"arguments", "deep", "study/request", "study/spec"},
-    "study/execute": {"arguments", "deep", "study/request", "study/spec", "study/store"},
+    "study/execute": {"arguments", "deep", "envs", "study/request", "study/spec", "study/store"},
     "study/figure1": {"planning", "mdp", "scheme", "study/curves", "study/stats"},
     "study/__init__": set(),
 }

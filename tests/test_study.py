@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdvi.arguments import environment_of
+from mdvi.deep import host
 from mdvi.study.cells import cells_of, panels_of
 from mdvi.study.execute import WORK, Watch, execute
 from mdvi.study.export import curves_csv, runs_csv
+from mdvi.study.request import population_with
 from mdvi.study.spec import Study, read
 from mdvi.study.store import NAME, Outcome, Store
 
@@ -370,3 +373,21 @@ def test_cells_are_put_on_grids_and_strips(straight):
     assert [(p.agent, p.columns[0]) for p in strips] == [("md-direct", "λ"), ("modqn", "β")]
     assert all(cell.seeds == (0, 1, 2) and cell.wanted == 3 for cell in cells)
     assert isinstance(study, Study)
+
+
+def test_members_on_the_host_are_split_by_the_memory(tmp_path, monkeypatch):
+    text = HEAD.replace("seeds = 3", "seeds = 5").replace("CartPole-v1", "Acrobot-v1") + "[[grid]]\nagent = 'dqn'"
+    study, sizes = study_in(tmp_path, text), []
+    inner = host.HostPopulation.__init__
+
+    def counting(self, settings, env, members, *rest, **options):
+        sizes.append(len(members))
+        inner(self, settings, env, members, *rest, **options)
+
+    monkeypatch.setattr(host.HostPopulation, "__init__", counting)
+    run = study.runs[0]
+    one, _ = population_with(run.config(), [run.cell], environment_of(run.env), memory=np.inf)
+    sizes.clear()
+    execute(study, tmp_path, memory=2.5 * one.bytes_needed)
+    assert sizes == [1, 2, 2, 1]
+    assert tables(study, tmp_path)[0].count(",done,") == 5

@@ -34,19 +34,16 @@ def plan_command(file: File, json_: Json = False) -> None:
         typer.echo(json.dumps(plan.totals | {"groups": plan.groups}))
         return
     table = Table(title=f"{file}: {plan.totals['runs']} runs, {len(plan.groups)} programs")
-    for name in ("environment", "agent", "evaluation", "runs", "steps each", "GFLOP each", "MB each", "minutes"):
-        table.add_column(name, justify="left" if name in ("environment", "agent", "evaluation") else "right")
+    for name in ("program", "runs", "steps", "FLOP each", "MB each", "all runs"):
+        table.add_column(name, justify="left" if name == "program" else "right", overflow="fold")
     for group in plan.groups:
         table.add_row(
-            group["env"], group["agent"], group["evaluation"], str(group["runs"]), f"{group['steps']:,}",
-            f"{group['flops'] / 1e9:,.3g}", f"{group['bytes'] / 1e6:,.0f}", f"{group['seconds'] / 60:.1f}",
+            f"{group['agent']} {group['evaluation']} in {group['env']}".replace("  ", " "), str(group["runs"]),
+            f"{group['steps']:.3g}", f"{group['flops']:.2g}", f"{group['bytes'] / 1e6:.0f}", _time(group["seconds"]),
         )  # fmt: skip
-    console = Console()
+    console = Console(highlight=False)
     console.print(table)
-    console.print(
-        f"{plan.totals['flops']:.2g} floating-point operations, about {plan.totals['seconds'] / 60:.0f} minutes here",
-        highlight=False,
-    )
+    console.print(f"{plan.totals['flops']:.2g} floating-point operations, roughly {_time(plan.totals['seconds'])} here")
 
 
 @study.command("run")
@@ -210,6 +207,14 @@ def _text(path: Path) -> str:
     if not path.exists():
         raise ValueError(f"{path}: is not there; `mdvi reproduce figure1 --out {path.parent}` writes it")
     return path.read_text(encoding="utf-8")
+
+
+def _time(seconds: float) -> str:
+    """A duration in the unit people would use."""
+    for unit, size in (("years", 3.15e7), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.2g} seconds"
 
 
 def _folder(file: Path, out: Path | None) -> Path:

@@ -5,6 +5,7 @@ where it was left, and its results are written down in one piece. Whoever else w
 batches: each is behind a lock that goes with its process.
 """
 
+import math
 import shutil
 import time
 import traceback
@@ -18,7 +19,9 @@ import jax
 
 from mdvi.arguments import environment_of
 from mdvi.deep import record, run
+from mdvi.deep.population import check_room
 from mdvi.deep.run import AnyPopulation, Interrupted, InUse, Report
+from mdvi.envs import Hosted
 from mdvi.study.request import population_with
 from mdvi.study.spec import Batch, Study
 from mdvi.study.store import ENDED, NAME, Outcome, Store
@@ -66,23 +69,46 @@ def execute(
     try:
         store.add(study.runs)
         batches = study.batches()[shard[0] - 1 :: shard[1]]
-        goal = sum(run.steps for batch in batches for run in batch.runs)
+        goal = sum(map(_steps, batches))
         before = busy = 0
         with run.signals() as stopped:
             for batch in batches:
                 if stopped.number:
                     raise Interrupted(stopped.number)
                 missing = _missing(batch, store)
-                try:
-                    if missing.runs:
-                        _train(missing, store, folder / WORK / missing.id, memory, every, watch, before, goal)
-                except InUse:
-                    busy += len(missing.runs)
-                before += sum(run.steps for run in batch.runs)
+                before += _steps(batch) - _steps(missing)
+                for part in _fitting(missing, memory):
+                    try:
+                        _train(part, store, folder / WORK / part.id, memory, every, watch, before, goal)
+                    except InUse:
+                        busy += len(part.runs)
+                    before += _steps(part)
                 watch.progress(before, goal)
         return busy
     finally:
         store.close()
+
+
+def _steps(batch: Batch) -> int:
+    """Environment steps of all its runs."""
+    return sum(run.steps for run in batch.runs)
+
+
+def _fitting(batch: Batch, memory: float | None) -> list[Batch]:
+    """Members in environments on the host run all at the same time: as many as the memory has room for, the rest later.
+
+    Those in environments on the device take turns by themselves.
+    """
+    runs = batch.runs
+    try:
+        env = environment_of(runs[0].env) if runs else None
+        if not isinstance(env, Hosted):
+            return [batch] if runs else []
+        one, _ = population_with(runs[0].config(), [runs[0].cell], env, memory=math.inf)
+        together = max(1, int(check_room(0.0, "", memory) // one.bytes_needed))
+    except (ValueError, ModuleNotFoundError):  # told when it is tried
+        return [batch]
+    return [Batch(runs[first : first + together]) for first in range(0, len(runs), together)]
 
 
 def _missing(batch: Batch, store: Store) -> Batch:
@@ -95,7 +121,7 @@ def _train(
     batch: Batch, store: Store, place: Path, memory: float | None, every: float, watch: Watch, before: int, goal: int
 ) -> None:
     """Train a batch and write down what came of it, also when it cannot be trained."""
-    ids, share = [run.id for run in batch.runs], sum(run.steps for run in batch.runs)
+    ids, share = [run.id for run in batch.runs], _steps(batch)
     report = Report(
         progress=lambda done, total: watch.progress(before + share * done // max(total, 1), goal), remark=watch.remark
     )
