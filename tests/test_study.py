@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import multiprocessing
+import os
 import re
 import resource
+import signal
 import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from mdvi.arguments import environment_of
 from mdvi.deep import host
+from mdvi.deep.run import Interrupted
 from mdvi.study.cells import cells_of, panels_of
 from mdvi.study.execute import WORK, Watch, execute
 from mdvi.study.export import curves_csv, runs_csv
@@ -189,6 +192,21 @@ def test_a_study_that_is_killed_again_and_again_ends_as_if_it_had_not_been(proce
     assert tables(straight[0], tmp_path) == tables(*straight)
     execute(straight[0], tmp_path)
     assert list((tmp_path / WORK).iterdir()) == []
+
+
+def test_a_signal_puts_what_was_running_back_into_the_queue(tmp_path, straight):
+    def stop(done, goal):
+        if done > goal / 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    study, _ = straight
+    with pytest.raises(Interrupted):
+        execute(study, tmp_path, watch=Watch(progress=stop))
+    store = Store(tmp_path / NAME)
+    assert set(store.statuses().values()) == {"done", "queued"}
+    store.close()
+    execute(study, tmp_path)
+    assert tables(study, tmp_path) == tables(*straight)
 
 
 def test_two_processes_share_the_work(processes, tmp_path, straight):

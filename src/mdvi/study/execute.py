@@ -132,6 +132,9 @@ def _train(
             start = time.monotonic()
             try:
                 outcomes = _tried(batch, ids, place / "run", memory, every, report)
+            except Interrupted:
+                store.mark(ids, "queued")
+                raise
             finally:
                 store.add_seconds(ids, time.monotonic() - start)
             store.finish(outcomes)
