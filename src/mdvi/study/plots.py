@@ -144,12 +144,12 @@ def cells_plot(
         return figure
 
 
-def as_bytes(figure: Figure, form: str) -> bytes:
+def as_bytes(figure: Figure, form: str, dpi: int = 200) -> bytes:
     """The figure as a "png", "svg" or "pdf" file, without a date in it."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
         date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-        figure.savefig(buffer, format=form, dpi=200, metadata=date)
+        figure.savefig(buffer, format=form, dpi=dpi, metadata=date)
     return buffer.getvalue()
 
 

@@ -79,7 +79,7 @@ def study_page(results: Results, facts: dict[str, str], figure1: tuple[list[Curv
         parts=[_part(env, cells, results) for env, cells in _by_env(results).items()],
         wrong=[row for row in results.rows if row["status"] in ("failed", "diverged")],
         figure1=figure1 and {
-            "svg": _data("image/svg+xml", figure1[1]),
+            "png": _data("image/png", figure1[1]),
             "csv": _data("text/csv", figure1[2].encode()),
             "command": figure1[3],
         },
@@ -153,7 +153,7 @@ def _table(panel: Panel, baseline: Cell | None, results: Results) -> dict[str, A
             )
             for i, value in enumerate(panel.rows[1])
         ],
-        "curves": _data("image/png", as_bytes(picture, "png")),
+        "curves": _data("image/png", as_bytes(picture, "png", dpi=120)),
     }
 
 
@@ -170,7 +170,9 @@ def _with_reach(cell: Cell) -> str:
     mean, reach = mean_of(cell)
     if not np.isfinite(mean):
         return "–"
-    return f"{mean:.4g}" if reach is None else f"{mean:.4g} ± {reach:.2g}"
+    return (
+        f"{mean:.4g}" if reach is None else f"{mean:.4g} ± {reach:.2g}" if reach < 100 else f"{mean:.4g} ± {reach:.0f}"
+    )
 
 
 def _name(panel: Panel) -> str:
