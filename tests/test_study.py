@@ -370,6 +370,35 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
         assert (tmp_path / f"runs/small/heatmaps-CartPole-v1.{form}").stat().st_size > 5000
 
 
+def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, tmp_path):
+    """Scores that were never trained: only the page is looked at."""
+    monkeypatch.chdir(tmp_path)
+    text = (
+        HEAD
+        + "[[grid]]\nagent = ['dqn', 'munchausen']\n"
+        + "[[grid]]\nenv = 'Acrobot-v1'\n"
+        + GRID.split("[[grid]]")[1]
+    )
+    study = study_in(tmp_path, text)
+    store = Store(tmp_path / "runs/small" / NAME)
+    store.add(study.runs)
+    wrong = {0: "diverged", 7: "failed", 8: "failed"}
+    facts = {"score_mean_training": 5.0, "score_last100": 6.0}
+    store.finish(
+        Outcome(run.id, wrong.get(i, "done"), "the <loss> & more" if i in wrong else "", {} if i in wrong else facts)
+        for i, run in enumerate(study.runs)
+        if i % 5 != 4
+    )
+    store.close()
+    assert command(monkeypatch, "report", "small.toml") == 0
+    page = (tmp_path / "runs/small/report.html").read_text()
+    assert page.count("the &lt;loss&gt; &amp; more") == 3
+    assert "2 of 3 seeds" in page
+    assert "1 failed" in page
+    assert page.count("Heatmaps of the") == 1  # the agents in CartPole have no grid
+    assert [p.name for p in (tmp_path / "runs/small").glob("*.png")] == ["heatmaps-Acrobot-v1.png"]
+
+
 def test_code_is_run_only_when_it_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     study_in(tmp_path, HEAD.replace("CartPole-v1", "evil:Env") + "[[grid]]\nagent = 'dqn'")

@@ -75,7 +75,8 @@ def curves_by_row(panel: Panel, curve_of: Curves, baseline: Cell | None) -> Figu
             axes[i].set_title(f"{names} = {value:.3g}" if names else f"{panel.agent} {panel.evaluation}, τ = 0")
             axes[i].set_xlabel("environment steps")
         axes[0].set_ylabel("return, last 100 episodes")
-        axes[-1].legend(loc="best")
+        if axes[-1].get_legend_handles_labels()[0]:
+            axes[-1].legend(loc="best")
         return figure
 
 

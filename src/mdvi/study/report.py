@@ -65,7 +65,9 @@ class Results(NamedTuple):
 
 def study_pictures(results: Results) -> dict[str, Figure]:
     """The heatmaps of each environment, by the names of their files."""
-    return {_file(env): _heatmaps(env, cells, results) for env, cells in _by_env(results).items()}
+    return {
+        _file(env): _heatmaps(env, cells, results) for env, cells in _by_env(results).items() if any(panels_of(cells))
+    }
 
 
 def study_page(results: Results, facts: dict[str, str], figure1: tuple[list[Curve], bytes, str, str] | None) -> str:
@@ -133,7 +135,7 @@ def _part(env: str, cells: list[Cell], results: Results) -> dict[str, Any]:
     return {
         "env": env,
         "baseline": baseline.agent if baseline else "",
-        "svg": _data("image/svg+xml", as_bytes(_heatmaps(env, cells, results), "svg")),
+        "svg": _data("image/svg+xml", as_bytes(_heatmaps(env, cells, results), "svg")) if grids or strips else "",
         "rows": rows,
         "panels": [_table(panel, baseline, results) for panel in [*grids, *strips]],
     }
