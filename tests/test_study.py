@@ -394,7 +394,7 @@ def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, t
     page = (tmp_path / "runs/small/report.html").read_text()
     assert page.count("the &lt;loss&gt; &amp; more") == 3
     assert "2 of 3 seeds" in page
-    assert "1 failed" in page
+    assert "1 of 3 seeds, 2 failed" in page
     assert page.count("Heatmaps of the") == 1  # the agents in CartPole have no grid
     assert [p.name for p in (tmp_path / "runs/small").glob("*.png")] == ["heatmaps-Acrobot-v1.png"]
 
