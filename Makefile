@@ -43,8 +43,8 @@ certify: venv    ## 10 000 models against exact rationals and 60 digits: every i
 fuzz: venv       ## a million broken model files per format
 	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
 
-storm: venv      ## fifty kill -9 and signals for each family of agents: the resumed run is the straight one, to the bit
-	XLA_FLAGS= $(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py
+storm: venv      ## fifty stops for each family of agents, two hundred kill -9 of a study: what is resumed is what never stopped
+	XLA_FLAGS= $(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py tests/test_study.py
 
 bench: venv      ## the laboratory's speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py
