@@ -364,6 +364,8 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
     assert "0 runs wait again" in capsys.readouterr().out
     assert command(monkeypatch, "report", "small.toml", "--score", "score_last10") == 2
     assert "did you mean 'score_last100'" in capsys.readouterr().err
+    assert command(monkeypatch, "report", "small.toml", "--baseline", "dqm") == 2
+    assert "'dqm' is not in the study; did you mean 'dqn'" in capsys.readouterr().err
     assert command(monkeypatch, "report", "small.toml") == 0
     page = (tmp_path / "runs/small/report.html").read_text()
     links = Links()

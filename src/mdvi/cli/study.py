@@ -167,7 +167,9 @@ def report_command(
     score: Annotated[
         str, typer.Option(help="score_mean_training, as in the paper, or score_last100.")
     ] = "score_mean_training",
-    baseline: Annotated[str, typer.Option(help="The agent that others are held against.")] = "dqn",
+    baseline: Annotated[
+        str | None, typer.Option(help="The agent that others are held against; default dqn.", show_default=False)
+    ] = None,
     figure1: Annotated[
         Path | None, typer.Option(help="A folder of `mdvi reproduce figure1`, to be shown beside.", show_default=False)
     ] = None,
@@ -185,11 +187,14 @@ def report_command(
     if score not in SCORES:
         raise ValueError(f"--score: unknown {score!r}{did_you_mean(score, list(SCORES))}")
     found, folder = read(file), _folder(file, out)
+    agents = {run.agent for run in found.runs}
+    if baseline is not None and baseline not in agents:
+        raise ValueError(f"--baseline: {baseline!r} is not in the study{did_you_mean(baseline, agents)}")
     wanted = [run.id for run in found.runs]
     with _store(folder) as store:
         rows, curves = store.runs(wanted), store.curves(wanted)
     command = f"mdvi study run {file} --out {folder}"
-    results = Results(found.title, found.about, rows, curves, score, baseline, command)
+    results = Results(found.title, found.about, rows, curves, score, baseline or "dqn", command)
     beside = None
     if figure1 is not None:
         table = _text(figure1 / "figure1.csv")
