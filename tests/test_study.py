@@ -447,3 +447,18 @@ def test_members_on_the_host_are_split_by_the_memory(tmp_path, monkeypatch):
     execute(study, tmp_path, memory=2.5 * one.bytes_needed)
     assert sizes == [1, 2, 2, 1]
     assert tables(study, tmp_path)[0].count(",done,") == 5
+
+
+def test_runs_that_differ_in_more_than_seeds_are_not_pooled(tmp_path):
+    text = HEAD + "[[grid]]\nagent = 'soft-dqn'\nentropy = [0.1, 1.0]\nlearning_rate = [0.001, 0.01]"
+    study = study_in(tmp_path, text)
+    store = Store(tmp_path / NAME)
+    store.add(study.runs)
+    ended = [run for run in study.runs if run.seed < 2]
+    facts = {"score_mean_training": 5.0, "learning_rate": 0.5}  # told when a run ends, not before
+    store.finish(Outcome(run.id, "done", "", facts) for run in ended)
+    cells = cells_of(store.runs([run.id for run in study.runs]))
+    store.close()
+    assert [(len(cell.seeds), cell.wanted) for cell in cells] == [(2, 3)] * 4
+    with pytest.raises(ValueError, match="differ in learning rate, steps or settings"):
+        panels_of(cells)

@@ -198,8 +198,7 @@ def report_command(
     beside = None
     if figure1 is not None:
         table = _text(figure1 / "figure1.csv")
-        lines = from_csv(table)
-        beside = lines, as_bytes(draw(lines), "png"), table, f"mdvi reproduce figure1 --out {figure1}"
+        beside = as_bytes(draw(from_csv(table)), "png"), table, f"mdvi reproduce figure1 --out {figure1}"
     facts = provenance(command, sum(row["seconds"] for row in rows))
     files: dict[Path, str | bytes] = {folder / "report.html": study_page(results, facts, beside)}
     for name, picture in study_pictures(results).items():

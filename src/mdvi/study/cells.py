@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LEAST = 3  # seeds below which nothing is said about how sure a mean is
 SCORES = {"score_mean_training": "mean return over training", "score_last100": "mean return of the last 100 episodes"}
 
 
@@ -56,18 +55,18 @@ def cells_of(rows: Sequence[dict[str, Any]], score: str = "score_mean_training")
         score: one of `SCORES`.
     """
     names = ("env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate")
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+        groups.setdefault(row["cell_id"], []).append(row)
     cells = []
-    for key, group in groups.items():
+    for group in groups.values():
         done = sorted((row for row in group if row["status"] == "done"), key=lambda row: row["seed"])
         ends = [row["status"] for row in group]
         if not any(end in ("done", "failed", "diverged") for end in ends):
             continue
         scores = np.array([np.nan if row[score] is None else row[score] for row in done], float)
         cells.append(Cell(
-            **dict(zip(names, key, strict=True)),
+            **{name: (done or group)[0][name] for name in names},
             seeds=tuple(row["seed"] for row in done),
             scores=scores,
             runs=tuple(row["run_id"] for row in done),
@@ -97,13 +96,22 @@ class Panel(NamedTuple):
 
 
 def panels_of(cells: Sequence[Cell]) -> tuple[list[Panel], list[Panel]]:
-    """The grids over (β, τ) or (λ, τ), and the strips at τ = 0; agents at a single point have neither."""
+    """The grids over (β, τ) or (λ, τ), and the strips at τ = 0; agents at a single point have neither.
+
+    Raises:
+        ValueError: when two cells lie at one place, because they differ in something else.
+    """
     grids: list[Panel] = []
     strips: list[Panel] = []
     for agent, evaluation in dict.fromkeys((cell.agent, cell.evaluation) for cell in cells):
         mine = [cell for cell in cells if (cell.agent, cell.evaluation) == (agent, evaluation)]
         inner, edge = [cell for cell in mine if cell.entropy > 0], [cell for cell in mine if cell.entropy == 0]
         for some, found in ((inner, grids), (edge, strips)):
+            if len({(cell.kl, cell.entropy, cell.beta) for cell in some}) < len(some):
+                raise ValueError(
+                    f"{agent} {evaluation}: some cells have the same λ, τ and β and differ in learning rate, steps or "
+                    "settings; put them into studies of their own to see them on a grid"
+                )
             if len(some) > 1:
                 found.append(_panel(agent, evaluation, some, strip=some is edge))
     return grids, strips

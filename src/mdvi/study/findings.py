@@ -5,15 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdvi.study.cells import LEAST, Cell, Panel
-from mdvi.study.stats import better, holm, improvement, interval
+from mdvi.study.cells import Cell, Panel
+from mdvi.study.stats import LEAST, better, holm, improvement, interval
 
 
 class Beside(NamedTuple):
     """A panel beside the baseline.
 
     Attributes:
-        panel: the panel.
         best: its cell with the highest mean; None where no run is done.
         above: cells whose mean is above the baseline's.
         apart: cells whose 95 % interval lies above the baseline's.
@@ -22,7 +21,6 @@ class Beside(NamedTuple):
         chance: the probability that a run of the best cell scores above one of the baseline.
     """
 
-    panel: Panel
     best: Cell | None
     above: int
     apart: int
@@ -45,7 +43,7 @@ def beside(panel: Panel, baseline: Cell | None) -> Beside:
     cells = [cell for cell in panel.cells.values() if np.isfinite(cell.scores).any()]
     best = max(cells, key=lambda cell: mean_of(cell)[0], default=None)
     if baseline is None or best is None or not np.isfinite(baseline.scores).any():
-        return Beside(panel, best, 0, 0, 0, 0, None)
+        return Beside(best, 0, 0, 0, 0, None)
     level, reach = mean_of(baseline)
     above = sum(mean_of(cell)[0] > level for cell in cells)
     apart = sum(
@@ -54,7 +52,7 @@ def beside(panel: Panel, baseline: Cell | None) -> Beside:
     paired = [cell for cell in cells if cell.seeds == baseline.seeds and len(cell.seeds) >= LEAST]
     p = np.array([better(cell.scores, baseline.scores) for cell in paired])
     surely = int((holm(p) < 0.05).sum()) if len(p) else 0
-    return Beside(panel, best, above, apart, surely, len(paired), improvement(best.scores, baseline.scores))
+    return Beside(best, above, apart, surely, len(paired), improvement(best.scores, baseline.scores))
 
 
 def curve_of(cells: Sequence[Cell], curves: Sequence[tuple[Any, ...]]) -> tuple[np.ndarray, np.ndarray]:

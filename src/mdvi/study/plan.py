@@ -38,10 +38,7 @@ def plan_of(study: Study) -> Plan:
         ValueError: for what cannot be trained, naming it.
     """
     rate, groups = _rate(), []
-    members: dict[tuple[Any, ...], list[Run]] = {}
-    for run in study.runs:
-        members.setdefault(run.group, []).append(run)
-    for runs in members.values():
+    for runs in study.groups():
         flops, size, seconds = _cost(runs, rate)
         first = runs[0]
         groups.append({

@@ -70,8 +70,8 @@ def study_pictures(results: Results) -> dict[str, Figure]:
     }
 
 
-def study_page(results: Results, facts: dict[str, str], figure1: tuple[list[Curve], bytes, str, str] | None) -> str:
-    """The report of a study; beside it Figure 1 out of its curves, picture, table and command, where it is given."""
+def study_page(results: Results, facts: dict[str, str], figure1: tuple[bytes, str, str] | None) -> str:
+    """The report of a study; beside it Figure 1, as its picture, table and command, where it is given."""
     ends = [row["status"] for row in results.rows]
     counts = ", ".join(f"{ends.count(end)} {end}" for end in dict.fromkeys(ends))
     return _template("study.html.j2").render(
@@ -81,9 +81,9 @@ def study_page(results: Results, facts: dict[str, str], figure1: tuple[list[Curv
         parts=[_part(env, cells, results) for env, cells in _by_env(results).items()],
         wrong=[row for row in results.rows if row["status"] in ("failed", "diverged")],
         figure1=figure1 and {
-            "png": _data("image/png", figure1[1]),
-            "csv": _data("text/csv", figure1[2].encode()),
-            "command": figure1[3],
+            "png": _data("image/png", figure1[0]),
+            "csv": _data("text/csv", figure1[1].encode()),
+            "command": figure1[2],
         },
         command=results.command,
         runs_csv=_data("text/csv", runs_csv(results.rows).encode()),

@@ -70,6 +70,11 @@ class Run(NamedTuple):
         return _digest(list(self))
 
     @property
+    def cell_id(self) -> str:
+        """The same for runs that differ in their seeds only."""
+        return _digest(list(self._replace(seed=0)))
+
+    @property
     def group(self) -> tuple[Any, ...]:
         """Runs of one group are the same program with other numbers."""
         return self.env, self.agent, self.evaluation, self.steps, self.preset, self.settings
@@ -152,14 +157,18 @@ class Study(NamedTuple):
     about: str
     runs: tuple[Run, ...]
 
-    def batches(self, together: int = TOGETHER) -> list[Batch]:
-        """The runs by groups, so many side by side at most; the same for the same file, whatever is done already."""
+    def groups(self) -> list[list[Run]]:
+        """Its runs by what is one program with other numbers."""
         groups: dict[tuple[Any, ...], list[Run]] = {}
         for run in self.runs:
             groups.setdefault(run.group, []).append(run)
+        return list(groups.values())
+
+    def batches(self, together: int = TOGETHER) -> list[Batch]:
+        """The runs by groups, so many side by side at most; the same for the same file, whatever is done already."""
         return [
             Batch(tuple(runs[first : first + together]))
-            for runs in groups.values()
+            for runs in self.groups()
             for first in range(0, len(runs), together)
         ]
 

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.special import stdtrit
 from scipy.stats import ttest_rel
 
+LEAST = 3  # seeds below which nothing is said about how sure a mean is
+
 
 def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the last axis, and the half-width of its 95 % interval by Student's t; NaN counts as missing."""
@@ -34,8 +36,8 @@ def iqm_interval(scores: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[
         ValueError: below three seeds.
     """
     tasks, seeds = scores.shape
-    if seeds < 3:
-        raise ValueError(f"an interval needs at least 3 seeds, got {seeds}")
+    if seeds < LEAST:
+        raise ValueError(f"an interval needs at least {LEAST} seeds, got {seeds}")
     chosen = np.random.default_rng(seed).integers(seeds, size=(draws, tasks, seeds))
     low, high = np.percentile(iqm(scores[np.arange(tasks)[:, None], chosen]), [2.5, 97.5])
     return float(iqm(scores)), float(low), float(high)
@@ -54,8 +56,8 @@ def better(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
         ValueError: below three seeds.
     """
     ours, theirs = np.broadcast_arrays(ours, theirs)
-    if ours.shape[-1] < 3:
-        raise ValueError(f"a comparison needs at least 3 seeds, got {ours.shape[-1]}")
+    if ours.shape[-1] < LEAST:
+        raise ValueError(f"a comparison needs at least {LEAST} seeds, got {ours.shape[-1]}")
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of differences that are all the same
         found = ttest_rel(ours, theirs, axis=-1, alternative="greater").pvalue

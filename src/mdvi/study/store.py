@@ -13,18 +13,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdvi.study.export import CURVE
+from mdvi.study.export import COLUMNS, CURVE
 from mdvi.study.spec import Run
 
 NAME = "study.sqlite"
 ENDED = ("done", "diverged", "failed")
-FACTS = ("run_id", "status", "reason", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed")
-SCORES = ("score_mean_training", "score_last100", "env_steps", "episodes", "seconds", "version", "device")
+_NAMES = (*COLUMNS, "cell_id", "version", "device", "trace")  # the columns of `runs`
 _APPLICATION, _VERSION = 0x6D647669, 1  # "mdvi" as a number, and of the tables below
 _TABLES = """
 CREATE TABLE runs (
-    run_id TEXT PRIMARY KEY, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL, agent TEXT NOT NULL,
-    evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL, seed INTEGER NOT NULL,
+    run_id TEXT PRIMARY KEY, cell_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL,
+    agent TEXT NOT NULL, evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL, seed INTEGER NOT NULL,
     score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER, seconds REAL NOT NULL,
     version TEXT, device TEXT, trace TEXT NOT NULL
 ) STRICT;
@@ -92,10 +91,13 @@ class Store:
 
     def add(self, runs: Iterable[Run]) -> None:
         """Runs that are wanted, where they are not known yet."""
-        rows = [(run.id, run.env, run.agent, run.evaluation, *run.numbers, run.learning_rate, run.seed) for run in runs]
+        rows = [
+            (run.id, run.cell_id, run.env, run.agent, run.evaluation, *run.numbers, run.learning_rate, run.seed)
+            for run in runs
+        ]
         command = (
-            "INSERT OR IGNORE INTO runs (run_id, status, reason, env, agent, evaluation, kl, entropy, beta, "
-            "learning_rate, seed, seconds, trace) VALUES (?, 'queued', '', ?, ?, ?, ?, ?, ?, ?, ?, 0.0, '')"
+            "INSERT OR IGNORE INTO runs (run_id, cell_id, status, reason, env, agent, evaluation, kl, entropy, beta, "
+            "learning_rate, seed, seconds, trace) VALUES (?, ?, 'queued', '', ?, ?, ?, ?, ?, ?, ?, ?, 0.0, '')"
         )
         with self._errors(), self._change():
             self._base.executemany(command, rows)
@@ -135,8 +137,7 @@ class Store:
         """What has ended elsewhere and not here; how many runs that were."""
         here, there = self.statuses(), other.statuses()
         wanted = [run for run, status in there.items() if status in ENDED and here.get(run) not in ENDED]
-        names = ", ".join((*FACTS, *SCORES, "trace"))
-        marks = ", ".join("?" * (len(FACTS) + len(SCORES) + 1))
+        names, marks = ", ".join(_NAMES), ", ".join("?" * len(_NAMES))
         with self._errors(), self._change():
             for run in wanted:
                 row = other._base.execute(f"SELECT {names} FROM runs WHERE run_id = ?", (run,)).fetchone()
@@ -147,10 +148,9 @@ class Store:
 
     def runs(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
         """Rows of `runs`, in this order."""
-        names = (*FACTS, *SCORES, "trace")
         with self._errors():
-            rows = {row[0]: row for row in self._base.execute(f"SELECT {', '.join(names)} FROM runs")}
-        return [dict(zip(names, rows[run], strict=True)) for run in wanted if run in rows]
+            rows = {row[0]: row for row in self._base.execute(f"SELECT {', '.join(_NAMES)} FROM runs")}
+        return [dict(zip(_NAMES, rows[run], strict=True)) for run in wanted if run in rows]
 
     def curves(self, wanted: Sequence[str]) -> list[tuple[Any, ...]]:
         """Rows of `curves`, those of each run by environment steps, runs in this order."""
