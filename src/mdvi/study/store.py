@@ -23,8 +23,8 @@ _APPLICATION, _VERSION = 0x6D647669, 1  # "mdvi" as a number, and of the tables 
 _TABLES = """
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, cell_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL,
-    agent TEXT NOT NULL, evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL, seed INTEGER NOT NULL,
-    score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER, seconds REAL NOT NULL,
+    agent TEXT NOT NULL, evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL,
+    seed INTEGER NOT NULL, score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER, seconds REAL NOT NULL,
     version TEXT, device TEXT, trace TEXT NOT NULL
 ) STRICT;
 CREATE TABLE curves (
