@@ -24,8 +24,8 @@ _TABLES = """
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, cell_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL,
     agent TEXT NOT NULL, evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL,
-    seed INTEGER NOT NULL, score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER, seconds REAL NOT NULL,
-    version TEXT, device TEXT, trace TEXT NOT NULL
+    seed INTEGER NOT NULL, score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER,
+    seconds REAL NOT NULL, version TEXT, device TEXT, trace TEXT NOT NULL
 ) STRICT;
 CREATE TABLE curves (
     run_id TEXT NOT NULL REFERENCES runs, env_steps INTEGER NOT NULL, episodes INTEGER NOT NULL, episode_return REAL,
