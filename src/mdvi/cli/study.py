@@ -52,7 +52,13 @@ def run_command(
     out: Out = None,
     shard: Annotated[str, typer.Option(help="i/n: the i-th of n shares, for machines that share nothing.")] = "1/1",
     env: OwnEnvs = None,
-    memory: Annotated[float | None, typer.Option(help="GB that may be used.", show_default=False)] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Train on a Ray cluster: its address, or local to start one here.", show_default=False),
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(help="GB that may be used; with --ray, by each worker.", show_default=False)
+    ] = None,
     checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
 ) -> None:
     """Train what is missing. Whatever stops it, the same command goes on."""
@@ -74,7 +80,7 @@ def run_command(
         try:
             busy = execute(
                 found, folder, shard=part, memory=None if memory is None else memory * 1e9, every=checkpoint_every,
-                watch=Watch(progress, console.print),
+                watch=Watch(progress, console.print), ray=ray,
             )  # fmt: skip
         except Interrupted as stop:
             console.print(f"mdvi: {stop}; everything is in {folder}, the same command goes on")

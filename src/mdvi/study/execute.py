@@ -5,26 +5,24 @@ where it was left, and its results are written down in one piece. Whoever else w
 batches: each is behind a lock that goes with its process.
 """
 
+import contextlib
 import math
 import shutil
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import jax
 
 from mdvi.arguments import environment_of
-from mdvi.deep import record, run
+from mdvi.deep import run
 from mdvi.deep.population import check_room
-from mdvi.deep.run import AnyPopulation, Interrupted, InUse, Report
+from mdvi.deep.run import Interrupted, InUse, Report
 from mdvi.envs import Hosted
+from mdvi.study import worker
+from mdvi.study.cluster import Cluster
 from mdvi.study.request import population_with
-from mdvi.study.spec import Batch, Study
-from mdvi.study.store import ENDED, NAME, Outcome, Store
+from mdvi.study.spec import TOGETHER, Batch, Study
+from mdvi.study.store import ENDED, NAME, Store
 
 WORK = "work"  # the folder of batches that are being trained
 
@@ -50,6 +48,7 @@ def execute(
     memory: float | None = None,
     every: float = 60.0,
     watch: Watch | None = None,
+    ray: str | None = None,
 ) -> int:
     """Train what is missing; how many runs others are training meanwhile.
 
@@ -57,36 +56,92 @@ def execute(
         study: what is wanted.
         folder: where its store and its unfinished batches are.
         shard: i and n: only every n-th batch, beginning with the i-th.
-        memory: bytes that may be used.
+        memory: bytes that may be used; on a cluster, by each worker.
         every: seconds between checkpoints.
         watch: who watches.
+        ray: the address of a Ray cluster whose workers train, or "local"; None trains here.
 
     Raises:
-        ValueError: when the store cannot be used.
+        ValueError: when the store cannot be used, or the cluster not be reached.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
-    watch, store = watch or Watch(), Store(folder / NAME)
+    store = Store(folder / NAME)
     try:
         store.add(study.runs)
         batches = study.batches()[shard[0] - 1 :: shard[1]]
-        goal = sum(map(_steps, batches))
-        before = busy = 0
-        with run.signals() as stopped:
-            for batch in batches:
-                if stopped.number:
-                    raise Interrupted(stopped.number)
-                missing = _missing(batch, store)
-                before += _steps(batch) - _steps(missing)
-                for part in _fitting(missing, memory):
-                    try:
-                        _train(part, store, folder / WORK / part.id, memory, every, watch, before, goal)
-                    except InUse:
-                        busy += len(part.runs)
-                    before += _steps(part)
-                watch.progress(before, goal)
+        job = _Job(store, folder / WORK, memory, every, watch or Watch(), sum(map(_steps, batches)))
+        busy = _here(batches, job) if ray is None else _on_ray(ray, batches, job)
+        if set(store.statuses().values()) <= set(ENDED):  # then nothing of what was cut otherwise is of use
+            for place in job.work.glob("*"):
+                _remove(place)
         return busy
     finally:
         store.close()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Where and how a study is trained, and who watches; `goal` is its environment steps."""
+
+    store: Store
+    work: Path
+    memory: float | None
+    every: float
+    watch: Watch
+    goal: int
+
+
+def _here(batches: Sequence[Batch], job: _Job) -> int:
+    """One batch after the other, in this process."""
+    before = busy = 0
+    with run.signals() as stopped:
+        for batch in batches:
+            if stopped.number:
+                raise Interrupted(stopped.number)
+            missing = _missing(batch, job.store)
+            before += _steps(batch) - _steps(missing)
+            for part in _parts(missing, job.memory, TOGETHER):
+                try:
+                    _train(part, job, before)
+                except InUse:
+                    busy += len(part.runs)
+                before += _steps(part)
+            job.watch.progress(before, job.goal)
+    return busy
+
+
+def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
+    """As many batches at a time as a cluster has workers; they train, and this process alone writes down."""
+    busy = 0
+    with Cluster(address) as cluster, run.signals() as stopped:
+        memory = job.memory or cluster.memory
+        missing = [_missing(batch, job.store) for batch in batches]
+        parts = [part for batch in missing for part in _parts(batch, memory, cluster.together)]
+        before = job.goal - sum(map(_steps, parts))
+
+        def progress(shares: dict[int, float]) -> None:
+            steps = sum(share * _steps(parts[number]) for number, share in shares.items())
+            job.watch.progress(before + int(steps), job.goal)
+
+        def begun(numbers: list[int]) -> None:
+            job.store.mark([run.id for number in numbers for run in parts[number].runs], "running")
+
+        places = [job.work.resolve() / part.id for part in parts]
+        try:
+            for number, outcomes, seconds in cluster.train(
+                parts, places, memory, job.every, stopped, begun, progress, job.watch.remark
+            ):
+                if outcomes is None:
+                    busy += len(parts[number].runs)
+                    continue
+                job.store.add_seconds([outcome.run_id for outcome in outcomes], seconds)
+                job.store.finish(outcomes)
+                _remove(places[number])
+        finally:
+            statuses = job.store.statuses()
+            left = [run.id for part in parts for run in part.runs if statuses[run.id] == "running"]
+            job.store.mark(left, "queued")
+    return busy
 
 
 def _steps(batch: Batch) -> int:
@@ -94,21 +149,21 @@ def _steps(batch: Batch) -> int:
     return sum(run.steps for run in batch.runs)
 
 
-def _fitting(batch: Batch, memory: float | None) -> list[Batch]:
-    """Members in environments on the host run all at the same time: as many as the memory has room for, the rest later.
+def _parts(batch: Batch, memory: float | None, most: int) -> list[Batch]:
+    """A batch cut into so many runs at most.
 
+    Members in environments on the host run all at the same time: as many as the memory has room for, the rest later.
     Those in environments on the device take turns by themselves.
     """
     runs = batch.runs
     try:
         env = environment_of(runs[0].env) if runs else None
-        if not isinstance(env, Hosted):
-            return [batch] if runs else []
-        one, _ = population_with(runs[0].config(), [runs[0].cell], env, memory=math.inf)
-        together = max(1, int(check_room(0.0, "", memory) // one.bytes_needed))
+        if isinstance(env, Hosted):
+            one, _ = population_with(runs[0].config(), [runs[0].cell], env, memory=math.inf)
+            most = min(most, max(1, int(check_room(0.0, "", memory) // one.bytes_needed)))
     except (ValueError, ModuleNotFoundError):  # told when it is tried
-        return [batch]
-    return [Batch(runs[first : first + together]) for first in range(0, len(runs), together)]
+        pass
+    return [Batch(runs[first : first + most]) for first in range(0, len(runs), most)]
 
 
 def _missing(batch: Batch, store: Store) -> Batch:
@@ -117,65 +172,30 @@ def _missing(batch: Batch, store: Store) -> Batch:
     return Batch(tuple(run for run in batch.runs if statuses[run.id] not in ENDED))
 
 
-def _train(
-    batch: Batch, store: Store, place: Path, memory: float | None, every: float, watch: Watch, before: int, goal: int
-) -> None:
-    """Train a batch and write down what came of it, also when it cannot be trained."""
-    ids, share = [run.id for run in batch.runs], _steps(batch)
+def _train(batch: Batch, job: _Job, before: int) -> None:
+    """Train a batch and write down what came of it."""
+    ids, share, place = [run.id for run in batch.runs], _steps(batch), job.work / batch.id
     report = Report(
-        progress=lambda done, total: watch.progress(before + share * done // max(total, 1), goal), remark=watch.remark
+        progress=lambda done, total: job.watch.progress(before + share * done // max(total, 1), job.goal),
+        remark=job.watch.remark,
     )
     place.mkdir(parents=True, exist_ok=True)
     with run.locked(place):
-        if _missing(batch, store) == batch:  # nobody was faster
-            store.mark(ids, "running")
+        if _missing(batch, job.store) == batch:  # nobody was faster
+            job.store.mark(ids, "running")
             start = time.monotonic()
             try:
-                outcomes = _tried(batch, ids, place / "run", memory, every, report)
+                outcomes = worker.train(batch, place, memory=job.memory, every=job.every, report=report)
             except Interrupted:
-                store.mark(ids, "queued")
+                job.store.mark(ids, "queued")
                 raise
             finally:
-                store.add_seconds(ids, time.monotonic() - start)
-            store.finish(outcomes)
+                job.store.add_seconds(ids, time.monotonic() - start)
+            job.store.finish(outcomes)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _tried(
-    batch: Batch, ids: list[str], folder: Path, memory: float | None, every: float, report: Report
-) -> list[Outcome]:
-    """What came of a batch, or why there is nothing."""
-    first = batch.runs[0]
-    try:
-        config, cells = first.config(), [run.cell for run in batch.runs]
-        population, columns = population_with(config, cells, environment_of(first.env), memory=memory, out=folder)
-        run.train(population, columns, config | {"runs": ids}, folder, every=every, report=report)
-    except (ValueError, RuntimeError, MemoryError, ModuleNotFoundError) as error:
-        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        report.remark(f"{len(ids)} runs of {first.agent} in {first.env} failed: {line}")
-        return [Outcome(name, "failed", line, {}, (), traceback.format_exc()) for name in ids]
-    return _outcomes(ids, population, columns)
-
-
-def _outcomes(ids: list[str], population: AnyPopulation, columns: list[dict[str, Any]]) -> list[Outcome]:
-    """What came of every member."""
-    ledger = population.ledger
-    members = record.summary_of(ledger, population.settings, columns)["members"]
-    outcomes = []
-    for number, (name, member) in enumerate(zip(ids, members, strict=True)):
-        wrong = ledger.status[number]
-        status = "done" if not wrong else "diverged" if wrong.startswith("diverged") else "failed"
-        facts = {key: member[key] for key in ("kl", "entropy", "beta", "learning_rate", "env_steps", "episodes")}
-        facts |= {"score_mean_training": member["mean_return"], "score_last100": member["last_100"]}
-        facts |= {"version": version("mdvi"), "device": jax.devices()[0].device_kind}
-        curve = [
-            (int(row["env_steps"]), int(row["episodes"]), _number(row["episode_return"]), _number(row["last_100"]))
-            for row in ledger.rows[number]
-        ]
-        outcomes.append(Outcome(name, status, wrong, facts, curve))
-    return outcomes
-
-
-def _number(value: float) -> float | None:
-    """NULL stands for what is not a number."""
-    return value if value == value else None
+def _remove(place: Path) -> None:
+    """A folder of work, unless somebody works in it."""
+    with contextlib.suppress(InUse, FileNotFoundError), run.locked(place):
+        shutil.rmtree(place, ignore_errors=True)

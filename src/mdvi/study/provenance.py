@@ -1,6 +1,7 @@
 """Where a result comes from: versions, commit, machine, time."""
 
 import datetime
+import functools
 import os
 import platform
 import subprocess
@@ -17,7 +18,7 @@ def provenance(command: str, seconds: float) -> dict[str, str]:
         "command": command,
         "finished": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "took": f"{seconds:.1f} s",
-        "mdvi": version("mdvi") + _commit(),
+        "mdvi": f"{version('mdvi')} (commit {found})" if (found := commit()) else version("mdvi"),
         "python": platform.python_version(),
         "jax": version("jax"),
         "numpy": version("numpy"),
@@ -26,7 +27,8 @@ def provenance(command: str, seconds: float) -> dict[str, str]:
     }
 
 
-def _commit() -> str:
+@functools.cache
+def commit() -> str:
     """The commit of a source checkout, marked when its files differ from it; nothing for an installed package."""
     here = Path(__file__).resolve().parent
 
@@ -39,7 +41,7 @@ def _commit() -> str:
         if not git("ls-files", "--", __file__):
             return ""
         changed = " with local changes" if git("status", "--porcelain") else ""
-        return f" (commit {git('rev-parse', '--short=12', 'HEAD')}{changed})"
+        return f"{git('rev-parse', '--short=12', 'HEAD')}{changed}"
     except (OSError, subprocess.SubprocessError):
         return ""
 

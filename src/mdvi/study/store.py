@@ -8,6 +8,7 @@ before the change or after it. Several processes may work on one file.
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,10 +19,9 @@ from mdvi.study.spec import Run
 
 NAME = "study.sqlite"
 ENDED = ("done", "diverged", "failed")
-_NAMES = (*COLUMNS, "cell_id", "version", "device", "trace")  # the columns of `runs`
-_APPLICATION, _VERSION = 0x6D647669, 1  # "mdvi" as a number, and of the tables below
-_TABLES = """
-CREATE TABLE runs (
+_NAMES = (*COLUMNS, "cell_id", "version", "git_commit", "device", "trace")  # the columns of `runs`
+_APPLICATION = 0x6D647669  # "mdvi" as a number
+_TABLES = """CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, cell_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL,
     agent TEXT NOT NULL, evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL,
     seed INTEGER NOT NULL, score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER,
@@ -30,8 +30,8 @@ CREATE TABLE runs (
 CREATE TABLE curves (
     run_id TEXT NOT NULL REFERENCES runs, env_steps INTEGER NOT NULL, episodes INTEGER NOT NULL, episode_return REAL,
     last_100 REAL, PRIMARY KEY (run_id, env_steps)
-) STRICT, WITHOUT ROWID;
-"""
+) STRICT, WITHOUT ROWID"""
+_STEPS = (_TABLES, "ALTER TABLE runs ADD COLUMN git_commit TEXT")  # from each version of the tables to the next
 
 
 class Outcome(NamedTuple):
@@ -58,32 +58,43 @@ class Store:
     """The file of a study."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, or make it.
+        """Open it, or make it; what cannot be written is opened to be read.
 
         Raises:
-            ValueError: when it is something else, damaged, of a later version, or cannot be written.
+            ValueError: when it is something else, damaged, of a later version, or cannot be made.
         """
         self.path = path
         with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+                self._base = sqlite3.connect(_to_read(path), uri=True, timeout=60.0, isolation_level=None)
+                if self._version() < len(_STEPS):
+                    raise ValueError(
+                        f"{path}: is of an earlier version and may not be written: copy it to be brought up"
+                    )
+                return
             self._base = sqlite3.connect(path, timeout=60.0, isolation_level=None)
             self._base.execute("PRAGMA synchronous = FULL")
             self._base.execute("PRAGMA foreign_keys = ON")
             with self._change():
-                (kind,), (version,) = (
-                    self._base.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
-                )
-                tables = self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-                if not tables and not kind:
-                    for command in _TABLES.split(";")[:-1]:
+                for number, commands in enumerate(_STEPS[self._version() :], self._version() + 1):
+                    for command in commands.split(";"):
                         self._base.execute(command)
                     self._base.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    self._base.execute(f"PRAGMA user_version = {_VERSION}")
-                elif kind != _APPLICATION:
-                    raise ValueError(f"{path}: is a database of something else")
-                elif version != _VERSION:
-                    raise ValueError(f"{path}: was written by a later version of mdvi; update it")
+                    self._base.execute(f"PRAGMA user_version = {number}")
             self._base.execute("PRAGMA journal_mode = WAL")
+
+    def _version(self) -> int:
+        """Of its tables; 0 where there are none yet."""
+        kind, version, tables = (
+            self._base.execute(f"SELECT * FROM {what}").fetchone()[0]
+            for what in ("pragma_application_id", "pragma_user_version", "(SELECT count(*) FROM sqlite_master)")
+        )
+        if kind != _APPLICATION and (kind or tables):
+            raise ValueError(f"{self.path}: is a database of something else")
+        if version > len(_STEPS):
+            raise ValueError(f"{self.path}: was written by a later version of mdvi; update it")
+        return int(version)
 
     def close(self) -> None:
         """Let it go."""
@@ -176,3 +187,9 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise ValueError(f"{self.path}: {error}") from None
+
+
+def _to_read(path: Path) -> str:
+    """Where SQLite finds a file that it may only read; beside a log, others are writing it."""
+    quiet = not path.with_name(f"{path.name}-wal").exists()
+    return f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if quiet else ''}"

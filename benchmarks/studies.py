@@ -1,0 +1,90 @@
+"""Where the time of a study goes: 320 small runs, and how much of it is spent inside compiled training.
+
+    some core    the share of the wall clock during which at least one core is inside a compiled call of training
+    all cores    the share of the time of all cores together
+
+What is left is compilation, lines of metrics, checkpoints and the store.
+"""
+
+import argparse
+import functools
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+
+from mdvi.deep import population
+from mdvi.study.execute import execute
+from mdvi.study.spec import read
+
+TEXT = """
+title = "320 small runs"
+env = "CartPole-v1"
+preset = "small"
+steps = {steps}
+seeds = 5
+settings = {{ hidden = [32, 32] }}
+[[grid]]
+agent = ["md-direct", "md-indirect"]
+evaluation = ["w/", "w/o"]
+beta = [0.1, 0.5, 0.9, 0.99]
+entropy = [0.01, 0.1, 1.0, 10.0]
+"""
+Spans = list[tuple[float, float]]
+
+
+def timed(spans: Spans, inner):
+    """The same call, which waits for its results; when it ran is written down."""
+
+    @functools.wraps(inner)
+    def call(*arguments):
+        start = time.perf_counter()
+        found = jax.block_until_ready(inner(*arguments))
+        spans.append((start, time.perf_counter()))
+        return found
+
+    return call
+
+
+def covered(spans: Spans) -> float:
+    """Seconds during which at least one of them ran."""
+    total = end = 0.0
+    for start, stop in sorted(spans):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=40_000, help="environment steps of a run (default 40 000)")
+    steps = parser.parse_args().steps
+    calls: Spans = []
+    compiling: Spans = []
+
+    def heard(name: str, seconds: float, **_: object) -> None:
+        if name.startswith("/jax/core/compile/"):  # tracing, lowering, compiling
+            compiling.append((time.perf_counter() - seconds, time.perf_counter()))
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    population._init, population._chunk = timed(calls, population._init), timed(calls, population._chunk)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "small.toml"
+        file.write_text(TEXT.format(steps=steps))
+        study, start = read(file), time.perf_counter()
+        execute(study, Path(folder) / "out")
+        wall = time.perf_counter() - start
+    # compilation happens inside of the first calls, and nothing is trained beside it
+    compiled, cores = covered(compiling), os.cpu_count() or 1
+    some = covered(calls) - compiled
+    every = sum(stop - start for start, stop in calls) - compiled
+    print(
+        f"{len(study.runs)} runs of {steps} steps on {cores} cores: {wall:.1f} s, of which compilation {compiled:.1f} s"
+    )
+    print(f"inside compiled training: some core {some / wall:.3f}, all cores {every / cores / wall:.3f}")
+
+
+if __name__ == "__main__":
+    main()

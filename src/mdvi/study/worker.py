@@ -1,0 +1,80 @@
+"""What a worker does: train runs side by side, and tell what came of each."""
+
+import platform
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from mdvi.arguments import environment_of
+from mdvi.deep import record, run
+from mdvi.deep.run import AnyPopulation, Report
+from mdvi.study.provenance import commit
+from mdvi.study.request import population_with
+from mdvi.study.spec import Batch
+from mdvi.study.store import Outcome
+
+
+def train(
+    batch: Batch, place: Path, *, memory: float | None, every: float, report: Report, workers: int | None = None
+) -> list[Outcome]:
+    """What came of a batch, also when it cannot be trained.
+
+    Args:
+        batch: who is trained.
+        place: the folder it is kept in meanwhile; whoever calls has locked it.
+        memory: bytes that may be used.
+        every: seconds between checkpoints.
+        report: who watches.
+        workers: cores that may be used; default all.
+
+    Raises:
+        Interrupted: after SIGINT or SIGTERM, with everything saved.
+    """
+    ids, first = [run.id for run in batch.runs], batch.runs[0]
+    try:
+        config, cells = first.config(), [run.cell for run in batch.runs]
+        folder, env = place / "run", environment_of(first.env)
+        population, columns = population_with(config, cells, env, workers=workers, memory=memory, out=folder)
+        run.train(population, columns, config | {"runs": ids}, folder, every=every, report=report)
+    except (ValueError, RuntimeError, MemoryError, ModuleNotFoundError) as error:
+        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        report.remark(f"{len(ids)} runs of {first.agent} in {first.env} failed: {line}")
+        return failed(batch, line, traceback.format_exc())
+    return _outcomes(ids, population, columns)
+
+
+def failed(batch: Batch, line: str, trace: str) -> list[Outcome]:
+    """The outcomes of a batch that nothing came of."""
+    return [Outcome(run.id, "failed", line, {}, (), trace) for run in batch.runs]
+
+
+def _outcomes(ids: list[str], population: AnyPopulation, columns: list[dict[str, Any]]) -> list[Outcome]:
+    """What came of every member."""
+    ledger = population.ledger
+    members = record.summary_of(ledger, population.settings, columns)["members"]
+    outcomes = []
+    for number, (name, member) in enumerate(zip(ids, members, strict=True)):
+        wrong = ledger.status[number]
+        status = "done" if not wrong else "diverged" if wrong.startswith("diverged") else "failed"
+        facts = {key: member[key] for key in ("kl", "entropy", "beta", "learning_rate", "env_steps", "episodes")}
+        facts |= {"score_mean_training": member["mean_return"], "score_last100": member["last_100"]}
+        facts |= {"version": _versions(), "git_commit": commit(), "device": jax.devices()[0].device_kind}
+        curve = [
+            (int(row["env_steps"]), int(row["episodes"]), _number(row["episode_return"]), _number(row["last_100"]))
+            for row in ledger.rows[number]
+        ]
+        outcomes.append(Outcome(name, status, wrong, facts, curve))
+    return outcomes
+
+
+def _number(value: float) -> float | None:
+    """NULL stands for what is not a number."""
+    return value if value == value else None
+
+
+def _versions() -> str:
+    names = ("mdvi", "jax", "jaxlib", "numpy")
+    return ", ".join([*(f"{name} {version(name)}" for name in names), f"python {platform.python_version()}"])

@@ -1,0 +1,98 @@
+"""Studies on a Ray cluster: the same tables, whoever is killed meanwhile."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from mdvi.study.execute import WORK, execute
+from mdvi.study.store import NAME
+from studies import HEAD, study_in, tables
+
+pytest.importorskip("ray")
+GRID = """
+[[grid]]
+agent = ["dqn", "munchausen"]
+steps = 6000
+seeds = 12
+"""
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The study, trained in this process without a stop."""
+    folder = tmp_path_factory.mktemp("straight")
+    study = study_in(folder, HEAD + GRID)
+    assert execute(study, folder) == 0
+    return study, folder
+
+
+def on_ray(straight, folder):
+    """`mdvi study run --ray local` in a process of its own."""
+    call = "import sys; from mdvi.cli import main; sys.argv[0] = 'mdvi'; main()"
+    options = ["--out", folder, "--ray", "local", "--checkpoint-every", "0"]
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(straight[1] / "compiled")}
+    return subprocess.Popen(
+        [sys.executable, "-c", call, "study", "run", straight[1] / "small.toml", *options],
+        env=os.environ | cache, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def workers(driver):
+    """Its workers that are training, by their names."""
+    return [child for child in psutil.Process(driver.pid).children(recursive=True) if child.name() == "ray::_train"]
+
+
+def until(driver, condition):
+    """Wait for something to come true while a process works."""
+    while not condition():
+        assert driver.poll() is None, driver.stdout.read()
+        time.sleep(0.05)
+
+
+def checkpoints(folder):
+    return list((folder / WORK).glob("*/run/checkpoint*/*"))
+
+
+def test_workers_that_are_killed_lose_nothing(tmp_path, straight):
+    driver = on_ray(straight, tmp_path)
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        until(driver, lambda: checkpoints(tmp_path) and workers(driver))
+        workers(driver)[0].send_signal(number)
+        time.sleep(1.0)
+    told, _ = driver.communicate()
+    assert driver.returncode == 0, told
+    assert "resuming at" in told
+    assert tables(straight[0], tmp_path) == tables(*straight)
+    assert list((tmp_path / WORK).iterdir()) == []
+
+
+def test_an_interrupted_study_goes_on_here(tmp_path, straight):
+    driver = on_ray(straight, tmp_path)
+    until(driver, lambda: checkpoints(tmp_path))
+    driver.send_signal(signal.SIGINT)
+    told, _ = driver.communicate()
+    assert driver.returncode == 130, told
+    assert "everything is in" in told
+    base = sqlite3.connect(tmp_path / NAME)
+    assert {status for (status,) in base.execute("SELECT status FROM runs")} <= {"done", "queued"}
+    base.close()
+    execute(straight[0], tmp_path)
+    assert tables(straight[0], tmp_path) == tables(*straight)
+    assert list((tmp_path / WORK).iterdir()) == []
+
+
+def test_a_cluster_that_is_not_there_is_told_in_one_line(tmp_path, straight):
+    code = subprocess.run(
+        [sys.executable, "-c", "from mdvi.cli import main; main()", "study", "run", straight[1] / "small.toml",
+         "--out", tmp_path, "--ray", "127.0.0.1:1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert code.returncode == 2
+    assert code.stderr.startswith("mdvi: --ray 127.0.0.1:1: ")
+    assert code.stderr.count("\n") == 1
