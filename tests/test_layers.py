@@ -65,6 +65,7 @@ ONE_DOOR = {
     "pgx": {"envs/minatar.py"},
     "psutil": {"deep/population.py"},
     "pydantic": {"deep/settings.py", "study/spec.py"},
+    "pyarrow": {"study/export.py"},
     "ray": {"study/cluster.py"},
     "sqlite3": {"study/store.py"},
     "safetensors": {"deep/checkpoint.py"},

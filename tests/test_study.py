@@ -7,12 +7,14 @@ import multiprocessing
 import os
 import re
 import resource
+import shutil
 import signal
 import sqlite3
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from mdvi.arguments import environment_of
@@ -96,6 +98,11 @@ def test_everything_is_trained_once_and_told(straight):
     assert all(float(row["score_mean_training"]) > 5 and row["env_steps"] == "600" for row in rows)
     assert curves.count("\n") == 1 + 5 * len(study.runs)
     assert list((folder / WORK).iterdir()) == []
+    store = Store(folder / NAME)
+    known = store.runs([study.runs[0].id])[0]
+    assert known["version"].startswith("mdvi 0")
+    assert re.fullmatch("([0-9a-f]{12}( with local changes)?)?", known["git_commit"])
+    store.close()
     told = []
     execute(study, folder, watch=Watch(lambda done, goal: told.append((done, goal))))  # nothing is left to do
     assert told[-1] == (600 * len(study.runs),) * 2
@@ -254,11 +261,39 @@ def test_stores_that_cannot_be_used_are_refused_in_one_line(tmp_path, straight):
         Store(tmp_path / "other.sqlite")
     base = sqlite3.connect(folder / NAME)
     base.backup(target := sqlite3.connect(tmp_path / "later.sqlite"))
-    target.execute("PRAGMA user_version = 2")
+    target.execute("PRAGMA user_version = 99")
     target.close()
     base.close()
     with pytest.raises(ValueError, match="written by a later version of mdvi"):
         Store(tmp_path / "later.sqlite")
+
+
+def test_a_store_of_an_earlier_version_is_brought_up(tmp_path, straight, monkeypatch):
+    study, folder = straight
+    base = sqlite3.connect(folder / NAME)
+    base.backup(earlier := sqlite3.connect(tmp_path / NAME))
+    earlier.execute("ALTER TABLE runs DROP COLUMN git_commit")
+    earlier.execute("PRAGMA user_version = 1")
+    earlier.close()
+    base.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(ValueError, match="is of an earlier version and may not be written"):
+            Store(tmp_path / NAME)
+    assert tables(study, tmp_path) == tables(*straight)
+    base = sqlite3.connect(tmp_path / NAME)
+    assert base.execute("SELECT DISTINCT git_commit FROM runs").fetchall() == [(None,)]
+    base.close()
+
+
+def test_a_store_that_may_only_be_read_is_read(tmp_path, straight, monkeypatch):
+    study, folder = straight
+    shutil.copy(folder / NAME, tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert tables(study, tmp_path) == tables(*straight)
+    assert [p.name for p in tmp_path.iterdir()] == [NAME]
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / NAME}: attempt to write a readonly database")):
+        execute(study, tmp_path)
 
 
 def test_a_full_disk_loses_nothing(processes, tmp_path, straight):
@@ -322,6 +357,14 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
     assert f"{len(study.runs)} done" in capsys.readouterr().out
     assert command(monkeypatch, "export", "small.toml") == 0
     assert len((tmp_path / "runs/small/runs.csv").read_text().splitlines()) == 1 + len(study.runs)
+    assert command(monkeypatch, "export", "small.toml", "--format", "parket") == 2
+    assert "did you mean 'parquet'" in capsys.readouterr().err
+    assert command(monkeypatch, "export", "small.toml", "--format", "parquet") == 0
+    for name in ("runs", "curves"):
+        rows = pyarrow.parquet.read_table(tmp_path / f"runs/small/{name}.parquet").to_pylist()
+        for row in rows:
+            row |= {key: "" if x is None else f"{x:.9g}" if isinstance(x, float) else str(x) for key, x in row.items()}
+        assert rows == list(csv.DictReader(io.StringIO((tmp_path / f"runs/small/{name}.csv").read_text())))
     assert command(monkeypatch, "retry", "small.toml") == 0
     assert "0 runs wait again" in capsys.readouterr().out
     assert command(monkeypatch, "report", "small.toml", "--score", "score_last10") == 2

@@ -151,19 +151,32 @@ def merge_command(
 
 
 @study.command("export")
-def export_command(file: File, out: Out = None) -> None:
+def export_command(
+    file: File,
+    out: Out = None,
+    form: Annotated[str, typer.Option("--format", help="csv or parquet.", metavar="FORMAT")] = "csv",
+) -> None:
     """A row for each run in runs.csv, and the learning curves in curves.csv."""
-    from mdvi.study.export import curves_csv, runs_csv
+    from mdvi.named import did_you_mean
+    from mdvi.study import export
     from mdvi.study.spec import read
 
+    writers: dict[str, tuple[Any, Any]] = {
+        "csv": (export.runs_csv, export.curves_csv),
+        "parquet": (export.runs_parquet, export.curves_parquet),
+    }
+    if form not in writers:
+        raise ValueError(f"--format: unknown {form!r}{did_you_mean(form, writers)}")
     found, folder = read(file), _folder(file, out)
     wanted = [run.id for run in found.runs]
     with _store(folder) as store:
-        write({
-            folder / "runs.csv": runs_csv(store.runs(wanted)),
-            folder / "curves.csv": curves_csv(store.curves(wanted)),
-        })  # fmt: skip
-    Console().print(f"{folder / 'runs.csv'}, {folder / 'curves.csv'}", soft_wrap=True, highlight=False)
+        tables = dict(zip(("runs", "curves"), (store.runs(wanted), store.curves(wanted)), strict=True))
+    files = {
+        folder / f"{name}.{form}": writer(rows)
+        for (name, rows), writer in zip(tables.items(), writers[form], strict=True)
+    }
+    write(files)
+    Console().print(", ".join(map(str, files)), soft_wrap=True, highlight=False)
 
 
 @study.command("report")

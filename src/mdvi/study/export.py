@@ -9,6 +9,9 @@ COLUMNS = (
     "run_id", "status", "reason", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed",
     "score_mean_training", "score_last100", "env_steps", "episodes", "seconds",
 )  # fmt: skip
+_KINDS = dict.fromkeys(("run_id", "status", "reason", "env", "agent", "evaluation"), "string") | dict.fromkeys(
+    ("seed", "env_steps", "episodes"), "int64"
+)  # of columns; the others are numbers
 CURVE = ("run_id", "env_steps", "episodes", "episode_return", "last_100")
 
 
@@ -20,6 +23,30 @@ def runs_csv(rows: Iterable[dict[str, Any]]) -> str:
 def curves_csv(rows: Iterable[Sequence[Any]]) -> str:
     """A row for each line of metrics."""
     return _csv(CURVE, rows)
+
+
+def runs_parquet(rows: Iterable[dict[str, Any]]) -> bytes:
+    """The same table as Parquet; what is unknown is null."""
+    return _parquet(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
+
+
+def curves_parquet(rows: Iterable[Sequence[Any]]) -> bytes:
+    """The same table as Parquet."""
+    return _parquet(CURVE, rows)
+
+
+def _parquet(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise ValueError("--format parquet: PyArrow is not installed; pip install 'mdvi[parquet]'") from None
+    kinds = {kind: getattr(pyarrow, kind)() for kind in ("string", "int64", "float64")}
+    schema = pyarrow.schema([(name, kinds[_KINDS.get(name, "float64")]) for name in names])
+    table = pyarrow.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(table, file)
+    return file.getvalue()
 
 
 def _csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
