@@ -11,9 +11,9 @@ from typing import Any
 
 from mdvi.deep import run
 from mdvi.deep.run import Interrupted, InUse, Report, Signals
-from mdvi.study import worker
 from mdvi.study.spec import TOGETHER, Batch
 from mdvi.study.store import Outcome
+from mdvi.study.worker import failed, train_batch
 
 _FEW = 8  # runs of a batch on a core: many batches keep many workers busy, each of them compiles once
 _LIVES = 10  # of a worker that dies again and again in the same batch
@@ -135,7 +135,7 @@ class Cluster:
             return "stopped", None, 0.0
         except errors.RayError as error:
             line = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            return "ended", worker.failed(batch, line, str(error)), 0.0
+            return "ended", failed(batch, line, str(error)), 0.0
 
 
 class _Board:
@@ -168,7 +168,7 @@ def _train(
     try:
         place.mkdir(parents=True, exist_ok=True)
         with run.locked(place):
-            outcomes = worker.train(batch, place, memory=memory, every=every, report=report, workers=1)
+            outcomes = train_batch(batch, place, memory=memory, every=every, report=report, workers=1)
         return "ended", outcomes, time.monotonic() - start
     except InUse:
         return "busy", None, 0.0

@@ -18,11 +18,11 @@ from mdvi.deep import run
 from mdvi.deep.population import check_room
 from mdvi.deep.run import Interrupted, InUse, Report
 from mdvi.envs import Hosted
-from mdvi.study import worker
 from mdvi.study.cluster import Cluster
 from mdvi.study.request import population_with
 from mdvi.study.spec import TOGETHER, Batch, Study
 from mdvi.study.store import ENDED, NAME, Store
+from mdvi.study.worker import train_batch
 
 WORK = "work"  # the folder of batches that are being trained
 
@@ -185,7 +185,7 @@ def _train(batch: Batch, job: _Job, before: int) -> None:
             job.store.mark(ids, "running")
             start = time.monotonic()
             try:
-                outcomes = worker.train(batch, place, memory=job.memory, every=job.every, report=report)
+                outcomes = train_batch(batch, place, memory=job.memory, every=job.every, report=report)
             except Interrupted:
                 job.store.mark(ids, "queued")
                 raise

@@ -17,7 +17,7 @@ from mdvi.study.spec import Batch
 from mdvi.study.store import Outcome
 
 
-def train(
+def train_batch(
     batch: Batch, place: Path, *, memory: float | None, every: float, report: Report, workers: int | None = None
 ) -> list[Outcome]:
     """What came of a batch, also when it cannot be trained.
