@@ -30,9 +30,8 @@ lint: venv       ## fix what can be fixed, report the rest
 	$(BIN)/mypy
 
 reproduce: venv  ## the paper's Figure 1 at full size and CartPole's heatmaps in small, with one HTML report
-	$(BIN)/mdvi reproduce figure1 --out $(OUT)/figure1
 	$(BIN)/mdvi study run studies/cartpole-quick.toml --out $(OUT)
-	$(BIN)/mdvi study report studies/cartpole-quick.toml --out $(OUT) --figure1 $(OUT)/figure1
+	$(BIN)/mdvi study report studies/cartpole-quick.toml --out $(OUT)
 
 evidence: venv   ## the full-size sweeps that `make test` samples from, with their numbers
 	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m 'not fuzz and not certify' -k 'everywhere or papers_size or no_theorem or carrier' tests

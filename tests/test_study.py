@@ -20,8 +20,11 @@ import pytest
 from mdvi.arguments import environment_of
 from mdvi.deep import host
 from mdvi.deep.run import Interrupted
-from mdvi.study.cells import cells_of, panels_of
+from mdvi.study.cells import Cell, cells_of, panels_of
+from mdvi.study.curves import to_csv
 from mdvi.study.execute import WORK, Watch, execute
+from mdvi.study.figure1 import run as figure1
+from mdvi.study.findings import across
 from mdvi.study.request import population_with
 from mdvi.study.spec import Study, read
 from mdvi.study.store import NAME, Outcome, Store
@@ -70,7 +73,9 @@ def test_a_file_becomes_runs(tmp_path):
     ("text", "words"),
     [
         ("x = ", "Invalid value"),
-        ('title = "a"', "grid: field required"),
+        ('title = "a"', "nothing is asked for: it needs a [[grid]], or [figure1]"),
+        ('title = "a"\n[figure1]\ngarnet = 3', "unknown key figure1.garnet; did you mean 'garnets'"),
+        ('title = "a"\n[figure1]\ngarnets = 1', "figure1.garnets: input should be greater than or equal to 2"),
         (HEAD + "[[grid]]\nagnt = 'dqn'", "grid.1.agent: field required"),
         (HEAD + "[[grid]]\nagent = 'dqn'\nentropi = 1", "unknown key grid.1.entropi; did you mean 'entropy'"),
         (HEAD + "sede = 1\n[[grid]]\nagent = 'dqn'", "unknown key sede; did you mean 'seeds'"),
@@ -273,6 +278,7 @@ def test_a_store_of_an_earlier_version_is_brought_up(tmp_path, straight, monkeyp
     base = sqlite3.connect(folder / NAME)
     base.backup(earlier := sqlite3.connect(tmp_path / NAME))
     earlier.execute("ALTER TABLE runs DROP COLUMN git_commit")
+    earlier.execute("DROP TABLE figure1")
     earlier.execute("PRAGMA user_version = 1")
     earlier.close()
     base.close()
@@ -410,7 +416,45 @@ def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, t
     assert "2 of 3 seeds" in page
     assert "1 of 3 seeds, 2 failed" in page
     assert page.count("Heatmaps of the") == 1  # the agents in CartPole have no grid
-    assert [p.name for p in (tmp_path / "runs/small").glob("*.png")] == ["heatmaps-Acrobot-v1.png"]
+    panels = [f"{agent}-{kept}" for agent in ("da", "md-direct") for kept in ("with", "without")]
+    pictures = [*(f"curves-Acrobot-v1-{panel}.png" for panel in panels), "heatmaps-Acrobot-v1.png"]
+    assert sorted(p.name for p in (tmp_path / "runs/small").glob("*.png")) == pictures
+
+
+def test_figure_1_is_part_of_a_study_or_all_of_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    study = study_in(tmp_path, 'title = "One figure"\n[figure1]\ngarnets = 3\niterations = 20')
+    assert command(monkeypatch, "plan", "small.toml") == 0
+    assert "Figure 1: 3 Garnets, 20 iterations" in capsys.readouterr().out
+    assert command(monkeypatch, "run", "small.toml", "--out", "second", "--shard", "2/2") == 0
+    assert "One figure: Figure 1 queued" in capsys.readouterr().out  # the first share computes it
+    assert command(monkeypatch, "run", "small.toml", "--out", "first", "--shard", "1/2") == 0
+    assert command(monkeypatch, "merge", "small.toml", "second", "first") == 0
+    assert command(monkeypatch, "status", "small.toml", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"figure1": "done", "wrong": []}
+    monkeypatch.setattr("mdvi.study.execute.figure1", None)  # it is not computed again
+    assert command(monkeypatch, "run", "small.toml") == 0
+    assert command(monkeypatch, "export", "small.toml") == 0
+    assert command(monkeypatch, "report", "small.toml") == 0
+    table = to_csv(figure1(garnets=3, iterations=20, seed=study.figure1.seed))
+    assert (tmp_path / "runs/small/figure1.csv").read_text() == table
+    page = (tmp_path / "runs/small/report.html").read_text()
+    assert "Figure 1: errors average out" in page
+    assert 'download="runs.csv"' not in page
+    assert (tmp_path / "runs/small/figure1.svg").exists()
+
+
+def test_cells_are_ranked_over_all_environments(tmp_path):
+    def cell(env, agent, scores, wanted=3):
+        return Cell(env, agent, "", 0.0, 0.0, 0.0, 0.1, (0, 1, 2), np.array(scores), (), wanted, 0, 0)
+
+    by_env = {
+        "one": [cell("one", "dqn", [0.0, 0.0, 0.0]), cell("one", "da", [9.0, 10.0, 11.0]), cell("one", "x", [5.0] * 3)],
+        "two": [cell("two", "dqn", [-7.0] * 3), cell("two", "da", [-5.0] * 3), cell("two", "x", [-6.0] * 3, wanted=4)],
+    }
+    ranked = across(by_env)
+    assert [(found.cell.agent, found.mean) for found in ranked] == [("da", 1.0), ("dqn", 0.0)]
+    assert 0.9 <= ranked[0].low < 1.0 < ranked[0].high <= 1.1
 
 
 def test_code_is_run_only_when_it_is_named(monkeypatch, capsys, tmp_path):

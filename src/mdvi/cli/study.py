@@ -29,7 +29,8 @@ def plan_command(file: File, json_: Json = False) -> None:
     from mdvi.study.plan import plan_of
     from mdvi.study.spec import read
 
-    plan = plan_of(read(file))
+    found = read(file)
+    plan = plan_of(found)
     if json_:
         typer.echo(json.dumps(plan.totals | {"groups": plan.groups}))
         return
@@ -42,7 +43,10 @@ def plan_command(file: File, json_: Json = False) -> None:
             f"{group['steps']:.3g}", f"{group['flops']:.2g}", f"{group['bytes'] / 1e6:.0f}", _time(group["seconds"]),
         )  # fmt: skip
     console = Console(highlight=False)
-    console.print(table)
+    if plan.groups:
+        console.print(table)
+    if found.figure1:
+        console.print(f"Figure 1: {found.figure1.garnets} Garnets, {found.figure1.iterations} iterations")
     console.print(f"{plan.totals['flops']:.2g} floating-point operations, roughly {_time(plan.totals['seconds'])} here")
 
 
@@ -77,18 +81,21 @@ def run_command(
         def progress(done: int, goal: int) -> None:
             track("environment steps", goal)(done)
 
+        def figure1(panel: str, done: int) -> None:
+            track(f"Figure 1, {panel} panel", found.figure1.iterations if found.figure1 else 1)(done)
+
         try:
             busy = execute(
                 found, folder, shard=part, memory=None if memory is None else memory * 1e9, every=checkpoint_every,
-                watch=Watch(progress, console.print), ray=ray,
+                watch=Watch(progress, figure1, console.print), ray=ray,
             )  # fmt: skip
         except Interrupted as stop:
             console.print(f"mdvi: {stop}; everything is in {folder}, the same command goes on")
             raise typer.Exit(128 + stop.number) from None
     if busy:
         console.print(f"{busy} runs are being trained by another process")
-    counts = _counts(found, folder)
-    _show(found, counts)
+    counts, figure = _state(found, folder)
+    _show(found, counts, figure)
     if wrong := counts.get("failed", 0) + counts.get("diverged", 0):
         raise FloatingPointError(f"{wrong} of {len(found.runs)} runs failed or diverged: mdvi study status {file}")
 
@@ -99,14 +106,15 @@ def status_command(file: File, out: Out = None, json_: Json = False) -> None:
     from mdvi.study.spec import read
 
     found, folder = read(file), _folder(file, out)
-    counts = _counts(found, folder)
+    counts, figure = _state(found, folder)
     rows = _rows(found, folder)
     wrong = [row for row in rows if row["status"] in ("failed", "diverged")]
     if json_:
         names = ("run_id", "status", "reason", "trace")
-        typer.echo(json.dumps(counts | {"wrong": [{name: row[name] for name in names} for row in wrong]}))
+        state = counts | ({"figure1": figure} if figure else {})
+        typer.echo(json.dumps(state | {"wrong": [{name: row[name] for name in names} for row in wrong]}))
         return
-    _show(found, counts)
+    _show(found, counts, figure)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for row in wrong:
         numbers = f"λ = {row['kl']:.4g}, τ = {row['entropy']:.4g}, " if row["kl"] is not None else ""
@@ -156,7 +164,7 @@ def export_command(
     out: Out = None,
     form: Annotated[str, typer.Option("--format", help="csv or parquet.", metavar="FORMAT")] = "csv",
 ) -> None:
-    """A row for each run in runs.csv, and the learning curves in curves.csv."""
+    """A row for each run in runs.csv, and the learning curves in curves.csv; figure1.csv where it is asked for."""
     from mdvi.named import did_you_mean
     from mdvi.study import export
     from mdvi.study.spec import read
@@ -170,11 +178,13 @@ def export_command(
     found, folder = read(file), _folder(file, out)
     wanted = [run.id for run in found.runs]
     with _store(folder) as store:
-        tables = dict(zip(("runs", "curves"), (store.runs(wanted), store.curves(wanted)), strict=True))
+        tables, figure = (store.runs(wanted), store.curves(wanted)), store.figure1(found.figure1)
     files = {
         folder / f"{name}.{form}": writer(rows)
-        for (name, rows), writer in zip(tables.items(), writers[form], strict=True)
+        for name, rows, writer in zip(("runs", "curves"), tables, writers[form], strict=True)
     }
+    if figure is not None:
+        files[folder / "figure1.csv"] = figure
     write(files)
     Console().print(", ".join(map(str, files)), soft_wrap=True, highlight=False)
 
@@ -189,16 +199,11 @@ def report_command(
     baseline: Annotated[
         str | None, typer.Option(help="The agent that others are held against; default dqn.", show_default=False)
     ] = None,
-    figure1: Annotated[
-        Path | None, typer.Option(help="A folder of `mdvi reproduce figure1`, to be shown beside.", show_default=False)
-    ] = None,
 ) -> None:
     """One HTML page: heatmaps, curves, tables, comparisons, provenance; the figures beside it as PNG, SVG and PDF."""
     from mdvi.named import did_you_mean
     from mdvi.study.cells import SCORES
-    from mdvi.study.curves import from_csv
     from mdvi.study.plots import as_bytes
-    from mdvi.study.plots import figure1 as draw
     from mdvi.study.provenance import provenance
     from mdvi.study.report import Results, study_page, study_pictures
     from mdvi.study.spec import read
@@ -211,25 +216,15 @@ def report_command(
         raise ValueError(f"--baseline: {baseline!r} is not in the study{did_you_mean(baseline, agents)}")
     wanted = [run.id for run in found.runs]
     with _store(folder) as store:
-        rows, curves = store.runs(wanted), store.curves(wanted)
+        rows, curves, figure = store.runs(wanted), store.curves(wanted), store.figure1(found.figure1)
     command = f"mdvi study run {file} --out {folder}"
-    results = Results(found.title, found.about, rows, curves, score, baseline or "dqn", command)
-    beside = None
-    if figure1 is not None:
-        table = _text(figure1 / "figure1.csv")
-        beside = as_bytes(draw(from_csv(table)), "png"), table, f"mdvi reproduce figure1 --out {figure1}"
+    results = Results(found.title, found.about, rows, curves, score, baseline or "dqn", command, figure)
     facts = provenance(command, sum(row["seconds"] for row in rows))
-    files: dict[Path, str | bytes] = {folder / "report.html": study_page(results, facts, beside)}
+    files: dict[Path, str | bytes] = {folder / "report.html": study_page(results, facts)}
     for name, picture in study_pictures(results).items():
         files |= {folder / f"{name}.{form}": as_bytes(picture, form) for form in ("png", "svg", "pdf")}
     write(files)
     Console().print(f"open {folder / 'report.html'}", soft_wrap=True, highlight=False)
-
-
-def _text(path: Path) -> str:
-    if not path.exists():
-        raise ValueError(f"{path}: is not there; `mdvi reproduce figure1 --out {path.parent}` writes it")
-    return path.read_text(encoding="utf-8")
 
 
 def _time(seconds: float) -> str:
@@ -260,18 +255,21 @@ def _rows(found: "Study", folder: Path) -> list[dict[str, Any]]:
         return store.runs([run.id for run in found.runs])
 
 
-def _counts(found: "Study", folder: Path) -> dict[str, int]:
-    """How many runs stand how."""
+def _state(found: "Study", folder: Path) -> tuple[dict[str, int], str]:
+    """How many runs stand how, and how Figure 1 stands, where it is asked for."""
     import collections
 
     with _store(folder) as store:
         statuses: dict[str, str] = store.statuses()
-    return dict(collections.Counter(statuses.get(run.id, "queued") for run in found.runs))
+        figure = "" if found.figure1 is None else "queued" if store.figure1(found.figure1) is None else "done"
+    return dict(collections.Counter(statuses.get(run.id, "queued") for run in found.runs)), figure
 
 
-def _show(found: "Study", counts: dict[str, int]) -> None:
-    parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-    Console().print(f"{found.title}: {len(found.runs)} runs, {', '.join(parts)}", soft_wrap=True, highlight=False)
+def _show(found: "Study", counts: dict[str, int], figure: str) -> None:
+    parts = [f"{len(found.runs)} runs"] if found.runs else []
+    parts += [f"{count} {status}" for status, count in sorted(counts.items())]
+    parts += [f"Figure 1 {figure}"] if figure else []
+    Console().print(f"{found.title}: {', '.join(parts)}", soft_wrap=True, highlight=False)
 
 
 def _shard(text: str) -> tuple[int, int]:

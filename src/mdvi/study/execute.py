@@ -19,6 +19,8 @@ from mdvi.deep.population import check_room
 from mdvi.deep.run import Interrupted, InUse, Report
 from mdvi.envs import Hosted
 from mdvi.study.cluster import Cluster
+from mdvi.study.curves import to_csv
+from mdvi.study.figure1 import run as figure1
 from mdvi.study.request import population_with
 from mdvi.study.spec import TOGETHER, Batch, Study
 from mdvi.study.store import ENDED, NAME, Store
@@ -33,10 +35,12 @@ class Watch:
 
     Attributes:
         progress: called with environment steps of all runs that are done, and those that are wanted.
+        figure1: called with the panel of Figure 1, and its iterations that are done.
         remark: called with a line about something unexpected.
     """
 
     progress: Callable[[int, int], None] = lambda done, goal: None
+    figure1: Callable[[str, int], None] = lambda panel, done: None
     remark: Callable[[str], None] = lambda line: None
 
 
@@ -68,8 +72,13 @@ def execute(
     store = Store(folder / NAME)
     try:
         store.add(study.runs)
+        watch = watch or Watch()
+        if study.figure1 is not None and shard[0] == 1 and store.figure1(study.figure1) is None:
+            asked = study.figure1
+            curves = figure1(asked.garnets, asked.iterations, asked.seed, watch.figure1)
+            store.keep_figure1(asked, to_csv(curves))
         batches = study.batches()[shard[0] - 1 :: shard[1]]
-        job = _Job(store, folder / WORK, memory, every, watch or Watch(), sum(map(_steps, batches)))
+        job = _Job(store, folder / WORK, memory, every, watch, sum(map(_steps, batches)))
         busy = _here(batches, job) if ray is None else _on_ray(ray, batches, job)
         if set(store.statuses().values()) <= set(ENDED):  # then nothing of what was cut otherwise is of use
             for place in job.work.glob("*"):

@@ -1,12 +1,12 @@
 """What the cells of a study say: each of them beside the baseline, and the best of each panel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mdvi.study.cells import Cell, Panel
-from mdvi.study.stats import LEAST, better, holm, improvement, interval
+from mdvi.study.stats import LEAST, better, holm, improvement, interval, iqm_interval
 
 
 class Beside(NamedTuple):
@@ -53,6 +53,43 @@ def beside(panel: Panel, baseline: Cell | None) -> Beside:
     p = np.array([better(cell.scores, baseline.scores) for cell in paired])
     surely = int((holm(p) < 0.05).sum()) if len(p) else 0
     return Beside(best, above, apart, surely, len(paired), improvement(best.scores, baseline.scores))
+
+
+class Across(NamedTuple):
+    """A cell in all environments of a study.
+
+    Attributes:
+        cell: it, in the first of them.
+        mean: the interquartile mean over environments and seeds of scores on a scale from 0, the worst cell of an
+            environment, to 1, its best.
+        low: lower end of its 95 % interval, by a bootstrap that draws the seeds of each environment.
+        high: upper end.
+    """
+
+    cell: Cell
+    mean: float
+    low: float
+    high: float
+
+
+def across(by_env: Mapping[str, Sequence[Cell]]) -> list[Across]:
+    """Cells that have all their runs, three or more of them, in every environment; the best first."""
+    places: dict[tuple[Any, ...], list[np.ndarray]] = {}
+    first: dict[tuple[Any, ...], Cell] = {}
+    for cells in by_env.values():
+        means = [mean_of(cell)[0] for cell in cells]
+        low, high = np.nanmin(means), np.nanmax(means)
+        for cell in cells:
+            if len(cell.scores) == cell.wanted >= LEAST and np.isfinite(cell.scores).all():
+                key = (cell.agent, cell.evaluation, cell.kl, cell.entropy, cell.learning_rate, cell.wanted)
+                places.setdefault(key, []).append((cell.scores - low) / max(high - low, 1e-12))
+                first.setdefault(key, cell)
+    found = [
+        Across(first[key], *iqm_interval(np.stack(scores)))
+        for key, scores in places.items()
+        if len(scores) == len(by_env)
+    ]
+    return sorted(found, key=lambda entry: -entry.mean)
 
 
 def curve_of(cells: Sequence[Cell], curves: Sequence[tuple[Any, ...]]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from mdvi.study.request import population_with
 from mdvi.study.spec import Run, Study
 
 _SHARE = 0.5  # of the speed of a large matrix product that large networks reach
+_LOSS = 300e-6  # seconds for an iteration of the curves of Figure 1 on one Garnet
 _UPDATE, _STEP = 150e-6, 15e-6  # seconds that a gradient step and an environment step take beside the arithmetic
 
 
@@ -24,7 +25,7 @@ class Plan(NamedTuple):
     Attributes:
         groups: for each program its env, agent and evaluation, runs, steps, and of each run `flops` and `bytes`; the
             `seconds` of all its runs on this machine, within a factor of two or three.
-        totals: runs, flops, bytes of the largest run, seconds.
+        totals: runs, flops of them, bytes of the largest run, and the seconds of all, Figure 1 among it.
     """
 
     groups: list[dict[str, Any]]
@@ -38,6 +39,7 @@ def plan_of(study: Study) -> Plan:
         ValueError: for what cannot be trained, naming it.
     """
     rate, groups = _rate(), []
+    figure = 0.0 if study.figure1 is None else _LOSS * study.figure1.garnets * study.figure1.iterations
     for runs in study.groups():
         flops, size, seconds = _cost(runs, rate)
         first = runs[0]
@@ -49,8 +51,8 @@ def plan_of(study: Study) -> Plan:
     totals = {
         "runs": len(study.runs),
         "flops": float(sum(group["flops"] * group["runs"] for group in groups)),
-        "bytes": max(group["bytes"] for group in groups),
-        "seconds": sum(group["seconds"] for group in groups),
+        "bytes": max((group["bytes"] for group in groups), default=0.0),
+        "seconds": sum(group["seconds"] for group in groups) + figure,
     }
     return Plan(groups, totals)
 

@@ -10,12 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdvi.study.cells import SCORES, Cell, Panel, cells_of, panels_of
-from mdvi.study.curves import PANELS, Curve
+from mdvi.study.curves import PANELS, Curve, from_csv
 from mdvi.study.export import curves_csv, runs_csv
-from mdvi.study.findings import beside, curve_of, mean_of
+from mdvi.study.findings import across, beside, curve_of, mean_of
 from mdvi.study.heatmaps import curves_by_row, heatmaps
-from mdvi.study.plots import as_bytes
+from mdvi.study.plots import as_bytes, figure1
+from mdvi.study.stats import LEAST, iqm_interval
 
+_BEST = 10  # cells of the table over all environments
 _HEADINGS = {
     "left": "KL regularisation alone (τ = 0), one sampled next state per state, action and iteration",
     "middle": "No errors, started at a corner of the ball ‖q₀‖ ≤ v_max (τ = 10⁻³)",
@@ -52,6 +54,7 @@ class Results(NamedTuple):
         score: one of `SCORES`.
         baseline: the agent that others are held against.
         command: what repeats the study.
+        figure1: the table of Figure 1, where it is asked for and there.
     """
 
     title: str
@@ -61,29 +64,36 @@ class Results(NamedTuple):
     score: str
     baseline: str
     command: str
+    figure1: str | None = None
 
 
 def study_pictures(results: Results) -> dict[str, Figure]:
-    """The heatmaps of each environment, by the names of their files."""
-    return {
-        _file(env): _heatmaps(env, cells, results) for env, cells in _by_env(results).items() if any(panels_of(cells))
-    }
+    """All figures, by the names of their files: Figure 1, and of each environment the heatmaps and the curves."""
+    pictures = {} if results.figure1 is None else {"figure1": figure1(from_csv(results.figure1))}
+    for env, cells in _by_env(results).items():
+        panels = [panel for some in panels_of(cells) for panel in some]
+        if panels:
+            pictures[_file("heatmaps", env)] = _heatmaps(env, cells, results)
+        for panel in panels:
+            pictures[_file("curves", env, _name(panel))] = _curves(panel, _baseline(cells, results), results)
+    return pictures
 
 
-def study_page(results: Results, facts: dict[str, str], figure1: tuple[bytes, str, str] | None) -> str:
-    """The report of a study; beside it Figure 1, as its picture, table and command, where it is given."""
+def study_page(results: Results, facts: dict[str, str]) -> str:
+    """The report of a study."""
+    table, by_env = results.figure1, _by_env(results)
     ends = [row["status"] for row in results.rows]
     counts = ", ".join(f"{ends.count(end)} {end}" for end in dict.fromkeys(ends))
     return _template("study.html.j2").render(
         study=results,
         counts=f"{len(ends)} runs: {counts}",
         score=SCORES[results.score],
-        parts=[_part(env, cells, results) for env, cells in _by_env(results).items()],
+        parts=[_part(env, cells, results) for env, cells in by_env.items()],
+        across=_across(by_env, results),
         wrong=[row for row in results.rows if row["status"] in ("failed", "diverged")],
-        figure1=figure1 and {
-            "png": _data("image/png", figure1[0]),
-            "csv": _data("text/csv", figure1[1].encode()),
-            "command": figure1[2],
+        figure1=table and {
+            "png": _data("image/png", as_bytes(figure1(from_csv(table)), "png")),
+            "csv": _data("text/csv", table.encode()),
         },
         command=results.command,
         runs_csv=_data("text/csv", runs_csv(results.rows).encode()),
@@ -102,8 +112,10 @@ def _baseline(cells: Sequence[Cell], results: Results) -> Cell | None:
     return next((cell for cell in cells if cell.agent == results.baseline), None)
 
 
-def _file(env: str) -> str:
-    return f"heatmaps-{re.sub(r'[^A-Za-z0-9]+', '-', env).strip('-')}"
+def _file(*parts: str) -> str:
+    """The name of a picture."""
+    text = "-".join(parts).replace("τ = 0", "strip").replace("w/o", "without").replace("w/", "with")
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")
 
 
 def _heatmaps(env: str, cells: list[Cell], results: Results) -> Figure:
@@ -123,12 +135,20 @@ def _part(env: str, cells: list[Cell], results: Results) -> dict[str, Any]:
         if found.best is not None:
             rows.append({
                 "name": _name(panel), "at": _at(found.best), "score": _with_reach(found.best),
-                "last": _with_reach(last[found.best.runs]), "cells": len(panel.cells) if baseline else 0,
-                "above": found.above, "apart": found.apart, "surely": found.surely, "compared": found.compared,
+                "iqm": _iqm(found.best), "last": _with_reach(last[found.best.runs]),
+                "cells": len(panel.cells) if baseline else 0, "above": found.above, "apart": found.apart,
+                "surely": found.surely, "compared": found.compared,
                 "chance": "" if found.chance is None else f"{found.chance:.2f}",
             })  # fmt: skip
     rows += [
-        {"name": cell.label, "at": "", "score": _with_reach(cell), "last": _with_reach(last[cell.runs]), "cells": 0}
+        {
+            "name": cell.label,
+            "at": "",
+            "score": _with_reach(cell),
+            "last": _with_reach(last[cell.runs]),
+            "iqm": _iqm(cell),
+            "cells": 0,
+        }
         for cell in cells
         if id(cell) not in on_grid
     ]
@@ -141,9 +161,23 @@ def _part(env: str, cells: list[Cell], results: Results) -> dict[str, Any]:
     }
 
 
+def _curves(panel: Panel, baseline: Cell | None, results: Results) -> Figure:
+    return curves_by_row(panel, lambda cell: curve_of([cell], results.curves), baseline)
+
+
+def _across(by_env: dict[str, list[Cell]], results: Results) -> list[dict[str, str]]:
+    """The best cells over all environments, and the baseline."""
+    ranked = across(by_env) if len(by_env) > 1 else []
+    return [
+        {"name": found.cell.label, "at": _at(found.cell), "iqm": f"{found.mean:.3f}", "low": f"{found.low:.3f}",
+         "high": f"{found.high:.3f}"}
+        for place, found in enumerate(ranked)
+        if place < _BEST or found.cell.agent == results.baseline
+    ]  # fmt: skip
+
+
 def _table(panel: Panel, baseline: Cell | None, results: Results) -> dict[str, Any]:
     """Every cell of a panel as text, and its curves as a picture."""
-    picture = curves_by_row(panel, lambda cell: curve_of([cell], results.curves), baseline)
     return {
         "name": _name(panel),
         "corner": " \\ ".join(name for name in (panel.rows[0], panel.columns[0]) if name),
@@ -155,7 +189,7 @@ def _table(panel: Panel, baseline: Cell | None, results: Results) -> dict[str, A
             )
             for i, value in enumerate(panel.rows[1])
         ],
-        "curves": _data("image/png", as_bytes(picture, "png", dpi=120)),
+        "curves": _data("image/png", as_bytes(_curves(panel, baseline, results), "png", dpi=120)),
     }
 
 
@@ -175,6 +209,12 @@ def _with_reach(cell: Cell) -> str:
     return (
         f"{mean:.4g}" if reach is None else f"{mean:.4g} ± {reach:.2g}" if reach < 100 else f"{mean:.4g} ± {reach:.0f}"
     )
+
+
+def _iqm(cell: Cell) -> str:
+    """The interquartile mean over seeds and its interval, where there are enough of them."""
+    known = cell.scores[np.isfinite(cell.scores)]
+    return "" if len(known) < LEAST else "{:.4g} [{:.4g}, {:.4g}]".format(*iqm_interval(known[None]))
 
 
 def _name(panel: Panel) -> str:

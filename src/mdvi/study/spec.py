@@ -16,6 +16,11 @@
     agent = "dqn"
 
 A grid is every combination of what it lists; what stands above the grids holds for all that do not say otherwise.
+
+    [figure1]
+    garnets = 100
+
+asks for the paper's Figure 1, beside the grids or alone.
 """
 
 import hashlib
@@ -136,12 +141,34 @@ class _Grid(_Given):
     learning_rate: Numbers = None
 
 
+class Figure1(BaseModel):
+    """The paper's Figure 1.
+
+    Attributes:
+        garnets: how many Garnets, at least two.
+        iterations: K.
+        seed: of the first Garnet and of the sampling.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    garnets: int = Field(default=100, ge=2)
+    iterations: int = Field(default=800, ge=1)
+    seed: int = Field(default=1000, ge=0)
+
+    @property
+    def id(self) -> str:
+        """Derived from the content."""
+        return _digest([self.garnets, self.iterations, self.seed])
+
+
 class _File(_Given):
     """The whole file."""
 
     title: str
     about: str = ""
-    grid: list[_Grid] = Field(min_length=1)
+    grid: list[_Grid] = []
+    figure1: Figure1 | None = None
 
 
 class Study(NamedTuple):
@@ -151,11 +178,13 @@ class Study(NamedTuple):
         title: for people.
         about: a sentence or two.
         runs: all of them, in the order of the file, each once.
+        figure1: the paper's Figure 1, where it is asked for.
     """
 
     title: str
     about: str
     runs: tuple[Run, ...]
+    figure1: Figure1 | None = None
 
     def groups(self) -> list[list[Run]]:
         """Its runs by what is one program with other numbers."""
@@ -184,13 +213,15 @@ def read(path: Path) -> Study:
         runs = tuple(dict.fromkeys(run for grid in given.grid for run in _runs(given, grid)))
         for run in runs:
             _ = run.numbers  # can be meant
+        if not runs and given.figure1 is None:
+            raise ValueError("nothing is asked for: it needs a [[grid]], or [figure1]")
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
     except ValidationError as error:
         raise ValueError(f"{path}: {_first(error)}") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
-    return Study(given.title, given.about, runs)
+    return Study(given.title, given.about, runs, given.figure1)
 
 
 def _runs(above: _File, grid: _Grid) -> list[Run]:
@@ -219,8 +250,9 @@ def _first(error: ValidationError) -> str:
     place = [str(part + 1) if isinstance(part, int) else part for part in found["loc"]]
     where = ".".join(part for part in place if not part.startswith(("list[", "literal[", "str", "int", "float")))
     if found["type"] == "extra_forbidden":
-        known = _Grid.model_fields if len(place) > 1 else _File.model_fields
-        return f"unknown key {where}{did_you_mean(place[-1], list(known))}"
+        models: dict[str, type[BaseModel]] = {"grid": _Grid, "figure1": Figure1}
+        model = models[place[0]] if len(place) > 1 else _File
+        return f"unknown key {where}{did_you_mean(place[-1], list(model.model_fields))}"
     return f"{where}: {found['msg'].lower()}"
 
 

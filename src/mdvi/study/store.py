@@ -2,6 +2,7 @@
 
     runs      a row for each run: what it is, how it stands, what came out
     curves    a row for each line of metrics of each run that was trained
+    figure1   the table of the paper's Figure 1, as CSV, by what was asked for
 
 Every change is one transaction, on the disk before it is believed: a process that is killed leaves the file as it was
 before the change or after it. Several processes may work on one file.
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdvi.study.export import COLUMNS, CURVE
-from mdvi.study.spec import Run
+from mdvi.study.spec import Figure1, Run
 
 NAME = "study.sqlite"
 ENDED = ("done", "diverged", "failed")
@@ -31,7 +32,11 @@ CREATE TABLE curves (
     run_id TEXT NOT NULL REFERENCES runs, env_steps INTEGER NOT NULL, episodes INTEGER NOT NULL, episode_return REAL,
     last_100 REAL, PRIMARY KEY (run_id, env_steps)
 ) STRICT, WITHOUT ROWID"""
-_STEPS = (_TABLES, "ALTER TABLE runs ADD COLUMN git_commit TEXT")  # from each version of the tables to the next
+_STEPS = (  # from each version of the tables to the next
+    _TABLES,
+    "ALTER TABLE runs ADD COLUMN git_commit TEXT",
+    "CREATE TABLE figure1 (figure_id TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT",
+)
 
 
 class Outcome(NamedTuple):
@@ -155,7 +160,21 @@ class Store:
                 self._base.execute(f"INSERT OR REPLACE INTO runs ({names}) VALUES ({marks})", row)
                 curve = other._base.execute("SELECT * FROM curves WHERE run_id = ?", (run,)).fetchall()
                 self._base.executemany("INSERT INTO curves VALUES (?, ?, ?, ?, ?)", curve)
+            figures = other._base.execute("SELECT * FROM figure1").fetchall()
+            self._base.executemany("INSERT OR IGNORE INTO figure1 VALUES (?, ?)", figures)
         return len(wanted)
+
+    def keep_figure1(self, figure: Figure1, table: str) -> None:
+        """The table of Figure 1."""
+        with self._errors(), self._change():
+            self._base.execute("INSERT OR IGNORE INTO figure1 VALUES (?, ?)", (figure.id, table))
+
+    def figure1(self, figure: Figure1 | None) -> str | None:
+        """Its table, where it was asked for and is there."""
+        command, wanted = "SELECT content FROM figure1 WHERE figure_id = ?", (figure.id if figure else "",)
+        with self._errors():
+            row = self._base.execute(command, wanted).fetchone()
+        return row[0] if row else None
 
     def runs(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
         """Rows of `runs`, in this order."""
