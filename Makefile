@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/reproduce
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz bench peers deep hosts learning storm figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz bench peers deep hosts learning profile storm figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -73,6 +73,9 @@ deep: .venv-deep-peers/ready  ## deep agents against rejax and Stable-Baselines3
 
 hosts: venv      ## environments on the host: how much of their raw speed is left when agents learn in them
 	$(BIN)/python benchmarks/hosts.py
+
+profile: venv    ## a study of 320 small runs: how much of its time is compiled training
+	$(BIN)/python benchmarks/studies.py
 
 learning: venv   ## six variants, DQN and M-DQN on CartPole with ten seeds, the paper's network, MinAtar, LunarLander; resumable, hours
 	$(BIN)/python benchmarks/learning.py --small --paper --minatar --lander
