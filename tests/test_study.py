@@ -390,7 +390,7 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
         assert (tmp_path / f"runs/small/heatmaps-CartPole-v1.{form}").stat().st_size > 5000
 
 
-def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, tmp_path):
+def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, capsys, tmp_path):
     """Scores that were never trained: only the page is looked at."""
     monkeypatch.chdir(tmp_path)
     text = (
@@ -413,6 +413,9 @@ def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, t
     assert command(monkeypatch, "report", "small.toml") == 0
     page = (tmp_path / "runs/small/report.html").read_text()
     assert page.count("the &lt;loss&gt; &amp; more") == 3
+    for options, count in (("--diverged",), 1), ((), 2), (("--failed", "--diverged"), 0):
+        assert command(monkeypatch, "retry", "small.toml", *options) == 0
+        assert f"{count} runs wait again" in capsys.readouterr().out
     assert "2 of 3 seeds" in page
     assert "1 of 3 seeds, 2 failed" in page
     assert page.count("Heatmaps of the") == 1  # the agents in CartPole have no grid

@@ -127,14 +127,16 @@ def status_command(file: File, out: Out = None, json_: Json = False) -> None:
 def retry_command(
     file: File,
     out: Out = None,
-    diverged: Annotated[bool, typer.Option("--diverged", help="Those that diverged as well.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Those that failed; the default.")] = False,
+    diverged: Annotated[bool, typer.Option("--diverged", help="Those that diverged.")] = False,
 ) -> None:
-    """Put runs that failed back into the queue; `mdvi study run` trains them."""
+    """Put runs that failed, or diverged, back into the queue; `mdvi study run` trains them."""
     from mdvi.study.spec import read
 
     found = read(file)
     with _store(_folder(file, out)) as store:
-        again = ("failed", "diverged") if diverged else ("failed",)
+        again = {"failed"} if failed or not diverged else set()
+        again |= {"diverged"} if diverged else set()
         statuses = store.statuses()
         chosen = [run.id for run in found.runs if statuses.get(run.id) in again]
         store.mark(chosen, "queued")
