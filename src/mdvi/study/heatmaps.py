@@ -21,32 +21,36 @@ Curves = Callable[[Cell], tuple[np.ndarray, np.ndarray]]
 def heatmaps(grids: Sequence[Panel], strips: Sequence[Panel], baseline: Cell | None, title: str, label: str) -> Figure:
     """Figures 2 to 8 of the paper: agents side by side, w/ above w/o, the strips at τ = 0 below; one scale of colours.
 
+    Strips of agents that have no grid stand where there is room.
+
     The baseline's score is marked on the scale. Hatched cells have runs that failed or diverged.
     """
-    agents = list(dict.fromkeys(panel.agent for panel in [*grids, *strips]))
+    agents = list(dict.fromkeys(panel.agent for panel in grids or strips))
     kinds = list(dict.fromkeys(panel.evaluation for panel in grids))
-    rows = [(kind, False) for kind in kinds] + [
-        (kind, True) for kind in dict.fromkeys(panel.evaluation for panel in strips)
-    ]
-    tall = [max((len(p.rows[1]) for p in grids if p.evaluation == kind), default=1) for kind in kinds]
-    heights = tall + [1] * (len(rows) - len(kinds))
-    wide = [max(len(p.columns[1]) for p in [*grids, *strips] if p.agent == agent) for agent in agents]
+    columns: dict[str, list[Panel | None]] = {agent: [None] * len(kinds) for agent in agents}
+    for panel in grids:
+        columns[panel.agent][kinds.index(panel.evaluation)] = panel
+    for panel in sorted(strips, key=lambda panel: panel.agent not in columns):
+        shortest = min(agents, key=lambda agent: len(columns[agent]))
+        columns[panel.agent if panel.agent in columns else shortest].append(panel)
+    count = max(map(len, columns.values()))
+    heights = [max((len(p.rows[1]) for p in grids if p.evaluation == kind), default=1) for kind in kinds]
+    heights += [1] * (count - len(kinds))
+    wide = [max(len(panel.columns[1]) for panel in columns[agent] if panel) for agent in agents]
     means = [mean_of(cell)[0] for panel in [*grids, *strips] for cell in panel.cells.values()]
     shades = Normalize(*_ends([*means, *([mean_of(baseline)[0]] if baseline else [])]))
     with mpl.rc_context(STYLE):
-        size = 2.4 + 0.62 * sum(wide) + 0.5 * len(agents), 1.2 + 0.42 * sum(heights) + 0.75 * len(rows)
+        size = 2.4 + 0.62 * sum(wide) + 0.5 * len(agents), 1.2 + 0.42 * sum(heights) + 0.75 * count
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(
-            len(rows), len(agents), squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": wide}
+            count, len(agents), squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": wide}
         )
-        for (i, (kind, strip)), (j, agent) in ((a, b) for a in enumerate(rows) for b in enumerate(agents)):
-            some = strips if strip else grids
-            found = [panel for panel in some if (panel.agent, panel.evaluation) == (agent, kind)]
-            if found:
-                _panel(axes[i, j], found[0], shades)
-                axes[i, j].set_title(f"{agent} {kind}{', τ = 0' if strip else ''}")
-            else:
-                axes[i, j].set_axis_off()
+        for j, agent in enumerate(agents):
+            for i in range(count):
+                if i < len(columns[agent]) and (shown := columns[agent][i]) is not None:
+                    _panel(axes[i, j], shown, shades)
+                else:
+                    axes[i, j].set_axis_off()
         bar = figure.colorbar(mpl.cm.ScalarMappable(shades, "viridis"), ax=axes, label=label, aspect=40)
         if baseline is not None and np.isfinite(mean_of(baseline)[0]):
             level = mean_of(baseline)[0]
@@ -97,6 +101,7 @@ def _panel(axes: Axes, panel: Panel, shades: Normalize) -> None:
     axes.set_yticks(range(len(rows)) if down else [], [f"{value:.3g}" for value in rows] if down else [])
     axes.set_xlabel(right)
     axes.set_ylabel(down)
+    axes.set_title(f"{panel.agent} {panel.evaluation}".strip() + ("" if down else ", τ = 0"))
 
 
 def _curve(axes: Axes, curve: tuple[np.ndarray, np.ndarray], label: str, **style: Any) -> None:
