@@ -65,29 +65,31 @@ class Episodes:
         self._asked = actions, alive
         self._worlds.send(actions, alive)
 
-    def recv(self) -> tuple[np.ndarray, Step, list[tuple[int, float, int]], Step | None]:
-        """That step.
+    def recv(self) -> tuple[np.ndarray, Step]:
+        """The actions of that step, and what it told."""
+        told, (actions, alive) = self._worlds.recv(), self._asked
+        return np.asarray(actions).reshape(-1), told._replace(real=told.real & alive, began=told.began & alive)
+
+    def count(self, actions: np.ndarray, told: Step) -> tuple[list[tuple[int, float, int]], Step | None]:
+        """Add a step to the episodes that are running.
 
         Returns:
-            The actions; what it told; the environment, return and length of every episode that ended; the beginnings
-            of those that follow, where the environments have not begun them by themselves.
+            The environment, return and length of every episode that ended; the beginnings of those that follow, where
+            the environments have not begun them by themselves.
         """
-        told, alive = self._worlds.recv(), self._asked[1]
-        actions = np.asarray(self._asked[0]).reshape(-1)
-        told = told._replace(real=told.real & alive, began=told.began & alive)
         self.returns += np.where(told.real, told.reward, 0.0)
         self.lengths += told.real
         if self._worlds.repeats:
             for i in (told.real | told.began).nonzero()[0].tolist():  # also where a step only began an episode
                 self.actions[i].append(int(actions[i]))
-        over = told.real & (told.terminated | told.truncated)
+        over = told.over
         if not over.any():
-            return actions, told, [], None
+            return [], None
         ended = [(int(i), float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(over)]
         self.returns[over], self.lengths[over] = 0.0, 0
         long = over & np.array([len(past) >= _STRETCH for past in self.actions])
         begin = long if self._worlds.renews else over
-        return actions, told, ended, self._begin(begin, long) if begin.any() else None
+        return ended, self._begin(begin, long) if begin.any() else None
 
     def close(self) -> None:
         """Let the environments go."""

@@ -181,19 +181,21 @@ class HostPopulation:
     def _step(self) -> None:
         """Store what came of the actions that were chosen, and go on with the next ones."""
         each, clip = self.settings.environments, self._clip
-        actions, told, ended, began = self.episodes.recv()
+        actions, told = self.episodes.recv()
         self.steps += each
+        early = self._random and not told.over.any() and not any(told.wrong)
+        if early:
+            self._go_on()  # beside all that follows
+        ended, began = self.episodes.count(actions, told)
         for i, total, length in ended:
             self._ended[i // each].append((total, length))
         self._fail(told.wrong, f"environment step {self.steps}", actions)
-        if self._random and began is None:
-            self._go_on()  # beside what follows
         self.replay.add(actions, told.reward if clip is None else told.reward.clip(-clip, clip), told)
         if began is not None:
             self._begin(began)
         if self._due:
             self._acting = self.learner.online
-        if not self._random or began is not None:
+        if not early:
             self._go_on()
 
     def _go_on(self) -> None:

@@ -53,6 +53,11 @@ class Step(NamedTuple):
     began: np.ndarray
     wrong: list[str]
 
+    @property
+    def over(self) -> np.ndarray:
+        """Whether an episode ended."""
+        return np.asarray(self.real & (self.terminated | self.truncated))
+
 
 def blank(count: int, spaces: Spaces) -> Step:
     """A step of so many environments in which nothing happened."""
