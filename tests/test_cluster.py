@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from mdvi.deep.run import InUse, locked
 from mdvi.study.execute import WORK, execute
 from mdvi.study.store import NAME
 from studies import HEAD, study_in, tables
@@ -80,11 +81,45 @@ def test_an_interrupted_study_goes_on_here(tmp_path, straight):
     assert driver.returncode == 130, told
     assert "everything is in" in told
     base = sqlite3.connect(tmp_path / NAME)
+    assert base.execute("SELECT sum(seconds) FROM runs").fetchone()[0] > 0
     assert {status for (status,) in base.execute("SELECT status FROM runs")} <= {"done", "queued"}
     base.close()
     execute(straight[0], tmp_path)
     assert tables(straight[0], tmp_path) == tables(*straight)
     assert list((tmp_path / WORK).iterdir()) == []
+
+
+def test_one_process_hands_out_a_study(tmp_path, straight):
+    study, _ = straight
+    (tmp_path / WORK).mkdir()
+    with locked(tmp_path, shared=True), pytest.raises(InUse, match="another process is training in it"):
+        execute(study, tmp_path, ray="local")
+    with locked(tmp_path), pytest.raises(InUse, match="another process is training in it"):
+        execute(study, tmp_path)
+
+
+def test_a_worker_that_cannot_write_stops_the_study_and_fails_no_run(tmp_path, straight):
+    (tmp_path / WORK).write_text("not a folder")
+    driver = on_ray(straight, tmp_path)
+    told, _ = driver.communicate()
+    assert driver.returncode == 2, told
+    assert "mdvi: " in told
+    assert "Traceback" not in told
+    base = sqlite3.connect(tmp_path / NAME)
+    assert {status for (status,) in base.execute("SELECT status FROM runs")} == {"queued"}
+    base.close()
+
+
+def test_a_cluster_that_dies_is_told_in_one_line(tmp_path, straight):
+    driver = on_ray(straight, tmp_path)
+    until(driver, lambda: checkpoints(tmp_path))
+    next(child for child in psutil.Process(driver.pid).children(recursive=True) if child.name() == "raylet").kill()
+    told, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 2, told
+    assert "--ray: the cluster failed" in told
+    assert "Traceback" not in told
+    execute(straight[0], tmp_path)
+    assert tables(straight[0], tmp_path) == tables(*straight)
 
 
 def test_a_cluster_that_is_not_there_is_told_in_one_line(tmp_path, straight):

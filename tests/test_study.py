@@ -219,6 +219,24 @@ def test_shares_trained_apart_are_merged(tmp_path, straight):
     assert tables(study, tmp_path) == tables(*straight)
 
 
+def test_what_is_tried_again_is_forgotten_and_can_be_merged(tmp_path):
+    text = HEAD.replace("seeds = 3", "seeds = 1") + "[[grid]]\nagent = 'dqn'\nlearning_rate = [0.001, 1e30]\n"
+    study = study_in(tmp_path, text)
+    execute(study, tmp_path / "here")
+    execute(study, tmp_path / "there")
+    here, there = Store(tmp_path / "here" / NAME), Store(tmp_path / "there" / NAME)
+    diverged = study.runs[1].id
+    assert here.runs([diverged])[0]["env_steps"]
+    here.again([diverged])
+    row = here.runs([diverged])[0]
+    assert (row["status"], row["reason"], row["env_steps"], row["version"]) == ("queued", "", None, None)
+    assert here.curves([diverged]) == []
+    assert here.take(there) == 1
+    assert here.curves([diverged]) == there.curves([diverged]) != []
+    here.close()
+    there.close()
+
+
 def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path):
     text = HEAD.replace("seeds = 3", "seeds = 1") + (
         "[[grid]]\nagent = 'dqn'\nlearning_rate = [0.001, 1e30]\n"  # diverges
@@ -236,7 +254,7 @@ def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path)
     assert "GB and there are 2: lower replay" in rows[3]["reason"]
     assert len(lines) == 3
     assert [cell.diverged for cell in cells_of(rows)] == [0, 1, 0, 0]
-    store.mark([study.runs[2].id], "queued")
+    store.again([study.runs[2].id])
     store.mark([study.runs[0].id], "running")  # has ended, and stays so
     assert list(store.statuses().values()) == ["done", "diverged", "queued", "failed"]
     store.close()
@@ -453,11 +471,19 @@ def test_cells_are_ranked_over_all_environments(tmp_path):
 
     by_env = {
         "one": [cell("one", "dqn", [0.0, 0.0, 0.0]), cell("one", "da", [9.0, 10.0, 11.0]), cell("one", "x", [5.0] * 3)],
-        "two": [cell("two", "dqn", [-7.0] * 3), cell("two", "da", [-5.0] * 3), cell("two", "x", [-6.0] * 3, wanted=4)],
+        "two": [cell("two", "dqn", [-7.0] * 3), cell("two", "da", [-5.0] * 3), cell("two", "x", [9.0] * 3, wanted=4)],
     }
-    ranked = across(by_env)
-    assert [(found.cell.agent, found.mean) for found in ranked] == [("da", 1.0), ("dqn", 0.0)]
-    assert 0.9 <= ranked[0].low < 1.0 < ranked[0].high <= 1.1
+    assert [(found.cell.agent, found.mean, found.ends) for found in across(by_env)] == [
+        ("da", 1.0, None),
+        ("dqn", 0.0, None),
+    ]
+    assert across({"one": by_env["one"], "two": by_env["two"][:1]}) == []  # a single cell is no scale
+    more = {
+        name: [cell(name, a, b, wanted=5) for a, b in (("dqn", [0.0] * 5), ("da", [1.0, 2.0, 2.0, 2.0, 3.0]))]
+        for name in by_env
+    }
+    best = across(more)[0]
+    assert best.ends[0] < best.mean == 1.0 < best.ends[1]
 
 
 def test_code_is_run_only_when_it_is_named(monkeypatch, capsys, tmp_path):

@@ -72,6 +72,8 @@ def run_command(
     from mdvi.study.spec import read
 
     found, folder, part = read(file), _folder(file, out), _shard(shard)
+    if memory is not None and not 0 < memory < float("inf"):
+        raise ValueError(f"--memory: expected a number of GB above 0, got {memory}")
     for name in dict.fromkeys(run.env for run in found.runs):
         if name not in (env or ()):
             check_harmless(name)
@@ -139,7 +141,7 @@ def retry_command(
         again |= {"diverged"} if diverged else set()
         statuses = store.statuses()
         chosen = [run.id for run in found.runs if statuses.get(run.id) in again]
-        store.mark(chosen, "queued")
+        store.again(chosen)
     Console().print(f"{len(chosen)} runs wait again", highlight=False)
 
 

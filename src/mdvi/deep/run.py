@@ -206,15 +206,19 @@ def _check_folder(folder: Path, config: dict[str, Any], fresh: bool) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, shared: bool = False) -> Iterator[None]:
     """Keep others from training in this folder; the lock goes with the process, however that ends.
+
+    Args:
+        folder: which.
+        shared: others that share it are welcome.
 
     Raises:
         InUse: when somebody trains there.
     """
     with (folder / LOCK).open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             raise InUse(f"{folder}: another process is training in it") from None
         yield

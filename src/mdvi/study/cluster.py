@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mdvi.deep import run
 from mdvi.deep.run import Interrupted, InUse, Report, Signals
@@ -49,8 +49,11 @@ class Cluster:
             self._ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"--ray {address}: {error}") from None
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and "memory" in node["Resources"]]
         unit = "GPU" if any("GPU" in node for node in nodes) else "CPU"
+        if not any(unit in node for node in nodes):
+            self._ray.shutdown()
+            raise ValueError(f"--ray {address}: no node of this cluster has a processor to train on")
         self._needs = {f"num_{unit.lower()}s": 1}
         self.together = TOGETHER if unit == "GPU" else _FEW
         self.memory: float = min(node["memory"] / node[unit] for node in nodes if unit in node)
@@ -61,7 +64,18 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Leave it, which stops one that was started here.
+
+        Raises:
+            ValueError: when it was the cluster that failed.
+            Exception: what a worker raised, where it is not about its batch: of a full disk, say.
+        """
+        errors = self._ray.exceptions
         self._ray.shutdown()
+        if isinstance(error, errors.RayTaskError):
+            raise error.cause from None
+        if isinstance(error, errors.RayError):
+            raise ValueError(f"--ray: the cluster failed, and what is saved is kept ({_line(error)})") from None
 
     def train(
         self,
@@ -73,8 +87,8 @@ class Cluster:
         begun: Callable[[list[int]], None],
         progress: Callable[[dict[int, float]], None],
         remark: Callable[[str], None],
-    ) -> Iterator[tuple[int, list[Outcome] | None, float]]:
-        """What came of each batch, in the order in which they end: its number, its outcomes, and the seconds it took.
+    ) -> Iterator[tuple[int, "Answer"]]:
+        """What came of each batch, in the order in which they end, by its number.
 
         A worker that is killed, or sent away by a signal, is replaced by another that goes on where it was.
 
@@ -87,9 +101,6 @@ class Cluster:
             begun: called with the numbers of batches that workers have taken up.
             progress: called with the share done of each of them.
             remark: called with a line about something unexpected.
-
-        Yields:
-            None for the outcomes of a batch that somebody else is training.
 
         Raises:
             Interrupted: after a signal, when the workers have saved their work.
@@ -118,24 +129,45 @@ class Cluster:
                 remark(line)
             for reference in ready:
                 number = asked.pop(reference)
-                end, outcomes, seconds = self._answer(reference, batches[number])
-                if end != "stopped":
-                    yield number, outcomes, seconds
-                elif not stopped.number:  # by somebody else
+                answer = self._answer(reference, batches[number], remark)
+                yield number, answer
+                if answer.end == "stopped" and not stopped.number:  # by somebody else
                     asked[ask(number)] = number
+        for line in ray.get(board.read.remote())[1]:
+            remark(line)
         if stopped.number:
             raise Interrupted(stopped.number)
 
-    def _answer(self, reference: Any, batch: Batch) -> tuple[str, list[Outcome] | None, float]:
+    def _answer(self, reference: Any, batch: Batch, remark: Callable[[str], None]) -> "Answer":
         """What a worker says, or what is to be said of it."""
         errors = self._ray.exceptions
         try:
-            return self._ray.get(reference)
+            answer: Answer = self._ray.get(reference)
+            return answer
         except errors.TaskCancelledError:
-            return "stopped", None, 0.0
-        except errors.RayError as error:
-            line = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            return "ended", failed(batch, line, str(error)), 0.0
+            return Answer("stopped")
+        except (errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError) as error:
+            line = f"its worker died {_LIVES + 1} times: {_line(error)}"
+            remark(f"{len(batch.runs)} runs of {batch.runs[0].agent} in {batch.runs[0].env} failed: {line}")
+            return Answer("ended", failed(batch, line, str(error)))
+
+
+class Answer(NamedTuple):
+    """What came of a batch.
+
+    Attributes:
+        end: "ended"; "stopped" by a signal, with everything saved; "busy" where somebody else is training it.
+        outcomes: of its runs, when it ended.
+        seconds: what it took.
+    """
+
+    end: str
+    outcomes: Sequence[Outcome] = ()
+    seconds: float = 0.0
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 class _Board:
@@ -156,10 +188,8 @@ class _Board:
         return self.shares, lines
 
 
-def _train(
-    board: Any, number: int, batch: Batch, place: Path, memory: float, every: float
-) -> tuple[str, list[Outcome] | None, float]:
-    """What a worker is asked: how it ended, the outcomes, and the seconds it took."""
+def _train(board: Any, number: int, batch: Batch, place: Path, memory: float, every: float) -> Answer:
+    """What a worker is asked."""
     report = Report(
         progress=lambda done, total: board.tell.remote(number, done / max(total, 1)), remark=board.remark.remote
     )
@@ -169,8 +199,8 @@ def _train(
         place.mkdir(parents=True, exist_ok=True)
         with run.locked(place):
             outcomes = train_batch(batch, place, memory=memory, every=every, report=report, workers=1)
-        return "ended", outcomes, time.monotonic() - start
+        return Answer("ended", outcomes, time.monotonic() - start)
     except InUse:
-        return "busy", None, 0.0
+        return Answer("busy")
     except Interrupted:
-        return "stopped", None, time.monotonic() - start
+        return Answer("stopped", (), time.monotonic() - start)

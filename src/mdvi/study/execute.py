@@ -67,10 +67,10 @@ def execute(
 
     Raises:
         ValueError: when the store cannot be used, or the cluster not be reached.
+        InUse: when another process hands out this study to a cluster, or is to and others are training.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
-    store = Store(folder / NAME)
-    try:
+    with contextlib.closing(Store(folder / NAME)) as store, run.locked(folder, shared=ray is None):
         store.add(study.runs)
         watch = watch or Watch()
         if study.figure1 is not None and shard[0] == 1 and store.figure1(study.figure1) is None:
@@ -84,8 +84,6 @@ def execute(
             for place in job.work.glob("*"):
                 _remove(place)
         return busy
-    finally:
-        store.close()
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,15 @@ def _here(batches: Sequence[Batch], job: _Job) -> int:
         for batch in batches:
             if stopped.number:
                 raise Interrupted(stopped.number)
-            missing = _missing(batch, job.store)
-            before += _steps(batch) - _steps(missing)
-            for part in _parts(missing, job.memory, TOGETHER):
+            for part in _parts(batch, job.memory, TOGETHER):
+                missing = _missing(part, job.store)
+                before += _steps(part) - _steps(missing)
                 try:
-                    _train(part, job, before)
+                    if missing.runs:
+                        _train(missing, job, before)
                 except InUse:
-                    busy += len(part.runs)
-                before += _steps(part)
+                    busy += len(missing.runs)
+                before += _steps(missing)
             job.watch.progress(before, job.goal)
     return busy
 
@@ -124,8 +123,8 @@ def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
     busy = 0
     with Cluster(address) as cluster, run.signals() as stopped:
         memory = job.memory or cluster.memory
-        missing = [_missing(batch, job.store) for batch in batches]
-        parts = [part for batch in missing for part in _parts(batch, memory, cluster.together)]
+        cut = [_missing(part, job.store) for batch in batches for part in _parts(batch, memory, cluster.together)]
+        parts = [part for part in cut if part.runs]
         before = job.goal - sum(map(_steps, parts))
 
         def progress(shares: dict[int, float]) -> None:
@@ -137,15 +136,15 @@ def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
 
         places = [job.work.resolve() / part.id for part in parts]
         try:
-            for number, outcomes, seconds in cluster.train(
+            for number, answer in cluster.train(
                 parts, places, memory, job.every, stopped, begun, progress, job.watch.remark
             ):
-                if outcomes is None:
-                    busy += len(parts[number].runs)
-                    continue
-                job.store.add_seconds([outcome.run_id for outcome in outcomes], seconds)
-                job.store.finish(outcomes)
-                _remove(places[number])
+                ids = [run.id for run in parts[number].runs]
+                job.store.add_seconds(ids, answer.seconds)
+                busy += len(ids) * (answer.end == "busy")
+                if answer.end == "ended":
+                    job.store.finish(answer.outcomes)
+                    _remove(places[number])
         finally:
             statuses = job.store.statuses()
             left = [run.id for part in parts for run in part.runs if statuses[run.id] == "running"]
@@ -166,10 +165,11 @@ def _parts(batch: Batch, memory: float | None, most: int) -> list[Batch]:
     """
     runs = batch.runs
     try:
-        env = environment_of(runs[0].env) if runs else None
+        env = environment_of(runs[0].env)
         if isinstance(env, Hosted):
             one, _ = population_with(runs[0].config(), [runs[0].cell], env, memory=math.inf)
-            most = min(most, max(1, int(check_room(0.0, "", memory) // one.bytes_needed)))
+            fitting = max(1, int(check_room(0.0, "", memory) // one.bytes_needed))
+            most = min(most, 1 << (fitting.bit_length() - 1))  # the same again when a little less is free
     except (ValueError, ModuleNotFoundError):  # told when it is tried
         pass
     return [Batch(runs[first : first + most]) for first in range(0, len(runs), most)]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdvi.study.cells import Cell, Panel
-from mdvi.study.stats import LEAST, better, holm, improvement, interval, iqm_interval
+from mdvi.study.stats import ENOUGH, LEAST, better, holm, improvement, interval, iqm, iqm_interval
 
 
 class Beside(NamedTuple):
@@ -62,34 +62,42 @@ class Across(NamedTuple):
         cell: it, in the first of them.
         mean: the interquartile mean over environments and seeds of scores on a scale from 0, the worst cell of an
             environment, to 1, its best.
-        low: lower end of its 95 % interval, by a bootstrap that draws the seeds of each environment.
-        high: upper end.
+        ends: of its 95 % interval, by a bootstrap that draws the seeds of each environment; None below five seeds.
     """
 
     cell: Cell
     mean: float
-    low: float
-    high: float
+    ends: tuple[float, float] | None
 
 
 def across(by_env: Mapping[str, Sequence[Cell]]) -> list[Across]:
-    """Cells that have all their runs, three or more of them, in every environment; the best first."""
+    """Cells that have all their runs in every environment; the best first. None where an environment has no scale."""
     places: dict[tuple[Any, ...], list[np.ndarray]] = {}
     first: dict[tuple[Any, ...], Cell] = {}
     for cells in by_env.values():
-        means = [mean_of(cell)[0] for cell in cells]
-        low, high = np.nanmin(means), np.nanmax(means)
-        for cell in cells:
-            if len(cell.scores) == cell.wanted >= LEAST and np.isfinite(cell.scores).all():
-                key = (cell.agent, cell.evaluation, cell.kl, cell.entropy, cell.learning_rate, cell.wanted)
-                places.setdefault(key, []).append((cell.scores - low) / max(high - low, 1e-12))
-                first.setdefault(key, cell)
+        whole = [cell for cell in cells if len(cell.scores) == cell.wanted and np.isfinite(cell.scores).all()]
+        means = [mean_of(cell)[0] for cell in whole]
+        if len(set(means)) < 2:
+            return []
+        low, high = min(means), max(means)
+        mine: dict[tuple[Any, ...], list[Cell]] = {}
+        for cell in whole:
+            mine.setdefault((cell.agent, cell.evaluation, cell.kl, cell.entropy, cell.wanted), []).append(cell)
+        for key, same in mine.items():
+            if len(same) == 1:  # others differ in more than these numbers
+                places.setdefault(key, []).append((same[0].scores - low) / (high - low))
+                first.setdefault(key, same[0])
     found = [
-        Across(first[key], *iqm_interval(np.stack(scores)))
+        Across(first[key], float(iqm(np.stack(scores))), drawn(np.stack(scores)))
         for key, scores in places.items()
         if len(scores) == len(by_env)
     ]
     return sorted(found, key=lambda entry: -entry.mean)
+
+
+def drawn(scores: np.ndarray) -> tuple[float, float] | None:
+    """The bootstrapped interval of the interquartile mean of (environments, seeds), where there are enough seeds."""
+    return iqm_interval(scores)[1:] if scores.shape[-1] >= ENOUGH else None
 
 
 def curve_of(cells: Sequence[Cell], curves: Sequence[tuple[Any, ...]]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from mdvi.study.cells import SCORES, Cell, Panel, cells_of, panels_of
 from mdvi.study.curves import PANELS, Curve, from_csv
 from mdvi.study.export import curves_csv, runs_csv
-from mdvi.study.findings import across, beside, curve_of, mean_of
+from mdvi.study.findings import across, beside, curve_of, drawn, mean_of
 from mdvi.study.heatmaps import curves_by_row, heatmaps
 from mdvi.study.plots import as_bytes, figure1
-from mdvi.study.stats import LEAST, iqm_interval
+from mdvi.study.stats import iqm
 
 _BEST = 10  # cells of the table over all environments
 _HEADINGS = {
@@ -169,11 +169,10 @@ def _across(by_env: dict[str, list[Cell]], results: Results) -> list[dict[str, s
     """The best cells over all environments, and the baseline."""
     ranked = across(by_env) if len(by_env) > 1 else []
     return [
-        {"name": found.cell.label, "at": _at(found.cell), "iqm": f"{found.mean:.3f}", "low": f"{found.low:.3f}",
-         "high": f"{found.high:.3f}"}
+        {"name": found.cell.label, "at": _at(found.cell), "iqm": f"{found.mean:.3f}{_ends(found.ends)}"}
         for place, found in enumerate(ranked)
         if place < _BEST or found.cell.agent == results.baseline
-    ]  # fmt: skip
+    ]
 
 
 def _table(panel: Panel, baseline: Cell | None, results: Results) -> dict[str, Any]:
@@ -213,8 +212,12 @@ def _with_reach(cell: Cell) -> str:
 
 def _iqm(cell: Cell) -> str:
     """The interquartile mean over seeds and its interval, where there are enough of them."""
-    known = cell.scores[np.isfinite(cell.scores)]
-    return "" if len(known) < LEAST else "{:.4g} [{:.4g}, {:.4g}]".format(*iqm_interval(known[None]))
+    known = cell.scores[np.isfinite(cell.scores)][None]
+    return "" if (ends := drawn(known)) is None else f"{iqm(known):.4g}{_ends(ends)}"
+
+
+def _ends(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f" [{ends[0]:.4g}, {ends[1]:.4g}]"
 
 
 def _name(panel: Panel) -> str:

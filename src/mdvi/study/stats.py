@@ -7,6 +7,7 @@ from scipy.special import stdtrit
 from scipy.stats import ttest_rel
 
 LEAST = 3  # seeds below which nothing is said about how sure a mean is
+ENOUGH = 5  # seeds below which nothing is said about how sure an interquartile mean is: too few to be drawn from
 
 
 def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -33,11 +34,11 @@ def iqm_interval(scores: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[
     """The interquartile mean of (tasks, seeds), and its 95 % interval by a bootstrap that draws the seeds of each task.
 
     Raises:
-        ValueError: below three seeds.
+        ValueError: below five seeds.
     """
     tasks, seeds = scores.shape
-    if seeds < LEAST:
-        raise ValueError(f"an interval needs at least {LEAST} seeds, got {seeds}")
+    if seeds < ENOUGH:
+        raise ValueError(f"an interval of drawn seeds needs at least {ENOUGH} of them, got {seeds}")
     chosen = np.random.default_rng(seed).integers(seeds, size=(draws, tasks, seeds))
     low, high = np.percentile(iqm(scores[np.arange(tasks)[:, None], chosen]), [2.5, 97.5])
     return float(iqm(scores)), float(low), float(high)

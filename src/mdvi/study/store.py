@@ -21,6 +21,15 @@ from mdvi.study.spec import Figure1, Run
 NAME = "study.sqlite"
 ENDED = ("done", "diverged", "failed")
 _NAMES = (*COLUMNS, "cell_id", "version", "git_commit", "device", "trace")  # the columns of `runs`
+_RESULTS = (
+    "score_mean_training",
+    "score_last100",
+    "env_steps",
+    "episodes",
+    "version",
+    "git_commit",
+    "device",
+)  # of them, what is known when a run has ended
 _APPLICATION = 0x6D647669  # "mdvi" as a number
 _TABLES = """CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, cell_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL,
@@ -124,13 +133,20 @@ class Store:
             return dict(self._base.execute("SELECT run_id, status FROM runs"))
 
     def mark(self, runs: Iterable[str], status: str) -> None:
-        """Note that runs are being trained, or wait again; what has ended stays as it is unless it waits again."""
-        kept = "" if status == "queued" else f" AND status NOT IN {ENDED}"
+        """Note that runs are being trained, or wait again after that; what has ended stays as it is."""
         with self._errors(), self._change():
             self._base.executemany(
-                f"UPDATE runs SET status = ? WHERE run_id = ?{kept}",
+                f"UPDATE runs SET status = ? WHERE run_id = ? AND status NOT IN {ENDED}",
                 [(status, run) for run in runs],
             )
+
+    def again(self, runs: Sequence[str]) -> None:
+        """Let runs wait again that have ended, and forget what came of them."""
+        unknown = ", ".join(f"{name} = NULL" for name in _RESULTS)
+        command = f"UPDATE runs SET status = 'queued', reason = '', trace = '', {unknown} WHERE run_id = ?"
+        with self._errors(), self._change():
+            self._base.executemany(command, [(run,) for run in runs])
+            self._base.executemany("DELETE FROM curves WHERE run_id = ?", [(run,) for run in runs])
 
     def finish(self, outcomes: Iterable[Outcome]) -> None:
         """What came of runs, all of them or, when the process is killed, none."""
@@ -157,6 +173,7 @@ class Store:
         with self._errors(), self._change():
             for run in wanted:
                 row = other._base.execute(f"SELECT {names} FROM runs WHERE run_id = ?", (run,)).fetchone()
+                self._base.execute("DELETE FROM curves WHERE run_id = ?", (run,))
                 self._base.execute(f"INSERT OR REPLACE INTO runs ({names}) VALUES ({marks})", row)
                 curve = other._base.execute("SELECT * FROM curves WHERE run_id = ?", (run,)).fetchall()
                 self._base.executemany("INSERT INTO curves VALUES (?, ?, ?, ?, ?)", curve)
