@@ -84,6 +84,9 @@ def test_a_file_becomes_runs(tmp_path):
         (HEAD + "[[grid]]\nagent = 'da'\nevaluation = 'with'", "grid.1.evaluation: input should be 'w/' or 'w/o'"),
         (HEAD + "[[grid]]\nagent = 'da'\nkl = 1\nbeta = 0.5\nentropy = 1", "beta"),
         ("title = 'a'\nenv = 'CartPole-v1'\n[[grid]]\nagent = 'dqn'", "steps: say how many"),
+        (HEAD.replace("seeds = 3", "seeds = 0") + "[[grid]]\nagent = 'dqn'", "seed: expected at least one"),
+        (HEAD + "[[grid]]\nagent = 'da'\nbeta = []", "beta: expected at least one"),
+        (HEAD + "[[grid]]\nagent = 'dqn'\nseeds = [0, -1]", "seed: expected all in 0…2³² − 1"),
         ("title = 'a'\nsteps = 5\n[[grid]]\nagent = 'dqn'", "env: name an environment"),
     ],
 )

@@ -237,6 +237,11 @@ def _runs(above: _File, grid: _Grid) -> list[Run]:
         env, grid.agent, _either(grid.evaluation, ""), grid.kl, grid.beta, grid.entropy, grid.learning_rate,
         list(whole), steps, _either(grid.preset, above.preset) or "", settings,
     )  # fmt: skip
+    for name, values in zip(Run._fields, axes, strict=True):
+        if values == []:
+            raise ValueError(f"{name}: expected at least one")
+    if min(whole) < 0 or max(whole) >= 2**32:
+        raise ValueError("seed: expected all in 0…2³² − 1")
     return [Run(*values) for values in itertools.product(*(x if isinstance(x, list) else [x] for x in axes))]
 
 
