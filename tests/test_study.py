@@ -189,7 +189,10 @@ def test_a_signal_puts_what_was_running_back_into_the_queue(tmp_path, straight):
     store = Store(tmp_path / NAME)
     assert set(store.statuses().values()) == {"done", "queued"}
     store.close()
-    execute(study, tmp_path)
+    batches = {}
+    execute(study, tmp_path, watch=Watch(batch=lambda name, *steps: batches.update({name: steps})))
+    assert batches
+    assert all(done == goal for done, goal in batches.values())
     assert tables(study, tmp_path) == tables(*straight)
 
 

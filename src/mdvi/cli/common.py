@@ -69,7 +69,7 @@ def write(files: Mapping[Path, str | bytes]) -> None:
 
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Any]:
-    """A factory of progress callbacks, a bar for each name on stderr; where that is a file, a line now and then."""
+    """A factory of progress callbacks, a bar for each name until it is done on stderr; in a file a line at times."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(
@@ -84,7 +84,8 @@ def progress_bars() -> Iterator[Any]:
 
             def update(done: int) -> None:
                 nonlocal told
-                bar.update(tasks[name], completed=done, description=name if done else f"{name} (compiling)")
+                words = name if done else f"{name} (compiling)"
+                bar.update(tasks[name], completed=done, description=words, visible=done < total)
                 if not console.is_terminal and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                     told = time.monotonic()
                     print(f"{name}: {done} of {total}", file=sys.stderr, flush=True)

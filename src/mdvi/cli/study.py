@@ -83,13 +83,16 @@ def run_command(
         def progress(done: int, goal: int) -> None:
             track("environment steps", goal)(done)
 
+        def batch(name: str, done: int, goal: int) -> None:
+            track(name, goal)(done)
+
         def figure1(panel: str, done: int) -> None:
             track(f"Figure 1, {panel} panel", found.figure1.iterations if found.figure1 else 1)(done)
 
         try:
             busy = execute(
                 found, folder, shard=part, memory=None if memory is None else memory * 1e9, every=checkpoint_every,
-                watch=Watch(progress, figure1, console.print), ray=ray,
+                watch=Watch(progress, batch, figure1, console.print), ray=ray,
             )  # fmt: skip
         except Interrupted as stop:
             console.print(f"mdvi: {stop}; everything is in {folder}, the same command goes on")

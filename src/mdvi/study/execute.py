@@ -35,11 +35,13 @@ class Watch:
 
     Attributes:
         progress: called with environment steps of all runs that are done, and those that are wanted.
+        batch: called with runs that are trained side by side, in words, and the same two numbers of them.
         figure1: called with the panel of Figure 1, and its iterations that are done.
         remark: called with a line about something unexpected.
     """
 
     progress: Callable[[int, int], None] = lambda done, goal: None
+    batch: Callable[[str, int, int], None] = lambda name, done, goal: None
     figure1: Callable[[str, int], None] = lambda panel, done: None
     remark: Callable[[str], None] = lambda line: None
 
@@ -130,6 +132,8 @@ def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
         def progress(shares: dict[int, float]) -> None:
             steps = sum(share * _steps(parts[number]) for number, share in shares.items())
             job.watch.progress(before + int(steps), job.goal)
+            for number, share in shares.items():
+                job.watch.batch(_name(parts[number]), int(share * _steps(parts[number])), _steps(parts[number]))
 
         def begun(numbers: list[int]) -> None:
             job.store.mark([run.id for number in numbers for run in parts[number].runs], "running")
@@ -155,6 +159,13 @@ def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
 def _steps(batch: Batch) -> int:
     """Environment steps of all its runs."""
     return sum(run.steps for run in batch.runs)
+
+
+def _name(batch: Batch) -> str:
+    """A batch in words."""
+    first, last = batch.runs[0], batch.runs[-1]
+    who = f"{first.agent} {first.evaluation}".strip()
+    return f"{len(batch.runs)} runs of {who} in {first.env} ({first.id[:6]} to {last.id[:6]})"
 
 
 def _parts(batch: Batch, memory: float | None, most: int) -> list[Batch]:
@@ -184,10 +195,13 @@ def _missing(batch: Batch, store: Store) -> Batch:
 def _train(batch: Batch, job: _Job, before: int) -> None:
     """Train a batch and write down what came of it."""
     ids, share, place = [run.id for run in batch.runs], _steps(batch), job.work / batch.id
-    report = Report(
-        progress=lambda done, total: job.watch.progress(before + share * done // max(total, 1), job.goal),
-        remark=job.watch.remark,
-    )
+
+    def progress(done: int, total: int) -> None:
+        steps = share * done // max(total, 1)
+        job.watch.progress(before + steps, job.goal)
+        job.watch.batch(_name(batch), steps, share)
+
+    report = Report(progress=progress, remark=job.watch.remark)
     place.mkdir(parents=True, exist_ok=True)
     with run.locked(place):
         if _missing(batch, job.store) == batch:  # nobody was faster
