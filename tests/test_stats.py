@@ -67,12 +67,13 @@ def test_interquartile_means_and_chances_equal_scipys(rng):
         iqm_interval(scores[:, :4])
 
 
-def test_bootstrapped_intervals_hold_the_mean(rng):
+@pytest.mark.parametrize(("seeds", "share"), [(5, 0.90), (10, 0.93), (30, 0.94)])
+def test_bootstrapped_intervals_hold_the_mean_as_often_as_is_said(rng, seeds, share):
     held = []
-    for study in range(200):
-        _, low, high = iqm_interval(rng.normal(size=(4, 10)), draws=300, seed=study)
+    for study in range(1000):
+        _, low, high = iqm_interval(rng.normal(size=(1, seeds)), draws=300, seed=study)
         held.append(low <= 0.0 <= high)
-    assert 0.88 <= np.mean(held) <= 0.99
+    assert abs(np.mean(held) - share) < 0.03
 
 
 def test_missing_scores_are_missing():

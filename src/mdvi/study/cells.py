@@ -94,6 +94,11 @@ class Panel(NamedTuple):
     columns: tuple[str, list[float]]
     cells: dict[tuple[int, int], Cell]
 
+    @property
+    def label(self) -> str:
+        """Agent and evaluation, and that it is a strip."""
+        return f"{self.agent} {self.evaluation}".strip() + ("" if self.rows[0] else ", τ = 0")
+
 
 def panels_of(cells: Sequence[Cell]) -> tuple[list[Panel], list[Panel]]:
     """The grids over (β, τ) or (λ, τ), and the strips at τ = 0; agents at a single point have neither.

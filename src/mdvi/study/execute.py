@@ -150,9 +150,7 @@ def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
                     job.store.finish(answer.outcomes)
                     _remove(places[number])
         finally:
-            statuses = job.store.statuses()
-            left = [run.id for part in parts for run in part.runs if statuses[run.id] == "running"]
-            job.store.mark(left, "queued")
+            job.store.mark([run.id for part in parts for run in part.runs], "queued")
     return busy
 
 

@@ -76,7 +76,7 @@ def curves_by_row(panel: Panel, curve_of: Curves, baseline: Cell | None) -> Figu
                     _curve(axes[i], curve_of(panel.cells[i, j]), f"{panel.columns[0]} = {column:.3g}", color=color)
             if baseline is not None:
                 _curve(axes[i], curve_of(baseline), baseline.agent, color="crimson", ls=":")
-            axes[i].set_title(f"{names} = {value:.3g}" if names else f"{panel.agent} {panel.evaluation}, τ = 0")
+            axes[i].set_title(f"{names} = {value:.3g}" if names else panel.label)
             axes[i].set_xlabel("environment steps")
         axes[0].set_ylabel("return, last 100 episodes")
         if axes[-1].get_legend_handles_labels()[0]:
@@ -101,7 +101,7 @@ def _panel(axes: Axes, panel: Panel, shades: Normalize) -> None:
     axes.set_yticks(range(len(rows)) if down else [], [f"{value:.3g}" for value in rows] if down else [])
     axes.set_xlabel(right)
     axes.set_ylabel(down)
-    axes.set_title(f"{panel.agent} {panel.evaluation}".strip() + ("" if down else ", τ = 0"))
+    axes.set_title(panel.label)
 
 
 def _curve(axes: Axes, curve: tuple[np.ndarray, np.ndarray], label: str, **style: Any) -> None:

@@ -75,7 +75,7 @@ def study_pictures(results: Results) -> dict[str, Figure]:
         if panels:
             pictures[_file("heatmaps", env)] = _heatmaps(env, cells, results)
         for panel in panels:
-            pictures[_file("curves", env, _name(panel))] = _curves(panel, _baseline(cells, results), results)
+            pictures[_file("curves", env, panel.label)] = _curves(panel, _baseline(cells, results), results)
     return pictures
 
 
@@ -134,7 +134,7 @@ def _part(env: str, cells: list[Cell], results: Results) -> dict[str, Any]:
         found = beside(panel, baseline)
         if found.best is not None:
             rows.append({
-                "name": _name(panel), "at": _at(found.best), "score": _with_reach(found.best),
+                "name": panel.label, "at": _at(found.best), "score": _with_reach(found.best),
                 "iqm": _iqm(found.best), "last": _with_reach(last[found.best.runs]),
                 "cells": len(panel.cells) if baseline else 0, "above": found.above, "apart": found.apart,
                 "surely": found.surely, "compared": found.compared,
@@ -178,7 +178,7 @@ def _across(by_env: dict[str, list[Cell]], results: Results) -> list[dict[str, s
 def _table(panel: Panel, baseline: Cell | None, results: Results) -> dict[str, Any]:
     """Every cell of a panel as text, and its curves as a picture."""
     return {
-        "name": _name(panel),
+        "name": panel.label,
         "corner": " \\ ".join(name for name in (panel.rows[0], panel.columns[0]) if name),
         "columns": [f"{value:.4g}" for value in panel.columns[1]],
         "rows": [
@@ -218,10 +218,6 @@ def _iqm(cell: Cell) -> str:
 
 def _ends(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f" [{ends[0]:.4g}, {ends[1]:.4g}]"
-
-
-def _name(panel: Panel) -> str:
-    return f"{panel.agent} {panel.evaluation}".strip() + ("" if panel.rows[0] else ", τ = 0")
 
 
 def _at(cell: Cell) -> str:
