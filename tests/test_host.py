@@ -5,6 +5,7 @@ import time
 from functools import partial
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -12,7 +13,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import mdvi
 from hostile import Continuous, Counter, Hostile, Mixed, Row, Several
 from mdvi import arguments, envs
+from mdvi.deep import named
+from mdvi.deep.agent import noise
+from mdvi.deep.host import HostPopulation
 from mdvi.deep.host_replay import HostReplay, replay_bytes
+from mdvi.deep.settings import changed, preset_of
 from mdvi.envs.cells import Cell, Cells, Step, packed, unpacked
 from mdvi.envs.host import step
 from mdvi.envs.vector import Vector
@@ -70,13 +75,64 @@ def test_a_step_survives_its_way_through_a_pipe(rng):
         np.testing.assert_array_equal(one, other)
 
 
-def test_an_isolated_environment_tells_what_the_same_one_does_here(monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        ({"timeout": 60.0}, [2, 2, 2]),
+        ({}, [2, 2, 2]),
+        ({"processes": 2, "timeout": 0.0}, [4, 2]),
+        ({"processes": 9}, [2, 2, 2]),
+    ],
+)
+def test_environments_in_other_processes_tell_what_the_same_ones_do_here(monkeypatch, options, counts):
     monkeypatch.chdir("tests")
-    isolated = envs.gymnasium("hostile:Counter", timeout=60.0).source.worlds(2, 2)
-    assert len(isolated.processes) == 2
-    story = told_by(isolated, 20, 4)
+    isolated = envs.gymnasium("hostile:Counter", **options).source.worlds(3, 2)
+    assert [process.count for process in isolated.processes] == counts
+    story = told_by(isolated, 20, 6)
     isolated.close()
-    assert story == told_by(Cells([Cell(Counter(), "counter", 100) for _ in range(4)]), 20, 4)
+    assert story == told_by(Cells([Cell(Counter(), "counter", 100) for _ in range(6)]), 20, 6)
+
+
+def test_ids_stay_in_this_process_unless_others_are_asked_for(monkeypatch):
+    monkeypatch.chdir("tests")
+    assert isinstance(envs.gymnasium("CartPole-v1").source.worlds(2, 1), Cells)
+    assert isinstance(envs.gymnasium("hostile:Counter", processes=0).source.worlds(2, 1), Cells)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_actions_that_follow_are_asked_for_first_unless_an_episode_ended(mode):
+    make = partial(Counter, lasts=(4,))
+    eager, plain, everybody = Vector(vector(make, 2, mode)), Vector(vector(make, 2, mode)), np.ones(2, bool)
+    plan = np.random.default_rng(0).integers(3, size=(30, 2))
+    for worlds in (eager, plain):
+        worlds.reset(np.arange(2), everybody)
+    went_on = []
+    for row, actions in enumerate(plan[:-1]):
+        if not eager.asked:
+            eager.send(actions, everybody)
+        told, expected = eager.recv(plan[row + 1]), step(plain, actions, everybody)
+        for mine, other in zip(told, expected, strict=True):
+            np.testing.assert_array_equal(mine, other)
+        assert eager.asked == (not told.over.any())
+        went_on.append(eager.asked)
+        if told.over.any() and not eager.renews:
+            for worlds in (eager, plain):
+                worlds.reset(np.arange(2), told.over)
+    assert {True, False} == set(went_on)
+    assert eager.env.envs[0].unwrapped.taken == plain.env.envs[0].unwrapped.taken
+
+
+def test_every_step_acts_on_random_numbers_of_its_own():
+    agent, settings = named.find("dqn").agent(), changed(preset_of("small", "").settings, TINY | {"environments": 2})
+    population = HostPopulation(settings, envs.made(Row), [(agent, 3), (agent, 4)], 400)
+    population.advance(0.0)
+    for population.steps in (2, 4, 126, 128, 130, 1000, 4):
+        found = population._noise_now()
+        for member, key in enumerate(population.learner.key):
+            key = jax.random.fold_in(jax.random.fold_in(key, 1), population.steps)
+            for mine, right in zip(found, noise(key, 2, 1), strict=True):
+                np.testing.assert_array_equal(mine[member], right)
+    population.close()
 
 
 def story(streams, steps, seed):
@@ -320,7 +376,7 @@ def test_odd_but_lawful_environments_are_learned_in():
         assert ends.any()
         if way == "never ends":
             assert replay.truncated.any()
-    shrinking = envs.gymnasium("hostile:Shrinking", timeout=0.0, way="ends at once")
+    shrinking = envs.gymnasium("hostile:Shrinking", processes=0, way="ends at once")
     statuses, _, _ = fates(shrinking)
     assert any("it has 1 actions now and had 2" in status for status in statuses)
 
@@ -352,6 +408,10 @@ def test_other_spaces_are_refused_in_one_line(make, words):
         ("FrozenLake-v1", "its observations are Discrete.* mdvi solve gym:FrozenLake-v1"),
         ("LunarLander-v3:stack=two", "stack: expected a number, got 'two'"),
         ("LunarLander-v3:discount=1.5", "discount"),
+        ("LunarLander-v3:processes=-1", "processes: expected at least 0, got -1"),
+        ("LunarLander-v3:processes=1.5", "processes: expected a whole number, got 1.5"),
+        ("LunarLander-v3:timeout=-1", "timeout: expected seconds, at least 0, got -1"),
+        ("LunarLander-v3:timeout=5,processes=0", "5 s can be kept by another process only, and processes is 0"),
     ],
 )
 def test_names_that_cannot_be_meant_are_refused(text, words, monkeypatch):

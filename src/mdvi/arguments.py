@@ -128,6 +128,8 @@ def environment_of(text: str) -> Any:
     for key, value in options.items():
         if key in known and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"{name}: {key}: expected a number, got {value!r}")
+        if key in known and known[key].annotation in (int, int | None) and not isinstance(value, int):
+            raise ValueError(f"{name}: {key}: expected a whole number, got {value!r}")
         if key not in known and maker is envs.atari:
             raise ValueError(f"{name}: unknown parameter {key!r}{named.did_you_mean(key, known)}")
     try:

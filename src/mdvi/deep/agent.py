@@ -7,7 +7,7 @@ dual       an actor that averages q                                   DA, and Mo
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,6 +28,19 @@ class Networks(eqx.Module):
 
     critic: Network
     actor: Network | None
+
+
+class Noise(NamedTuple):
+    """The random numbers behind a batch of actions: shapes (batch, actions) and (batch,)."""
+
+    gumbel: Array
+    uniform: Array
+
+
+def noise(key: jax.Array, batch: int, actions: int) -> Noise:
+    """Those that a key stands for."""
+    one, other = jax.random.split(key)
+    return Noise(jax.random.gumbel(one, (batch, actions)), jax.random.uniform(other, (batch,)))
 
 
 class Agent(eqx.Module):
@@ -94,12 +107,13 @@ class Agent(eqx.Module):
 
     def act(self, networks: Networks, obs: Array, legal: Array, key: jax.Array, epsilon: Any) -> Int[Array, " batch"]:
         """The policy's action, and with probability ε any legal one."""
-        one, other = jax.random.split(key)
+        return self.act_by(noise(key, *legal.shape), networks, obs, legal, epsilon)
+
+    def act_by(self, noise: Noise, networks: Networks, obs: Array, legal: Array, epsilon: Any) -> Int[Array, " batch"]:
+        """The same with random numbers that were drawn before."""
         of = self.preferences(networks, obs)
-        noise = jax.random.gumbel(one, of.x.shape)
-        explore = jax.random.uniform(other, of.x.shape[:1]) < epsilon
-        wanted = of.x + of.temperature * noise if self.sampled else of.x
-        scores = jnp.where(explore[:, None], noise, wanted)
+        wanted = of.x + of.temperature * noise.gumbel if self.sampled else of.x
+        scores = jnp.where((noise.uniform < epsilon)[:, None], noise.gumbel, wanted)
         return jnp.argmax(jnp.where(legal, scores, -jnp.inf), -1).astype(jnp.int32)
 
     def epsilon_at(self, step: Any) -> Any:

@@ -33,12 +33,17 @@ class Episodes:
         self.returns, self.lengths, self.numbers = np.zeros(count), np.zeros(count, int), np.zeros(count, int)
         self.actions: list[list[int]] = [[] for _ in range(count)]
         self._worlds: Any = None
-        self._asked: Any = None
+        self._order: Any = None
 
     @property
     def running(self) -> bool:
         """Whether the environments are open."""
         return self._worlds is not None
+
+    @property
+    def asked(self) -> bool:
+        """Whether a step was asked for that nobody has received yet."""
+        return self._worlds is not None and self._worlds.asked
 
     @property
     def longest(self) -> int:
@@ -62,12 +67,14 @@ class Episodes:
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
         """Ask for a step of every environment that is alive; some go on by themselves from here on."""
-        self._asked = actions, alive
+        self._order = actions, alive
         self._worlds.send(actions, alive)
 
-    def recv(self) -> tuple[np.ndarray, Step]:
-        """The actions of that step, and what it told."""
-        told, (actions, alive) = self._worlds.recv(), self._asked
+    def recv(self, following: Any = None) -> tuple[np.ndarray, Step]:
+        """The actions of that step, and what it told; the actions that follow may have been asked for: see `asked`."""
+        told, (actions, alive) = self._worlds.recv(following), self._order
+        if self.asked:
+            self._order = following, alive
         return np.asarray(actions).reshape(-1), told._replace(real=told.real & alive, began=told.began & alive)
 
     def count(self, actions: np.ndarray, told: Step) -> tuple[list[tuple[int, float, int]], Step | None]:

@@ -10,24 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
-from mdvi.deep import checkpoint, train
-from mdvi.deep.agent import Agent, Networks
-from mdvi.deep.diagnostics import start_probe
+from mdvi.deep import checkpoint, train, vmapped
+from mdvi.deep.agent import Agent, Networks, Noise
 from mdvi.deep.episodes import Episodes
 from mdvi.deep.host_replay import HostReplay, no_steps, replay_bytes
 from mdvi.deep.ledger import Averages, Ledger
 from mdvi.deep.population import OVERHEAD, batched, check_room, single, size_of
 from mdvi.deep.segments import Segments
 from mdvi.deep.settings import Settings
-from mdvi.envs.base import Transition
 from mdvi.envs.cells import Step
 from mdvi.envs.host import Hosted
 
 _LONG = 1000  # steps to repeat that are worth a line
+_AHEAD = 64  # steps whose random numbers are drawn together, which takes hardly longer than those of one
 
 
 class HostPopulation:
@@ -75,13 +73,16 @@ class HostPopulation:
         self._discount, self._clip = float(env.discount), env.clip
         self.total = settings.steps_after(settings.chunks(steps))
         self.ledger = Ledger(len(members))
-        self.bytes_needed = OVERHEAD * size_of(jax.eval_shape(partial(_start, settings), env, self.batch, self.seeds))
+        self.bytes_needed = OVERHEAD * size_of(
+            jax.eval_shape(partial(vmapped.start, settings), env, self.batch, self.seeds)
+        )
         if scratch is None:
             each, frame = settings.replay // settings.environments, env.spaces
             self.bytes_needed += len(members) * settings.environments * replay_bytes(each, frame.shape, frame.dtype)
         check_room(self.bytes_needed, f"{len(members)} member{'s' * (len(members) > 1)}", memory)
         self.steps = 0
         self._chosen: Any = None  # the actions of the next step
+        self._noise: tuple[int, Any] = 0, []  # the random numbers of some steps, and the first of these
         self.learner: Any = None  # a `train.Learner` once it has started
         self.replay: Any = None  # a `HostReplay` then
         self.episodes = Episodes(env.source, self.seeds, settings.environments)
@@ -119,7 +120,7 @@ class HostPopulation:
             if self._due:
                 self._learn()
                 if since % settings.target_period == 0:
-                    self.learner, seen = _copied(settings, self.env, self.batch, self.learner)
+                    self.learner, seen = vmapped.copied(settings, self.env, self.batch, self.learner)
                     self._averages["seen"].add(seen)
                 if since % (settings.target_period * settings.chunk) == 0:
                     self._write_down()
@@ -139,7 +140,7 @@ class HostPopulation:
         return self.agents[number], jax.tree.map(lambda leaf: leaf[number], self.learner.online)
 
     def _start(self) -> None:
-        self.learner = _start(self.settings, self.env, self.batch, self.seeds)
+        self.learner = vmapped.start(self.settings, self.env, self.batch, self.seeds)
         self._acting = self.learner.online
         self._draws = [np.random.default_rng([int(seed), 1]) for seed in self.seeds]
         self.replay = self._empty()
@@ -181,11 +182,10 @@ class HostPopulation:
     def _step(self) -> None:
         """Store what came of the actions that were chosen, and go on with the next ones."""
         each, clip = self.settings.environments, self._clip
-        actions, told = self.episodes.recv()
+        if self._random:  # while the environments are still at work
+            self._choose()
+        actions, told = self.episodes.recv(self._chosen if self._random else None)
         self.steps += each
-        early = self._random and not told.over.any() and not any(told.wrong)
-        if early:
-            self._go_on()  # beside all that follows
         ended, began = self.episodes.count(actions, told)
         for i, total, length in ended:
             self._ended[i // each].append((total, length))
@@ -195,13 +195,9 @@ class HostPopulation:
             self._begin(began)
         if self._due:
             self._acting = self.learner.online
-        if not early:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """Ask for the next step, before the gradient step, behind which the choice would have to wait."""
-        if not self.finished:
-            self._choose()
+        if not self.episodes.asked and not self.finished:  # before the gradient step: the choice would have to wait
+            if not self._random:
+                self._choose()
             self.episodes.send(self._chosen, self._alive())
 
     def _choose(self) -> None:
@@ -212,10 +208,20 @@ class HostPopulation:
             self._chosen = (drawn * self.env.actions).astype(np.int32)
             return
         obs = self.replay.latest()
-        # Exploration is that of the first gradient step while the replay is filled, as on the device.
-        moment = np.uint32(self.steps), np.uint32(max(self.steps, self.settings.warmup))
         obs = obs.reshape(members, each, *obs.shape[1:])
-        self._chosen = _act(self.env, self.batch, self._acting, self.learner.key, *moment, obs)
+        # Exploration is that of the first gradient step while the replay is filled, as on the device.
+        exploration = np.uint32(max(self.steps, self.settings.warmup))
+        self._chosen = vmapped.act(self.env, self.batch, self._acting, self._noise_now(), exploration, obs)
+
+    def _noise_now(self) -> Noise:
+        """The random numbers of the next step: those of a key, whenever they are drawn."""
+        each = self.settings.environments
+        row = (self.steps - self._noise[0]) // each
+        if not 0 <= row < len(self._noise[1]):
+            moments = np.arange(_AHEAD, dtype=np.uint32) * np.uint32(each) + np.uint32(self.steps)
+            drawn = vmapped.noise(self.learner.key, moments, each, self.env.actions)
+            self._noise, row = (self.steps, [Noise(*pair) for pair in zip(*map(np.asarray, drawn), strict=True)]), 0
+        return self._noise[1][row]
 
     def _learn(self) -> None:
         """A gradient step of all members; it runs on while the environments go on."""
@@ -224,7 +230,7 @@ class HostPopulation:
             self.replay.sample(self._draws, settings.batch, settings.n_step, self._discount)
             for _ in range(1 + self.agents[0].has_actor)  # the second one is for the actor
         ]
-        self.learner, parts = _learn(settings, self.env, self.batch, self.learner, batches[0], batches[-1])
+        self.learner, parts = vmapped.learn(settings, self.env, self.batch, self.learner, batches[0], batches[-1])
         self._averages["parts"].add(parts)
 
     def _start_probes(self) -> None:
@@ -233,7 +239,7 @@ class HostPopulation:
         steps = [self.replay.first_steps(slice(n * each, (n + 1) * each), count) for n in range(len(self.seeds))]
         most = max(len(step.action) for step in steps)  # a member that failed early has less, and repeats it
         together = jax.tree.map(lambda *leaves: np.stack([np.resize(x, (most, *x.shape[1:])) for x in leaves]), *steps)
-        self.learner = _probed(self.learner, together)
+        self.learner = vmapped.probed(self.learner, together)
 
     def _write_down(self) -> None:
         """A line of metrics for every member that is still well."""
@@ -298,7 +304,7 @@ class HostPopulation:
         self._start()
         template = self.learner
         if note["probes"]:
-            template = _probed(template, no_steps(self.env.observation, (len(self.seeds), note["probes"])))
+            template = vmapped.probed(template, no_steps(self.env.observation, (len(self.seeds), note["probes"])))
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
         self.learner, self._acting = found["learner"], found["acting"]
         self._chosen = arrays["chosen"]
@@ -313,35 +319,3 @@ class HostPopulation:
         if folder is not None:
             self._segments.read(folder, note["segments"], self.replay)
         self._ended = [list(map(tuple, arrays[f"{n}.ended"].tolist())) for n in range(len(self.seeds))]
-
-
-@partial(jax.jit, static_argnums=0)
-def _start(settings: Settings, env: Hosted, agents: Agent, seeds: Any) -> train.Learner:
-    return jax.vmap(lambda agent, seed: train.start(settings, env, agent, seed)[0])(agents, seeds)
-
-
-@jax.jit
-def _act(env: Hosted, agents: Agent, online: Networks, keys: jax.Array, step: Any, exploration: Any, obs: Any) -> Any:
-    """The actions of every member in each of its environments."""
-
-    def one(agent: Agent, networks: Networks, key: jax.Array, seen: Any) -> Any:
-        legal, epsilon = env.legal(seen), agent.epsilon_at(exploration)
-        return agent.act(networks, seen, legal, jax.random.fold_in(jax.random.fold_in(key, 1), step), epsilon)
-
-    return jax.vmap(one)(agents, online, keys, obs)
-
-
-@partial(jax.jit, static_argnums=0)
-def _learn(settings: Settings, env: Hosted, agents: Agent, learner: train.Learner, first: Any, second: Any) -> Any:
-    return jax.vmap(partial(train.learn, settings, env))(agents, learner, first, second)
-
-
-@partial(jax.jit, static_argnums=0)
-def _copied(settings: Settings, env: Hosted, agents: Agent, learner: train.Learner) -> Any:
-    return jax.vmap(partial(train.copied, settings, env))(agents, learner)
-
-
-def _probed(learner: train.Learner, steps: Transition) -> train.Learner:
-    """The learner with the transitions that its diagnostics look at."""
-    probe = jax.vmap(start_probe)(steps)
-    return eqx.tree_at(lambda m: m.probe, learner, probe, is_leaf=lambda leaf: leaf is None)

@@ -184,12 +184,13 @@ class HostReplay:
 
     def _stacks(self, stream: np.ndarray, frame: np.ndarray) -> np.ndarray:
         """Observations that end with these frames."""
+        frames, start = self.frames.reshape(-1, *self.frames.shape[2:]), stream * self.room
         if self.stack == 1:
-            return self.frames.reshape(-1, *self.frames.shape[2:])[stream * self.room + frame % self.room]
-        age = self.age[stream, frame % self.room]
+            return frames.take(start + frame % self.room, 0)  # several times faster than [...]
+        age = self.age.take(start + frame % self.room)
         parts = []
         for back in reversed(range(self.stack)):
-            part = self.frames[stream, (frame - back) % self.room]
+            part = frames.take(start + (frame - back) % self.room, 0)
             part[age < back] = 0
             parts.append(part)
         return np.stack(parts, -1)

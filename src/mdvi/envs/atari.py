@@ -77,6 +77,11 @@ class Screen:
         self.vector, self.look = vector, np.zeros((_SIDE, _SIDE), np.uint8)
         self.renews, self.repeats = vector.renews, vector.repeats
 
+    @property
+    def asked(self) -> bool:
+        """Whether a step was asked for that nobody has received yet."""
+        return self.vector.asked
+
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin the game."""
         told = self.vector.reset(seeds, who)
@@ -87,9 +92,9 @@ class Screen:
         """Ask for a step of it."""
         self.vector.send(actions, alive)
 
-    def recv(self) -> Step:
+    def recv(self, following: Any = None) -> Step:
         """What it told."""
-        told = self.vector.recv()
+        told = self.vector.recv(following)
         self.look = told.fresh[0]
         return told
 

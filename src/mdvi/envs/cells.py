@@ -190,11 +190,11 @@ class Cell:
 class Cells:
     """Several environments, stepped one after the other; what one of them does is its own affair."""
 
-    renews, repeats = False, True  # who steps them begins new episodes
+    renews, repeats, asked = False, True, False  # who steps them begins new episodes
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells, self.spaces = cells, cells[0].spaces
-        self._asked: tuple[Any, np.ndarray] | None = None
+        self._order: tuple[Any, np.ndarray] | None = None
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
@@ -209,12 +209,13 @@ class Cells:
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
         """Note which step is asked for."""
-        self._asked = actions, alive
+        self._order, self.asked = (actions, alive), True
 
-    def recv(self) -> Step:
+    def recv(self, following: Any = None) -> Step:
         """The step of those that are alive."""
-        assert self._asked is not None, "no step was asked for"
-        actions, alive = np.asarray(self._asked[0]).reshape(-1).tolist(), self._asked[1].tolist()
+        assert self._order is not None, "no step was asked for"
+        actions, alive = np.asarray(self._order[0]).reshape(-1).tolist(), self._order[1].tolist()
+        self.asked = False
         told = blank(len(self.cells), self.spaces)
         for i, (cell, action, goes) in enumerate(zip(self.cells, actions, alive, strict=True)):
             if not goes:

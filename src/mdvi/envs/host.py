@@ -3,7 +3,7 @@
 `Hosted` is what an agent needs to know of one; its `worlds` are many of them, stepped together:
 
     Cells      Gymnasium environments in this process, each behind checks
-    Isolated   the same in processes of their own, one for each member, that may hang or die
+    Isolated   the same in processes of their own, which may hang or die
     Vector     a Gymnasium `VectorEnv`, however it begins new episodes
 """
 
@@ -40,14 +40,18 @@ class Worlds(Protocol):
     renews: bool
     repeats: bool
 
+    @property
+    def asked(self) -> bool:
+        """Whether a step was asked for that nobody has received yet."""
+
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin an episode in some, from a seed each; where that is −1, from whatever random numbers come next."""
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
         """Ask for a step in each that is alive; the actions may still be on their way from a device."""
 
-    def recv(self) -> Step:
-        """What that step told."""
+    def recv(self, following: Any = None) -> Step:
+        """What that step told; unless it ended an episode, the actions that follow may be asked for first: `asked`."""
 
     def close(self) -> None:
         """Let them go."""
@@ -128,18 +132,20 @@ class Named:
         name: the id or the class.
         options: what its constructor takes, as JSON.
         limit: steps after which an episode is truncated.
-        timeout: seconds that it may take to answer, in a process of its own; 0 for this process and for ever.
+        timeout: seconds that a process of them may take to answer; 0 for ever.
+        processes: how many share the members; 0 for this process alone, None for one for each member.
     """
 
     name: str
     options: str
     limit: int
     timeout: float
+    processes: int | None
 
     def spaces(self) -> Spaces:
         """Those of one that is made and thrown away."""
-        if self.timeout:
-            process = Process(self.name, self.options, 1, self.limit, self.timeout)
+        if self.processes != 0:
+            process = self._process(1)
             process.close()
             return process.spaces
         env = cells.make(self.name, json.loads(self.options))
@@ -148,9 +154,10 @@ class Named:
         return spaces
 
     def worlds(self, members: int, each: int) -> Worlds:
-        """In this process, or a process for each member."""
-        if self.timeout:
-            return Isolated([Process(self.name, self.options, each, self.limit, self.timeout) for _ in range(members)])
+        """In this process, or whole members in each of the others."""
+        if self.processes != 0:
+            shares = np.array_split(np.arange(members), min(self.processes or members, members))
+            return Isolated([self._process(len(share) * each) for share in shares])
         options = json.loads(self.options)
         made = [cells.make(self.name, options) for _ in range(members * each)]
         return Cells([Cell(env, self.name, self.limit) for env in made])
@@ -159,6 +166,9 @@ class Named:
         """One in this process that gives pictures."""
         env = cells.make(self.name, json.loads(self.options) | {"render_mode": "rgb_array"})
         return Cells([Cell(env, self.name, self.limit)])
+
+    def _process(self, count: int) -> Process:
+        return Process(self.name, self.options, count, self.limit, self.timeout)
 
 
 @dataclass(frozen=True)
@@ -210,7 +220,7 @@ class Vectored:
 
 def gymnasium(
     name: str, discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT,
-    timeout: float | None = None, **options: Any,
+    timeout: float | None = None, processes: int | None = None, **options: Any,
 ) -> Hosted:  # fmt: skip
     """A Gymnasium id, or an environment of your own as `module:Class`.
 
@@ -220,16 +230,29 @@ def gymnasium(
         stack: consecutive observations that the agent sees together.
         clip: learn from rewards as if they lay in ±clip.
         limit: steps after which an episode is truncated, if nothing ends it before.
-        timeout: seconds that it may take to answer; it then runs in a process of its own, one for each member. 0 for
-            this process, and as long as it takes. Default 0 for an id and 60 for a class.
+        timeout: seconds that a step may take in a process of its own; 0 for as long as it takes. Default 0 for an id,
+            60 for a class.
+        processes: how many step the environments while this one learns, each those of some members; 0 for none but
+            this one. Default one for each member where there is a timeout, otherwise 0.
         options: what its constructor takes.
 
     Raises:
-        ValueError: when there is none of that name, for other actions than Discrete or other observations than a Box.
+        ValueError: when there is none of that name, for other actions than Discrete or other observations than a Box,
+            for a number out of range, and for a timeout in this process, which nobody could keep.
         ModuleNotFoundError: when something is not installed.
     """
-    own = ":" in name and not name.rpartition("-v")[2].isdigit()
-    source = Named(name, json.dumps(options), limit, (60.0 if own else 0.0) if timeout is None else timeout)
+    if timeout is None:
+        own = ":" in name and not name.rpartition("-v")[2].isdigit()
+        timeout = 60.0 if own and processes != 0 else 0.0
+    if processes is None and not timeout:
+        processes = 0
+    if not timeout >= 0:
+        raise ValueError(f"timeout: expected seconds, at least 0, got {timeout}")
+    if processes is not None and processes < 0:
+        raise ValueError(f"processes: expected at least 0, got {processes}")
+    if timeout and processes == 0:
+        raise ValueError(f"timeout: {timeout:g} s can be kept by another process only, and processes is 0")
+    source = Named(name, json.dumps(options), limit, timeout, processes)
     return hosted(source, discount, stack=stack, clip=clip)
 
 

@@ -19,14 +19,16 @@ _PATIENCE = 120.0  # seconds for a process to start and to import what its envir
 
 
 class Isolated:
-    """Environments in processes, one for each member: one that hangs, or dies, is given up alone."""
+    """Environments in processes: one that hangs, or dies, takes along those of its process and no others."""
 
-    renews, repeats = False, True
+    renews, repeats, asked = False, True, False
 
     def __init__(self, processes: Sequence["Process"]) -> None:
-        """Args: the processes, each with as many environments."""
-        self.processes, self.each = processes, processes[0].count
-        self._asked: Any = np.zeros(len(processes), bool)
+        """Args: the processes, each with environments of its own."""
+        self.processes = processes
+        ends = np.cumsum([process.count for process in processes]).tolist()
+        self._parts = [slice(end - process.count, end) for process, end in zip(processes, ends, strict=True)]
+        self._busy = [False] * len(processes)
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1."""
@@ -36,13 +38,15 @@ class Isolated:
     def send(self, actions: Any, alive: np.ndarray) -> None:
         """Ask for a step of those that are alive."""
         self._order(b"s", np.asarray(actions, np.int32).reshape(-1), alive.astype(np.int32))
+        self.asked = True
 
-    def recv(self) -> Step:
+    def recv(self, following: Any = None) -> Step:
         """Collect all answers."""
         told = [
-            process.answer() if asked else process.silence()
-            for process, asked in zip(self.processes, self._asked, strict=True)
+            process.answer() if busy else process.silence()
+            for process, busy in zip(self.processes, self._busy, strict=True)
         ]
+        self.asked = False
         columns = {name: np.concatenate([getattr(step, name) for step in told]) for name in Step._fields[:-1]}
         return Step(**columns, wrong=[text for step in told for text in step.wrong])
 
@@ -53,16 +57,13 @@ class Isolated:
 
     def _order(self, kind: bytes, values: np.ndarray, who: np.ndarray) -> None:
         """Tell every process that has one of them in it what to do."""
-        shape = len(self.processes), self.each
-        self._asked = who.reshape(shape).any(1)
-        for process, asked, value, going in zip(
-            self.processes, self._asked, values.reshape(shape), who.reshape(shape), strict=True
-        ):
-            process.send(kind + value.tobytes() + going.tobytes() if asked else b"")
+        self._busy = [bool(who[part].any()) for part in self._parts]
+        for process, part, busy in zip(self.processes, self._parts, self._busy, strict=True):
+            process.send(kind + values[part].tobytes() + who[part].tobytes() if busy else b"")
 
 
 class Process:
-    """A process that steps the environments of one member."""
+    """A process that steps some environments."""
 
     def __init__(self, name: str, options: str, count: int, limit: int, timeout: float) -> None:
         """Start it and hear what its spaces are.
@@ -72,7 +73,7 @@ class Process:
             options: what its constructor takes, as JSON.
             count: environments.
             limit: steps after which an episode is truncated.
-            timeout: seconds to answer in.
+            timeout: seconds to answer in; 0 for as long as it takes.
 
         Raises:
             ValueError: when the environment cannot be made, or cannot be learned in.
@@ -123,11 +124,11 @@ class Process:
 
     def _read(self, whole: Callable[[bytes], bool], seconds: float) -> bytes:
         """Bytes until they are whole; none, and the reason in `ended`, when they do not come."""
-        data, deadline = b"", time.monotonic() + seconds
+        data, deadline = b"", time.monotonic() + seconds if seconds else None
         with selectors.DefaultSelector() as ready:
             ready.register(self.answers, selectors.EVENT_READ)
             while not whole(data):
-                if not ready.select(deadline - time.monotonic()):
+                if not ready.select(None if deadline is None else deadline - time.monotonic()):
                     self.ended = f"it gave no answer for {seconds:g} s"
                     self.child.kill()
                     return b""

@@ -25,6 +25,7 @@ class Vector:
     Attributes:
         renews: whether it begins new episodes by itself.
         repeats: whether each of its environments can be begun again from a seed, and so be repeated.
+        asked: whether a step was asked for that nobody has received yet.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Vector:
         self._seeds = seeds
         self._first = int(getattr(env.single_action_space, "start", 0))
         self._over = np.ones(env.num_envs, bool)
-        self._began = False
+        self._began = self.asked = False
         self._answer: Callable[[], Any] = partial(_raise, RuntimeError("no step was asked for"))
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
@@ -65,9 +66,10 @@ class Vector:
             told.wrong[:] = [says(error)] * len(told.wrong)
         return told
 
-    def send(self, actions: Any, alive: np.ndarray) -> None:
+    def send(self, actions: Any, alive: np.ndarray | None = None) -> None:
         """Ask for a step of all, also of those that are not alive, whose answers nobody wants."""
         actions = np.asarray(actions).reshape(-1) + self._first
+        self.asked = True
         try:
             if not self.renews and self._over.any():  # nobody wants them, but they cannot be left out
                 self.env.reset(options={"reset_mask": self._over})
@@ -75,22 +77,26 @@ class Vector:
         except Exception as error:
             self._answer = partial(_raise, error)
 
-    def recv(self) -> Step:
-        """What it told."""
+    def recv(self, following: Any = None) -> Step:
+        """What it told; unless it ended an episode, the actions that follow are asked for first: see `asked`."""
+        self.asked = False
         try:
             obs, reward, terminated, truncated, info = self._answer()
-            following = fresh = self._shaped(obs if getattr(self.env, "copy", True) else np.copy(obs))
+            obs = obs if getattr(self.env, "copy", True) else np.copy(obs)
             over = np.asarray(terminated | truncated)
+            if following is not None and not over.any():
+                self.send(following)
+            last = fresh = self._shaped(obs)
             if self.mode == "NextStep":
                 real, began = ~self._over, self._over
             else:
                 real, began = np.ones_like(over), over & self.renews
             if self.mode == "SameStep" and over.any():
-                following = fresh.copy()
+                last = fresh.copy()
                 for i in np.flatnonzero(over):
-                    following[i] = self._shaped(info["final_obs"][i])[0]
+                    last[i] = self._shaped(info["final_obs"][i])[0]
             told = Step(
-                following, fresh, np.asarray(reward, np.float64), np.asarray(terminated), truncated & ~terminated,
+                last, fresh, np.asarray(reward, np.float64), np.asarray(terminated), truncated & ~terminated,
                 real, began, [""] * len(over),
             )  # fmt: skip
             self._over = over

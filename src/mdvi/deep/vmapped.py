@@ -1,0 +1,58 @@
+"""What all members of a population on the host do together, each in one compiled call."""
+
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from mdvi.deep import agent, train
+from mdvi.deep.agent import Agent, Networks, Noise
+from mdvi.deep.diagnostics import start_probe
+from mdvi.deep.settings import Settings
+from mdvi.envs.base import Transition
+from mdvi.envs.host import Hosted
+
+
+@partial(jax.jit, static_argnums=0)
+def start(settings: Settings, env: Hosted, agents: Agent, seeds: Any) -> train.Learner:
+    """What learns, from a seed each."""
+    return jax.vmap(lambda member, seed: train.start(settings, env, member, seed)[0])(agents, seeds)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def noise(keys: jax.Array, steps: Any, each: int, actions: int) -> Noise:
+    """The random numbers behind the actions of some steps, shapes (steps, members, each, …)."""
+
+    def one(step: Any, key: jax.Array) -> Noise:
+        return agent.noise(jax.random.fold_in(jax.random.fold_in(key, 1), step), each, actions)
+
+    return jax.vmap(lambda step: jax.vmap(partial(one, step))(keys))(steps)
+
+
+@jax.jit
+def act(env: Hosted, agents: Agent, online: Networks, drawn: Noise, exploration: Any, obs: Any) -> Any:
+    """The actions of every member in each of its environments."""
+
+    def one(member: Agent, networks: Networks, drawn: Noise, seen: Any) -> Any:
+        return member.act_by(drawn, networks, seen, env.legal(seen), member.epsilon_at(exploration))
+
+    return jax.vmap(one)(agents, online, drawn, obs)
+
+
+@partial(jax.jit, static_argnums=0)
+def learn(settings: Settings, env: Hosted, agents: Agent, learner: train.Learner, first: Any, second: Any) -> Any:
+    """A gradient step of the critics on the first minibatches and of the actors on the second, and its averages."""
+    return jax.vmap(partial(train.learn, settings, env))(agents, learner, first, second)
+
+
+@partial(jax.jit, static_argnums=0)
+def copied(settings: Settings, env: Hosted, agents: Agent, learner: train.Learner) -> Any:
+    """The learners with new targets, and what the diagnostics see."""
+    return jax.vmap(partial(train.copied, settings, env))(agents, learner)
+
+
+def probed(learner: train.Learner, steps: Transition) -> train.Learner:
+    """The learner with the transitions that its diagnostics look at."""
+    probe = jax.vmap(start_probe)(steps)
+    return eqx.tree_at(lambda m: m.probe, learner, probe, is_leaf=lambda leaf: leaf is None)
