@@ -1,13 +1,16 @@
 """`solve`: the interval holds the truth, the status is honest, and the methods agree."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse
 
 from exact import exact_value
-from mdvi import FiniteMDP
+from mdvi import FiniteMDP, mdp
 from mdvi.planning.chain import Chain
 from mdvi.planning.linear import solved
+from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import problem_of
 from mdvi.planning.requests import log_prior_of
 from mdvi.planning.solve import CERTIFIED, solve
@@ -126,3 +129,33 @@ def test_linear_solves_reach_their_accuracy_where_values_diffuse(width):
     b = np.random.default_rng(0).standard_normal(9000)
     x = solved(chain, b, 1e-2, lambda: None)
     assert np.linalg.norm(b + matrix @ x - x) < 5e-2 * np.linalg.norm(b)
+
+
+def turns(model, monkeypatch, **options):
+    """How often each method had its turn on the way to a certified answer."""
+    counts = dict.fromkeys(METHODS, 0)
+
+    def counted(name, method, *arguments):
+        counts[name] += 1
+        return method(*arguments)
+
+    for name, method in METHODS.items():
+        monkeypatch.setitem(METHODS, name, partial(counted, name, method))
+    assert solve(model, **options).status == CERTIFIED
+    return counts
+
+
+@pytest.mark.parametrize("entropy", [0.0, 0.01])
+def test_chains_of_many_successors_are_swept_where_they_mix_and_solved_where_they_do_not(monkeypatch, entropy):
+    taken = turns(mdp.inventory(300, 10, 50, 50.0), monkeypatch, entropy=entropy)
+    assert taken["modified-policy-iteration"] > 0 == taken["policy-iteration"]
+    rng = np.random.default_rng(0)
+    p = np.zeros((300, 2, 300))
+    for s, a in np.ndindex(300, 2):
+        near = np.arange(max(s - 20, 0), min(s + 21, 300))
+        p[s, a, near] = rng.random(len(near)) + a * (near > s)
+    p /= p.sum(-1, keepdims=True)
+    walk = FiniteMDP(scipy.sparse.csr_array(p.reshape(600, 300)), rng.normal(size=(300, 2)), 0.9999)
+    taken = turns(walk, monkeypatch, entropy=entropy, tolerance=1e-3)
+    assert taken["policy-iteration"] > 0
+    assert sum(taken.values()) < 30

@@ -14,7 +14,6 @@ from mdvi.planning.chain import Watch, chain_of, swept
 from mdvi.planning.linear import solved
 from mdvi.planning.problem import Backup, Problem, Values
 
-_CHAIN_SWEEPS = 12
 _RARE = 1e-3  # actions that a chain that is swept roughly can do without
 _WINDOW = 12.0  # times √states: a dozen rows of a square grid
 _NARROWEST = 500  # states
@@ -29,11 +28,13 @@ class Aim:
 
     Attributes:
         order: in which to sweep; empty for the methods that sweep all states at once.
+        sweeps: of a chain, at the most.
         accuracy: how exactly linear equations are solved, relative to their right-hand side.
         settled: a change of v, in one sweep, that is too small to matter.
     """
 
     order: np.ndarray
+    sweeps: int
     accuracy: float
     settled: float
 
@@ -69,7 +70,7 @@ def modified_policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch:
         return left <= aim.accuracy
 
     chain = chain_of(problem, backup, rare=_RARE)
-    x = swept(chain, backup.value - backup.v, _CHAIN_SWEEPS, enough, watch)
+    x = swept(chain, backup.value - backup.v, aim.sweeps, enough, watch)
     return Turn(backup.v + x, left if left > aim.accuracy else 0.0)
 
 
@@ -84,9 +85,7 @@ def policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -
 
     Without them it travels one transition per solve. Where there are many successors it has not far to go.
     """
-    assert problem.rows is not None
-    branching = max(len(problem.rows[1]) / (len(problem.rows[0]) - 1), 1.0)
-    count = max(int(min(_BRANCHES / branching, _BETWEEN_SOLVES)), 1)
+    count = max(int(min(_BRANCHES / problem.branching, _BETWEEN_SOLVES)), 1)
     chain = chain_of(problem, backup, aim.order)
     v = backup.v.copy()
     v[aim.order] += solved(chain, (backup.value - backup.v)[aim.order], aim.accuracy, watch)

@@ -116,6 +116,12 @@ class Problem:
         """ρ = γσ₊, rounded up."""
         return self.discount * self.greatest_sum * (1 + 2 * U)
 
+    @cached_property
+    def branching(self) -> float:
+        """Successors of a state and action, on average; at least 1."""
+        assert self.rows is not None
+        return max(len(self.rows[1]) / (len(self.rows[0]) - 1), 1.0)
+
     def backup(self, v: Values) -> Backup:
         """Tv, with the range of Tv − v."""
         value, best = np.empty(len(v)), np.empty(len(v), np.int32)

@@ -1,5 +1,6 @@
 """The fastest certified road to v*: backups that prove an interval, and between them whatever brings v closer."""
 
+import math
 import signal
 import threading
 import time
@@ -29,6 +30,9 @@ _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are
 # When `auto` goes over to another method: when the second backup leaves more of the states as they were than _IDLE,
 # rewards have far to go; when a turn leaves more of its work than _LEFT, it mixes slowly.
 _IDLE, _LEFT = 0.5, 0.1
+# Where there are more successors than _WIDE, a chain is swept up to _MOST_SWEEPS times before it is solved: a sweep of
+# it is cheap compared with a backup, and a solve is not.
+_SWEEPS, _MOST_SWEEPS, _WIDE = 12, 200, 20
 _ROUGH, _FINE = 0.3, 1e-3  # accuracy of the sweeps of a chain, relative to what they start from
 _ACCURATE, _EXACT = 1e-2, 1e-12  # and of linear solves, at first and at the most
 _SPARE = 4  # how much closer than the tolerance single values are brought before moving on
@@ -172,6 +176,7 @@ class _Road:
         self.floor = 0.0
         self.accuracy = _ACCURATE
         self.left = 0.0
+        self.sweeps = _SWEEPS
         self.since = 1  # the first backup, of v = 0, says nothing about a method
 
     def _first(self, method: str) -> str:
@@ -229,7 +234,7 @@ class _Road:
         self.accuracy = self._accuracy()
         order = self.order if self.order is not None else np.arange(0)
         settled = (1 - self.problem.contraction) * self.tolerance / _SPARE
-        turn = METHODS[self.method](self.problem, backup, Aim(order, self.accuracy, settled), watch)
+        turn = METHODS[self.method](self.problem, backup, Aim(order, self.sweeps, self.accuracy, settled), watch)
         self.left = turn.left
         return turn.v
 
@@ -249,10 +254,17 @@ class _Road:
         """Go over to a method that suits better."""
         far = len(self.trace) == 2 and self._idle(backup) > _IDLE
         unfinished = self.left > _LEFT
+        if unfinished and self.problem.branching > _WIDE and self._sweeps_missing() <= _MOST_SWEEPS:
+            self.sweeps *= 2
+            return
         if self.method == "modified-policy-iteration" and (far or (not unfinished and self._slower_than(0.5))):
             self._take_up("gauss-seidel")
         elif unfinished or (self.method == "gauss-seidel" and self._slower_than(0.01)):
             self._take_up("policy-iteration")
+
+    def _sweeps_missing(self) -> float:
+        """How many sweeps of the last chain would have done its work."""
+        return self.sweeps * math.log(_ROUGH) / math.log(self.left) if self.left < 1 else math.inf
 
     def _idle(self, backup: Backup) -> float:
         """The share of the states that the backup has left as they were."""
