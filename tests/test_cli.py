@@ -255,6 +255,21 @@ cli.main()
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupt_is_heard_while_libraries_are_imported():
+    script = """
+import importlib.abc, os, signal, sys
+class Early(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Early())
+from mdvi.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script, "list"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mdvi: interrupted; nothing was written\n")
+
+
 def test_a_reader_that_leaves_is_not_an_error():
     command = f"{sys.executable} -c 'from mdvi.cli import main; main()' list | true"
     assert subprocess.run(command, shell=True, capture_output=True, check=False).stderr == b""

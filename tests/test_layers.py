@@ -13,6 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Each room may import the rooms listed for it, itself, and nothing else of mdvi.
 MAY_IMPORT = {
     "types": set(),
+    "__main__": {"cli"},
     "regularizers": {"types"},
     "scheme": {"regularizers", "types"},
     "named": {"scheme", "regularizers"},

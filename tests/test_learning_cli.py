@@ -135,7 +135,7 @@ def test_an_exported_policy_is_told_what_is_legal(tmp_path):
     assert policy.act([1, 0, 0]) == policy.act(np.array([True, False, False]))
     with pytest.raises(ValueError, match="legal: no action is"):
         policy.act([1, 0, 0], legal=np.zeros(2, bool))
-    with pytest.raises(ValueError, match="episodes: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="episodes: expected a whole number, 1 to 1073741824, got 0"):
         mine.evaluate(0)
 
 
@@ -176,7 +176,7 @@ def test_agents_and_environments_are_listed(mdvi, what):
                 "train",
                 "CartPole-v1:limit=0",
             ),
-            "limit: expected at least 1, got 0",
+            "limit: expected 1 to 2³¹ − 1, got 0",
         ),
         (("train", "--out", "nowhere", "--kl", "1"), "ENV: name it too"),
         (("train", "CartPole-v1", "--seeds", "0"), "at least 1"),

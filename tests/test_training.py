@@ -16,7 +16,7 @@ import pytest
 
 import mdvi
 from mdvi import output
-from mdvi.deep import checkpoint, named, population, train
+from mdvi.deep import checkpoint, named, population, record, train
 from mdvi.deep import replay as ring
 from mdvi.deep.run import Interrupted, Report
 from mdvi.deep.settings import PRESETS, Settings, changed
@@ -297,7 +297,7 @@ def test_folders_that_hold_something_else_are_refused(tmp_path):
     assert (tmp_path / "other" / "thesis.tex").read_text() == "years of work"
 
 
-def test_damage_to_a_folder_is_named(tmp_path):
+def test_damage_to_a_folder_is_named(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     tiny(out=folder, steps=80)
     config = json.loads((folder / "config.json").read_text())
@@ -306,7 +306,11 @@ def test_damage_to_a_folder_is_named(tmp_path):
         with pytest.raises(ValueError, match=rf"config.json: damaged: {name} is"):
             mdvi.load(folder)
     (folder / "config.json").write_text(json.dumps(config | {"seeds": [0, 1]}))
-    with pytest.raises(ValueError, match=r"does not fit config.json"):
+    with pytest.raises(ValueError, match=r"config.json: is not what the checkpoints were made with"):
+        mdvi.load(folder)
+    known = checkpoint.latest(folder / "checkpoint")[1]["config"]
+    monkeypatch.setattr(record, "digest_of", lambda config: known)  # as in a run of another version
+    with pytest.raises(ValueError, match=r"does not fit config.json or this version"):
         mdvi.load(folder)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "summary.json").write_text("")

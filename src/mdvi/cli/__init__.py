@@ -6,10 +6,11 @@ Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverge
 import os
 import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from mdvi.__main__ import interrupted
 from mdvi.cli import laboratory, learning, planning
 from mdvi.cli.common import fail
 from mdvi.cli.laboratory import figure1
@@ -40,8 +41,8 @@ app.command()(laboratory.cite)
 
 
 def main() -> None:
-    """Entry point: runs a command and turns what went wrong into one line and an exit code."""
-    before = signal.signal(signal.SIGINT, _interrupted)
+    """Runs a command and turns what went wrong into one line and an exit code."""
+    before = signal.signal(signal.SIGINT, interrupted)
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
@@ -63,17 +64,6 @@ def main() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     sys.exit(code)
-
-
-def _interrupted(*_: Any) -> None:
-    """Ctrl-C: end here and now.
-
-    An exception would be lost when it is raised in a callback or an import of some library, and an orderly end of
-    the interpreter while compiled work is running can crash.
-    """
-    clear = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar, and the cursor it hides
-    os.write(sys.stderr.fileno(), f"{clear}mdvi: interrupted; nothing was written\n".encode())
-    os._exit(130)
 
 
 @app.callback(invoke_without_command=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 _SECONDS_BETWEEN_LINES = 30.0  # of progress, in a file
+_PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
 
 
 def at_least(least: int) -> Callable[[float | None], float | None]:
@@ -24,6 +25,16 @@ def at_least(least: int) -> Callable[[float | None], float | None]:
         return value
 
     return check
+
+
+def tell(line: str) -> None:
+    """A line for people, on stderr; whatever is in it, brackets and colons too, is printed as it is."""
+    Console(stderr=True, **_PLAIN).print(line, soft_wrap=True)
+
+
+def show(result: Any) -> None:
+    """A line or a table, on stdout, likewise."""
+    Console(**_PLAIN).print(result, soft_wrap=isinstance(result, str))
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -71,7 +82,7 @@ def write(files: Mapping[Path, str | bytes]) -> None:
 def progress_bars() -> Iterator[Any]:
     """A factory of progress callbacks, a bar for each name until it is done on stderr; in a file a line at times."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
     ) as bar:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, check_targets, csv_of, finite, progress_bars, write
+from mdvi.cli.common import Json, at_least, check_targets, csv_of, finite, progress_bars, show, tell, write
 
 if TYPE_CHECKING:
     from mdvi.deep.named import Entry
@@ -70,7 +70,7 @@ def iterate_command(
         files[plot] = as_bytes(trace_plot(loss, bound, title), plot.suffix[1:])
     write(files)
     for path in files:
-        Console(stderr=True).print(f"wrote {path}", soft_wrap=True, highlight=False)
+        tell(f"wrote {path}")
     if json_:
         facts = {
             "model": str(mdp),
@@ -90,7 +90,7 @@ def iterate_command(
         table.add_column(name, justify="right")
     for k in sorted({min(k, iterations) for k in (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, iterations)}):
         table.add_row(str(k), f"{loss[k]:.4g}", f"{bound[k]:.4g}", f"{columns['normalized_loss'][k]:.4g}")
-    Console().print(table)
+    show(table)
 
 
 def figure1(
@@ -129,7 +129,7 @@ def figure1(
     facts = provenance(command, time.monotonic() - start)
     page = figure1_page(curves, png, svg, table, facts, garnets)
     write(dict(zip((out / name for name in names), (table, png, svg, page), strict=True)))
-    Console().print(f"{facts['took']}; open {shlex.quote(str(out / 'report.html'))}", soft_wrap=True)
+    show(f"{facts['took']}; open {shlex.quote(str(out / 'report.html'))}")
 
 
 def list_command(
@@ -167,7 +167,9 @@ def list_command(
         return
     console = Console(highlight=False)
     for row in rows:
-        console.print(f"[bold]{row['name']}[/bold]({row['parameters']})  {row.get('mapping', '')}", soft_wrap=True)
+        console.print(
+            f"[bold]{row['name']}[/bold]({row['parameters']})  {row.get('mapping', '')}".rstrip(), soft_wrap=True
+        )
         console.print(f"    {row['summary']}", soft_wrap=True, markup=False)
     if what == "envs":
         others = "Also: a family of models, a Gymnasium id such as LunarLander-v3, ALE/GAME-v5, module:Class."

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, check_targets, progress_bars, write
+from mdvi.cli.common import Json, at_least, check_targets, progress_bars, show, tell, write
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +76,6 @@ def train_command(
         name: None if text is None else arguments.numbers_of(name, text)
         for name, text in (("kl", kl), ("entropy", entropy), ("beta", beta), ("learning_rate", learning_rate))
     }
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     if env is None:
         if out is None:
             raise ValueError("ENV: name an environment (see `mdvi list envs`), or the folder of a run with --out")
@@ -99,16 +97,16 @@ def train_command(
             **settings,
         }
     where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
-    with progress_bars() as track_bar, tracker(tensorboard, track, console.print) as tables:
+    with progress_bars() as track_bar, tracker(tensorboard, track, tell) as tables:
 
         def progress(done: int, goal: int) -> None:
             track_bar("training", goal)(done)
 
         try:
-            run = learn.train(**request, **where, report=Report(progress, console.print, tables))
+            run = learn.train(**request, **where, report=Report(progress, tell, tables))
         except Interrupted as stop:
             kept = f"; everything is in {out}, the same command goes on" if out else "; nothing was kept (no --out)"
-            console.print(f"mdvi: {stop}{kept}")
+            tell(f"mdvi: {stop}{kept}")
             raise typer.Exit(128 + stop.number) from None
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # everything is written
     if json_:
@@ -134,8 +132,6 @@ def evaluate_command(
 
     from mdvi.study.stats import interval
 
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
     run = _load(folder, env)
     rows = []
     with progress_bars() as track:
@@ -145,7 +141,8 @@ def evaluate_command(
             mean, reach = interval(returns[None].astype(np.float64))
             rows.append({
                 "member": member,
-                **{name: run.metrics[name][run.metrics["member"] == member][0] for name in ("seed", "kl", "entropy")},
+                "seed": int(_of(run, member, "seed")),
+                **{name: _of(run, member, name) for name in ("kl", "entropy")},
                 "episodes": episodes,
                 "mean_return": float(mean[0]),
                 "interval": float(reach[0]),
@@ -164,17 +161,15 @@ def evaluate_command(
     for row in rows:
         shown = (row[name] for name in ("seed", "kl", "entropy", "mean_return", "interval", "mean_length"))
         table.add_row(str(row["member"]), *(f"{value:.4g}" for value in shown))
-    Console().print(table)
+    show(table)
     for row in rows:
         if row["status"] != "ok":
-            Console(stderr=True).print(
-                f"mdvi: member {row['member']} failed in training: {row['status']}", soft_wrap=True
-            )
+            tell(f"mdvi: member {row['member']} failed in training: {row['status']}")
 
 
 def play_command(
     folder: RunFolder,
-    video: Annotated[Path, typer.Option(help="Where to: a .gif, or a .mp4 (needs mdvi[video]).")],
+    video: Annotated[Path, typer.Option(help="Where to: a .gif, or a .mp4 (needs mdvi\\[video]).")],
     member: Member = 0,
     sampled: Sampled = False,
     seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episode.")] = 0,
@@ -190,7 +185,7 @@ def play_command(
     run = _load(folder, env)
     frames, total = run.film(member, seed=seed, sampled=sampled, limit=limit)
     write({video: film_file(frames, video.suffix)})
-    Console(stderr=True).print(f"return {total:g} in {len(frames) - 1} steps; wrote {video}", soft_wrap=True)
+    tell(f"return {total:g} in {len(frames) - 1} steps; wrote {video}")
 
 
 def plot_command(
@@ -212,7 +207,7 @@ def plot_command(
         files[second] = as_bytes(cells_plot(cells[0], cells[1], cells[2], title), path.suffix[1:])
     write(files)
     for name in files:
-        Console(stderr=True).print(f"wrote {name}", soft_wrap=True, highlight=False)
+        tell(f"wrote {name}")
 
 
 def export_command(
@@ -234,13 +229,18 @@ def export_command(
     run = _load(folder, env)
     text = (files("mdvi") / "deep" / "numpy_policy.py").read_text(encoding="utf-8")
     write({file: arrays.save(policy.exported(*run.networks(member))), program: text})
-    Console(stderr=True).print(f"wrote {file} and {program}", soft_wrap=True, highlight=False)
+    tell(f"wrote {file} and {program}")
+
+
+def _of(run: "Run", member: int, name: str) -> float:
+    """A number of a member that all its lines of metrics begin with."""
+    return float(run.metrics[name][run.metrics["member"] == member][0])
 
 
 def _load(folder: Path, env: str | None) -> "Run":
     from mdvi.study.learn import load
 
-    return load(folder, env, Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print)
+    return load(folder, env, tell)
 
 
 def _show(run: "Run", out: Path | None) -> None:
@@ -267,9 +267,9 @@ def _show(run: "Run", out: Path | None) -> None:
             texts.append(f"{mean[0]:.4g} ± {reach[0]:.2g}" if len(sound) > 1 else f"{mean[0]:.4g}")
         failed = len(group) - len(sound)
         table.add_row(*(f"{value:.4g}" for value in cell), str(len(group)), *texts, str(failed) if failed else "")
-    Console().print(table)
+    show(table)
     if out is not None:
-        Console().print(f"next: mdvi plot {shlex.quote(str(out))}", soft_wrap=True, highlight=False)
+        show(f"next: mdvi plot {shlex.quote(str(out))}")
 
 
 def _curves(metrics: dict[str, "np.ndarray"]) -> list[tuple[str, "np.ndarray", "np.ndarray"]]:

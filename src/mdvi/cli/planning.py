@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, check_targets, finite, write
+from mdvi.cli.common import Json, at_least, check_targets, finite, show, tell, write
 
 if TYPE_CHECKING:
     from mdvi.arguments import Given
@@ -81,7 +81,7 @@ def solve_command(
     else:
         _table(given, solution, kl, entropy)
     for path in results:
-        Console(stderr=True).print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)
+        tell(f"wrote {path}")
     return 0 if solution.status == "certified" else _NOT_CERTIFIED
 
 
@@ -114,7 +114,7 @@ def certify_command(
     if json_:
         typer.echo(json.dumps(facts))
     else:
-        Console().print(found.message, soft_wrap=True, markup=False)
+        show(found.message)
     return 0 if found.status == "certified" else _NOT_CERTIFIED
 
 
@@ -132,22 +132,20 @@ def convert_command(
 
     check_targets(None, out=out)
     given = arguments.source_of(source, discount)
-    console = Console(stderr=True)
     for note in (*given.notes, *write_model(given.model, out, format_)):
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
-    console.print(f"wrote {out}", soft_wrap=True, highlight=False, markup=False)
+        tell(note)
+    tell(f"wrote {out}")
 
 
 def _announce(given: "Given", regularized: bool) -> None:
     """What was translated, and how much memory the solve will take if that is much."""
     from mdvi.planning.requests import memory_of
 
-    console = Console(stderr=True)
     for note in given.notes:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+        tell(note)
     needed = memory_of(given.model, regularized)
     if needed > _LARGE:
-        console.print(f"about {needed / 1e9:.1f} GB of memory", highlight=False)
+        tell(f"about {needed / 1e9:.1f} GB of memory")
 
 
 @contextmanager
@@ -200,7 +198,7 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
         lower, upper = unregularized_bounds(solution)
         table.add_row("without λ, τ", f"state 0: in [{lower[0]:.6g}, {upper[0]:.6g}]")
     table.add_row("work", f"{solution.backups} backups of {mdp.nonzeros} transitions, {solution.seconds:.3g} s")
-    Console().print(table)
+    show(table)
 
 
 def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, form: str) -> bytes:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, progress_bars, write
+from mdvi.cli.common import Json, at_least, progress_bars, show, tell, write
 
 if TYPE_CHECKING:
     from mdvi.study.spec import Study
@@ -42,12 +41,11 @@ def plan_command(file: File, json_: Json = False) -> None:
             f"{group['agent']} {group['evaluation']} in {group['env']}".replace("  ", " "), str(group["runs"]),
             f"{group['steps']:.3g}", f"{group['flops']:.2g}", f"{group['bytes'] / 1e6:.0f}", _time(group["seconds"]),
         )  # fmt: skip
-    console = Console(highlight=False)
     if plan.groups:
-        console.print(table)
+        show(table)
     if found.figure1:
-        console.print(f"Figure 1: {found.figure1.garnets} Garnets, {found.figure1.iterations} iterations")
-    console.print(f"{plan.totals['flops']:.2g} floating-point operations, roughly {_time(plan.totals['seconds'])} here")
+        show(f"Figure 1: {found.figure1.garnets} Garnets, {found.figure1.iterations} iterations")
+    show(f"{plan.totals['flops']:.2g} floating-point operations, roughly {_time(plan.totals['seconds'])} here")
 
 
 @study.command("run")
@@ -77,7 +75,6 @@ def run_command(
     for name in dict.fromkeys(run.env for run in found.runs):
         if name not in (env or ()):
             check_harmless(name)
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     with progress_bars() as track:
 
         def progress(done: int, goal: int) -> None:
@@ -92,13 +89,13 @@ def run_command(
         try:
             busy = execute(
                 found, folder, shard=part, memory=None if memory is None else memory * 1e9, every=checkpoint_every,
-                watch=Watch(progress, batch, figure1, console.print), ray=ray,
+                watch=Watch(progress, batch, figure1, tell), ray=ray,
             )  # fmt: skip
         except Interrupted as stop:
-            console.print(f"mdvi: {stop}; everything is in {folder}, the same command goes on")
+            tell(f"mdvi: {stop}; everything is in {folder}, the same command goes on")
             raise typer.Exit(128 + stop.number) from None
     if busy:
-        console.print(f"{busy} runs are being trained by another process")
+        tell(f"{busy} runs are being trained by another process")
     counts, figure = _state(found, folder)
     _show(found, counts, figure)
     if wrong := counts.get("failed", 0) + counts.get("diverged", 0):
@@ -120,12 +117,9 @@ def status_command(file: File, out: Out = None, json_: Json = False) -> None:
         typer.echo(json.dumps(state | {"wrong": [{name: row[name] for name in names} for row in wrong]}))
         return
     _show(found, counts, figure)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
     for row in wrong:
         numbers = f"λ = {row['kl']:.4g}, τ = {row['entropy']:.4g}, " if row["kl"] is not None else ""
-        console.print(
-            f"{row['run_id']} {row['agent']} {row['evaluation']} {numbers}seed {row['seed']}: {row['reason']}"
-        )
+        show(f"{row['run_id']} {row['agent']} {row['evaluation']} {numbers}seed {row['seed']}: {row['reason']}")
 
 
 @study.command("retry")
@@ -145,7 +139,7 @@ def retry_command(
         statuses = store.statuses()
         chosen = [run.id for run in found.runs if statuses.get(run.id) in again]
         store.again(chosen)
-    Console().print(f"{len(chosen)} runs wait again", highlight=False)
+    show(f"{len(chosen)} runs wait again")
 
 
 @study.command("merge")
@@ -162,7 +156,7 @@ def merge_command(
         store.add(found.runs)
         for folder in others:
             with _store(folder) as other:
-                Console().print(f"{folder}: {store.take(other)} runs", highlight=False)
+                show(f"{folder}: {store.take(other)} runs")
 
 
 @study.command("export")
@@ -193,7 +187,7 @@ def export_command(
     if figure is not None:
         files[folder / "figure1.csv"] = figure
     write(files)
-    Console().print(", ".join(map(str, files)), soft_wrap=True, highlight=False)
+    show(", ".join(map(str, files)))
 
 
 @study.command("report")
@@ -231,7 +225,7 @@ def report_command(
     for name, picture in study_pictures(results).items():
         files |= {folder / f"{name}.{form}": as_bytes(picture, form) for form in ("png", "svg", "pdf")}
     write(files)
-    Console().print(f"open {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    show(f"open {folder / 'report.html'}")
 
 
 def _time(seconds: float) -> str:
@@ -276,7 +270,7 @@ def _show(found: "Study", counts: dict[str, int], figure: str) -> None:
     parts = [f"{len(found.runs)} runs"] if found.runs else []
     parts += [f"{count} {status}" for status, count in sorted(counts.items())]
     parts += [f"Figure 1 {figure}"] if figure else []
-    Console().print(f"{found.title}: {', '.join(parts)}", soft_wrap=True, highlight=False)
+    show(f"{found.title}: {', '.join(parts)}")
 
 
 def _shard(text: str) -> tuple[int, int]:

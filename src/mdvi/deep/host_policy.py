@@ -35,10 +35,8 @@ def evaluate(
         Undiscounted returns and lengths, shape (episodes,).
 
     Raises:
-        ValueError: for less than one episode, or when an environment misbehaves.
+        ValueError: when an environment misbehaves.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes: expected at least 1, got {episodes}")
     agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, int)
     seeds = np.random.SeedSequence(seed).generate_state(episodes) >> 1

@@ -4,6 +4,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,12 +37,7 @@ def evaluate(
 
     Returns:
         Undiscounted returns and lengths, shape (episodes,).
-
-    Raises:
-        ValueError: for less than one episode.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes: expected at least 1, got {episodes}")
     start, life = jax.random.split(jax.random.key(seed))
     worlds = jax.vmap(env.reset)(jax.random.split(start, episodes))
     carry = worlds, jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32), jnp.zeros(episodes, bool)
@@ -78,7 +74,7 @@ def film(
     """The pictures of one episode, and its return."""
     start, life = jax.random.split(jax.random.key(seed))
     world, total = env.reset(start), 0.0
-    step, look = jax.jit(env.step), jax.jit(env.observe)
+    step, look = eqx.filter_jit(env.step), eqx.filter_jit(env.observe)
     frames = [env.frame(world)]
     for moment in range(limit):
         one, other = jax.random.split(jax.random.fold_in(life, moment))

@@ -7,6 +7,7 @@ summary.json    what came out
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -86,14 +87,28 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{folder}: has no {CONFIG}; is it the folder of a training run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read: {error}") from None
     for name, kinds in _KINDS.items():
-        if not isinstance(config, dict) or name not in config or not isinstance(config[name], kinds):
+        if not isinstance(config, dict) or name not in config or not _is_of(config[name], kinds):
             raise ValueError(f"{path}: damaged: {name} is missing or of the wrong kind")
     return config
+
+
+def digest_of(config: dict[str, Any]) -> str:
+    """What tells a configuration from others, whatever version wrote it."""
+    plain = {name: value for name, value in config.items() if name != "version"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _is_of(value: Any, kinds: Any) -> bool:
+    """Whether a value is of a kind, and in a list all are numbers."""
+    numbers = value if isinstance(value, list) else []
+    return isinstance(value, kinds) and all(
+        isinstance(number, int | float) and not isinstance(number, bool) for number in numbers
+    )
 
 
 def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:

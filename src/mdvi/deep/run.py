@@ -83,21 +83,22 @@ def train(
         with signals() as stopped, contextlib.closing(population):
             _work(population, stopped, report, columns, lambda: None, math.inf)
         return record.summary_of(population.ledger, population.settings, columns)
-    _check_folder(folder, config, fresh)
+    config = _check_folder(folder, config, fresh, report.remark)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), signals() as stopped, contextlib.closing(population):
         for half in folder.rglob(f"{output.HALF}*"):  # of a process that was killed while it wrote
             half.unlink()
-        serial = _restore(population, folder, report)
+        serial = _restore(population, folder, config, report)
         if not (folder / record.CONFIG).exists():
             output.write(folder / record.CONFIG, json.dumps(config, indent=1) + "\n")
+        digest = record.digest_of(config)
 
         def save() -> None:
             nonlocal serial
             serial += 1
             place = folder / record.CHECKPOINT
             arrays, note = population.save(place, serial)
-            checkpoint.write(place, serial, arrays, note | {"serial": serial})
+            checkpoint.write(place, serial, arrays, note | {"serial": serial, "config": digest})
             output.write(folder / record.METRICS, record.metrics_csv(population.ledger, columns))
 
         if not population.finished:
@@ -108,22 +109,31 @@ def train(
         return summary
 
 
-def restore(population: AnyPopulation, folder: Path, remark: Callable[[str], None], whole: bool = True) -> int:
+def restore(
+    population: AnyPopulation, folder: Path, config: dict[str, Any], remark: Callable[[str], None], whole: bool = True
+) -> int:
     """Load the newest sound checkpoint of a folder, if there is one, and tell its number.
 
     Args:
         population: what to load it into.
         folder: of the run.
+        config: what it was made with.
         remark: called with a line for each checkpoint that is damaged.
         whole: also what only more training needs.
 
     Raises:
-        ValueError: when none of several is sound, or they are of another population.
+        ValueError: when none of several is sound, or they are of another population or configuration.
     """
     found = checkpoint.latest(folder / record.CHECKPOINT)
     if found is None:
         return 0
     arrays, note, remarks = found
+    digest = record.digest_of(config)
+    if note.get("config", digest) != digest:
+        raise ValueError(
+            f"{folder / record.CONFIG}: is not what the checkpoints were made with; put back what was changed, or "
+            "train in another folder"
+        )
     for line in remarks:
         remark(f"{line}; the checkpoint before it is used")
     try:
@@ -178,31 +188,43 @@ def _tell(population: AnyPopulation, report: Report) -> None:
         report.remark(line)
 
 
-def _restore(population: AnyPopulation, folder: Path, report: Report) -> int:
-    serial = restore(population, folder, report.remark)
+def _restore(population: AnyPopulation, folder: Path, config: dict[str, Any], report: Report) -> int:
+    serial = restore(population, folder, config, report.remark)
+    if not serial and (folder / record.METRICS).exists():
+        report.remark(f"{folder}: its checkpoints are gone; training begins again")
+        (folder / record.SUMMARY).unlink(missing_ok=True)
     if serial and not population.finished:
         report.remark(f"resuming at {population.done} of {population.goal} {population.unit}")
     return serial
 
 
-def _check_folder(folder: Path, config: dict[str, Any], fresh: bool) -> None:
-    """Whether a run of this configuration may be kept there."""
+def _check_folder(folder: Path, config: dict[str, Any], fresh: bool, remark: Callable[[str], None]) -> dict[str, Any]:
+    """The configuration that the folder was made with, if it is this one; this one in a new folder."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file; --out needs a folder")
     output.check_target(folder / record.CONFIG)
     if not folder.exists() or not any(entry.name != LOCK for entry in folder.iterdir()):
-        return
+        return config
     if fresh:
         raise ValueError(f"{folder}: is not empty, and --fresh asks for a folder that is; remove it or name another")
     if not (folder / record.CONFIG).exists():
         raise ValueError(f"{folder}: is not empty and holds no run; name another folder")
-    known = record.read_config(folder)
+    try:
+        known = record.read_config(folder)
+    except ValueError as error:
+        found = checkpoint.latest(folder / record.CHECKPOINT)
+        if found is None or found[1].get("config") != record.digest_of(config):
+            raise
+        remark(f"{error}; it is written again, since the checkpoints are of what is asked for")
+        (folder / record.CONFIG).unlink()
+        return config
     for name in config:
         if known.get(name) != config[name] and name != "version":
             raise ValueError(
                 f"{folder}: was made with {name} = {json.dumps(known.get(name))}, not {json.dumps(config[name])}; "
                 "repeat the command that made it, or name another folder"
             )
+    return known
 
 
 @contextlib.contextmanager

@@ -33,7 +33,9 @@ class Settings(BaseModel):
     )
     n_step: int = Field(default=1, ge=1, le=2**30, description="rewards summed before the target bootstraps")
     optimizer: Literal["adam", "rmsprop"] = Field(default="adam", description="Adam, or centred RMSprop")
-    optimizer_epsilon: float = Field(default=3.125e-4, gt=0, description="what keeps their divisions finite")
+    optimizer_epsilon: float = Field(
+        default=3.125e-4, gt=0, allow_inf_nan=False, description="what keeps their divisions finite"
+    )
     loss: Literal["squared", "huber"] = Field(default="squared", description="of the critic")
     log_period: int = Field(default=2000, ge=1, le=2**30, description="environment steps between two lines of metrics")
     diagnostics: bool = Field(default=False, description="KL between policies, entropy, action gap and Bellman errors")

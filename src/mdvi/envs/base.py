@@ -92,8 +92,8 @@ class TimeLimit(eqx.Module):
     limit: int = eqx.field(static=True)
 
     def __check_init__(self) -> None:
-        if self.limit < 1:
-            raise ValueError(f"limit: expected at least 1, got {self.limit}")
+        if not 1 <= self.limit < 2**31:  # the clock has 32 bits
+            raise ValueError(f"limit: expected 1 to 2³¹ − 1, got {self.limit}")
 
     @property
     def actions(self) -> int:

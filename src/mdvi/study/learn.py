@@ -18,6 +18,8 @@ from mdvi.deep.run import AnyPopulation, Report
 from mdvi.envs import Environment, Hosted
 from mdvi.study.request import Grid, configuration, population_of
 
+_OBJECT = r"\w+ [0-9a-f]{16}"  # what `fingerprint` gives
+
 
 class Run:
     """A trained population: its members' policies, its metrics and its summary.
@@ -45,7 +47,7 @@ class Run:
         Raises:
             ValueError: for a number that is none of a member.
         """
-        if not 0 <= member < len(self):
+        if not isinstance(member, int | np.integer) or not 0 <= member < len(self):
             raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
         return self.population.networks(member)
 
@@ -58,14 +60,18 @@ class Run:
             seed: sample the policy with this seed; default the most probable action.
 
         Raises:
-            ValueError: for an observation of the wrong shape.
+            ValueError: for an observation of the wrong shape, or that is not made of finite numbers.
         """
         obs = np.asarray(obs)
         shape = self.env.observation.shape
+        if obs.dtype.kind not in "buif" or not np.isfinite(obs).all():
+            raise ValueError("obs: expected finite numbers")
         if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
             raise ValueError(f"obs: expected shape {shape} or (batch, {', '.join(map(str, shape))}), got {obs.shape}")
         batch = obs if obs.ndim > len(shape) else obs[None]
-        key = None if seed is None else jax.random.key(seed)
+        key = None if seed is None else jax.random.key(_in("seed", seed, 0, 2**32 - 1))
+        if not len(batch):
+            return np.zeros(0, int)
         chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key))
         return chosen if obs.ndim > len(shape) else int(chosen[0])
 
@@ -73,8 +79,24 @@ class Run:
         self, episodes: int = 100, member: int = 0, *, seed: int = 0, sampled: bool = False, epsilon: float = 0.0,
         limit: int = 27_000,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """Returns and lengths of episodes played by a member; see `mdvi.deep.policy.evaluate`."""
+        """Returns and lengths of episodes played by a member; see `mdvi.deep.policy.evaluate`.
+
+        Args:
+            episodes: how many.
+            member: whose policy.
+            seed: of the episodes.
+            sampled: sample the policy instead of its most probable action.
+            epsilon: the probability of a random action.
+            limit: steps after which an episode is stopped.
+
+        Raises:
+            ValueError: for a number out of range, naming it.
+        """
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
         player = host_policy if isinstance(self.env, Hosted) else policy
+        episodes, seed = _in("episodes", episodes, 1, 2**30), _in("seed", seed, 0, 2**32 - 1)
+        limit = _in("limit", limit, 1, 2**30)
         return player.evaluate(
             self.env, *self.networks(member), episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit
         )
@@ -84,6 +106,7 @@ class Run:
     ) -> tuple[list[np.ndarray], float]:
         """The pictures of one episode played by a member, and its return."""
         player = host_policy if isinstance(self.env, Hosted) else policy
+        seed, limit = _in("seed", seed, 0, 2**32 - 1), _in("limit", limit, 1, 2**30)
         return player.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
 
 
@@ -138,10 +161,11 @@ def train(
         ValueError: for what cannot be meant, naming it.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
-    if not isinstance(env, str | Environment | Hosted):
-        raise ValueError(
-            f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {type(env).__name__}"
-        )
+    _check_kind(env)
+    if workers is not None:
+        _in("workers", workers, 1, 2**20)
+    if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
+        raise ValueError(f"checkpoint_every, memory: expected seconds and bytes, got {checkpoint_every} and {memory}")
     config = configuration(
         env if isinstance(env, str) else fingerprint(env), agent, kl=kl, entropy=entropy, beta=beta,
         learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
@@ -155,6 +179,19 @@ def train(
         report=report,
     )  # fmt: skip
     return Run(population, config, record.columns_of(record.metrics_csv(population.ledger, columns)), summary)
+
+
+def _check_kind(env: Any) -> None:
+    if isinstance(env, type) or not isinstance(env, str | Environment | Hosted):
+        found = f"the class {env.__name__} itself" if isinstance(env, type) else type(env).__name__
+        raise ValueError(f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {found}")
+
+
+def _in(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number in a range."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise ValueError(f"{name}: expected a whole number, {least} to {most}, got {value!r}")
+    return int(value)
 
 
 def fingerprint(env: Any) -> str:
@@ -190,17 +227,23 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     """
     folder = Path(folder)
     config = record.read_config(folder)
-    if isinstance(env, str) and env != config["env"]:
-        raise ValueError(f"{folder}: is a run of {config['env']}, not of {env}")
+    name = config["env"]
+    if env is None and re.fullmatch(_OBJECT, name):
+        raise ValueError(f"{folder}: is a run of an environment that was an object in Python: mdvi.load({folder}, env)")
+    if env is not None:
+        _check_kind(env)
+        given = env if isinstance(env, str) else fingerprint(env)
+        if given != name and (isinstance(env, str) or re.fullmatch(_OBJECT, name)):
+            raise ValueError(f"{folder}: is a run of {name}, not of {given}")
     try:
         if env is None:
-            arguments.check_harmless(config["env"])
+            arguments.check_harmless(name)
         if env is None or isinstance(env, str):
-            env = arguments.environment_of(config["env"])
+            env = arguments.environment_of(name)
         population, columns = population_of(config, env, memory=float("inf"))
     except ValueError as error:
         raise ValueError(f"{folder / record.CONFIG}: {error}") from None
-    if not run.restore(population, folder, remark, whole=False):
+    if not run.restore(population, folder, config, remark, whole=False):
         raise ValueError(f"{folder}: has no checkpoint yet; train longer")
     path = folder / record.SUMMARY
     try:

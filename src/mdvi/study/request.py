@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -22,6 +23,8 @@ from mdvi.named import check_positive, did_you_mean
 from mdvi.study.exact import exact_loss
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
+_LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+_MOST = 100_000  # members of one run
 _IMAGE = 36  # rows and columns that the convolutions of the Atari preset need
 Grid = float | Sequence[float] | None
 
@@ -57,17 +60,17 @@ def configuration(
         "version": version("mdvi"),
         "env": env,
         "agent": agent,
-        "kl": _listed(kl),
-        "entropy": _listed(entropy),
-        "beta": _listed(beta),
-        "learning_rate": _listed(learning_rate),
+        "kl": _listed("kl", kl),
+        "entropy": _listed("entropy", entropy),
+        "beta": _listed("beta", beta),
+        "learning_rate": _listed("learning_rate", learning_rate),
         "evaluate_kl": evaluate_kl,
         "evaluate_entropy": evaluate_entropy,
-        "seeds": list(range(_whole("seeds", seeds))) if isinstance(seeds, int) else [_whole("seeds", s) for s in seeds],
+        "seeds": _seeds(seeds),
         "steps": _whole("steps", steps if steps is not None else preset_of(preset or "small", env).steps),
         "preset": preset,
         "width": width,
-        "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
+        "settings": {name: _plain(value) for name, value in settings.items()},
     }
 
 
@@ -86,11 +89,16 @@ def population_of(
     config: dict[str, Any], env: Any, workers: int | None = None, memory: float | None = None, out: Any = None
 ) -> tuple[AnyPopulation, list[dict[str, Any]]]:
     """The members that a configuration asks for, and the facts that head their lines of metrics."""
-    axes = (config[name] or [None] for name in ("kl", "beta", "entropy", "learning_rate"))
-    seeds = config["seeds"]
-    if not seeds or min(seeds) < 0 or max(seeds) >= 2**32:
-        raise ValueError(f"seeds: expected at least one, all in 0…2³² − 1, got {str(seeds)[:60]}")
-    cells = [Cell(*numbers) for numbers in itertools.product(*axes, seeds)]
+    axes = {name: config[name] or [None] for name in ("kl", "beta", "entropy", "learning_rate")}
+    axes["seeds"] = seeds = config["seeds"]
+    if not seeds or any(seed != int(seed) or not 0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(f"seeds: expected at least one, all whole and in 0…2³² − 1, got {str(seeds)[:60]}")
+    for name, values in axes.items():
+        twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+        if twice is not None:  # they would pass for independent ones
+            raise ValueError(f"{name}: {twice:g} is there twice")
+    _check_count(math.prod(map(len, axes.values())))
+    cells = [Cell(*numbers) for numbers in itertools.product(*axes.values())]
     return population_with(config, cells, env, workers, memory, out)
 
 
@@ -138,6 +146,8 @@ def population_with(
         return HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch), columns
     if settings.replay_on_disk:
         raise ValueError("replay_on_disk: is for environments on the host")
+    if config["width"] is not None and config["width"] < 1:
+        raise ValueError(f"width: expected at least 1, got {config['width']}")
     width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
     measure = exact_loss(env) if settings.diagnostics else None
     population = Population(
@@ -155,6 +165,8 @@ def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any
     check_settings(given)
     settings = changed(base, {name: value for name, value in given.items() if name in Settings.model_fields})
     numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
+    if numbers.get("lowest", 0.0) > 0:
+        raise ValueError(f"lowest: bounds κ log π, which is at most 0, from below; got {numbers['lowest']}")
     for name in ("epsilon", "epsilon_steps"):
         if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
             raise ValueError(f"{name}: out of range, got {numbers[name]}")
@@ -167,8 +179,40 @@ def _whole(name: str, value: Any) -> int:
     return int(value)
 
 
-def _listed(value: Any) -> list[float] | None:
-    return None if value is None else [float(number) for number in np.atleast_1d(value)]
+def _seeds(seeds: Any) -> list[int]:
+    """Which seeds, from how many or from a list."""
+    if isinstance(seeds, int | float | np.integer):
+        seeds = range(_whole("seeds", seeds))
+    if isinstance(seeds, range):
+        _check_count(seeds.stop - seeds.start)
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise ValueError(f"seeds: expected how many, or a list of them, got {seeds!r}")
+    return [_whole("seeds", seed) for seed in seeds]
+
+
+def _check_count(members: int) -> None:
+    if members > _MOST:
+        raise ValueError(f"{members} members are asked for, and one run takes {_MOST} at most")
+
+
+def _listed(name: str, value: Any) -> list[float] | None:
+    """One number or several, all of which single precision can tell from 0 and from infinity."""
+    if value is None:
+        return None
+    numbers = np.asarray(value)
+    if numbers.ndim > 1 or not numbers.size or numbers.dtype.kind not in "iuf":
+        raise ValueError(f"{name}: expected a number or several, got {value!r}")
+    found = [float(number) for number in np.atleast_1d(numbers)]
+    for number in found:
+        if number and math.isfinite(number) and not _LEAST <= abs(number) <= _LARGEST:
+            raise ValueError(f"{name}: expected 0, or {_LEAST:.2g} to {_LARGEST:.2g} in size, got {number}")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON can hold it."""
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _checked(name: str, value: Any) -> Any:
