@@ -8,6 +8,7 @@ import scipy.sparse
 
 from exact import exact_value
 from mdvi import FiniteMDP, mdp
+from mdvi.planning import order
 from mdvi.planning.chain import Chain
 from mdvi.planning.linear import solved
 from mdvi.planning.methods import METHODS
@@ -159,3 +160,37 @@ def test_chains_of_many_successors_are_swept_where_they_mix_and_solved_where_the
     taken = turns(walk, monkeypatch, entropy=entropy, tolerance=1e-3)
     assert taken["policy-iteration"] > 0
     assert sum(taken.values()) < 30
+
+
+def without_cycles(rng, states, jump, staying=False):
+    """A model in which every step leads onward, some perhaps nowhere; numbered at random, two states end it."""
+    number = rng.permutation(states)
+    p, terminal = np.zeros((states, 2, states)), np.zeros(states, bool)
+    terminal[number[-2:]] = True
+    for s, a in np.ndindex(states - 2, 2):
+        onward = number[np.minimum(s + rng.integers(1, jump, 2), states - 1)]
+        np.add.at(p[number[s], a], onward, [0.5, 0.3])
+        p[number[s], a, number[s] if staying and s % 3 == 0 else onward[0]] += 0.2
+    p[number[-2:], :, number[-1]] = 1.0
+    matrix = scipy.sparse.csr_array(p.reshape(-1, states))
+    return FiniteMDP(matrix, rng.normal(size=(states, 2)), 0.9999, terminal=terminal)
+
+
+def test_states_that_lead_into_no_cycle_come_after_their_successors(rng):
+    problem = problem_of(without_cycles(rng, 200, 20, staying=True))
+    rank = np.empty(200, int)
+    rank[order.outward(problem)] = np.arange(200)
+    start, state, _ = problem.rows
+    for s in range(200):
+        later = state[start[2 * s] : start[2 * s + 2]].astype(int)
+        assert (rank[later[later != s]] < rank[s]).all()
+
+
+@pytest.mark.parametrize("entropy", [0.0, 0.01])
+def test_a_model_without_cycles_takes_one_turn_however_it_is_numbered(rng, monkeypatch, entropy):
+    model = without_cycles(rng, 1000, 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(order, "_NEARLY_ACYCLIC", 1.0)
+        before = turns(model, patch, entropy=entropy)
+    taken = turns(model, monkeypatch, entropy=entropy)
+    assert taken["policy-iteration"] + taken["gauss-seidel"] == 1 < before["policy-iteration"]

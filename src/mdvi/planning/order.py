@@ -6,10 +6,14 @@ from numba import njit
 from mdvi.planning.problem import Problem
 
 _NEARLY_SORTED = 0.9
+_NEARLY_ACYCLIC = 0.9
 
 
 def outward(problem: Problem) -> np.ndarray:
-    """The states by their distance, in transitions, to where episodes end or the highest reward is paid."""
+    """The states by their distance, in transitions, to where episodes end or the highest reward is paid.
+
+    Where nearly all lead into no cycle, these come first instead, each after its successors: one sweep solves them.
+    """
     assert problem.rows is not None
     states, actions = problem.gain.shape
     top, ends = np.empty(states), np.asarray(problem.mdp.terminal)
@@ -18,8 +22,14 @@ def outward(problem: Problem) -> np.ndarray:
     if source.sum() > max(states // 2, 1):
         source = ends
     first, predecessor = _backwards(*problem.rows[:2], states, actions)
+    acyclic = np.empty(states, np.int32)
+    count = _without_cycles(first, predecessor, acyclic)
     distance = np.full(states, states, np.int32)
     _breadth_first(first, predecessor, np.flatnonzero(source).astype(np.int32), distance)
+    if count > _NEARLY_ACYCLIC * states:
+        distance[acyclic[:count]] = -1
+        others = np.argsort(distance, kind="stable")[count:]
+        return np.concatenate([acyclic[:count], others.astype(np.int32)])
     numbers = np.arange(states, dtype=np.int32)
     step = np.diff(distance)
     if np.count_nonzero(step <= 0) > _NEARLY_SORTED * states and step.any():
@@ -58,6 +68,36 @@ def _backwards(start, state, states, actions):  # type: ignore[no-untyped-def]
                 predecessor[free[t]] = s
                 free[t] += 1
     return first, predecessor
+
+
+@njit(cache=True, nogil=True)
+def _without_cycles(first, predecessor, queue):  # type: ignore[no-untyped-def]
+    """Writes the states that lead into no cycle but one of their own, each after its successors; returns how many.
+
+    Source: Kahn (1962).
+    """
+    states = len(queue)
+    ahead = np.zeros(states, np.int32)  # successors that are not written yet
+    for t in range(states):
+        for j in range(first[t], first[t + 1]):
+            ahead[predecessor[j]] += predecessor[j] != t
+    tail = 0
+    for s in range(states):
+        if ahead[s] == 0:
+            queue[tail] = s
+            tail += 1
+    head = 0
+    while head < tail:
+        t = queue[head]
+        head += 1
+        for j in range(first[t], first[t + 1]):
+            s = predecessor[j]
+            if s != t:
+                ahead[s] -= 1
+                if ahead[s] == 0:
+                    queue[tail] = s
+                    tail += 1
+    return tail
 
 
 @njit(cache=True, nogil=True)
