@@ -33,6 +33,7 @@ _IDLE, _LEFT = 0.5, 0.1
 # Where there are more successors than _WIDE, a chain is swept up to _MOST_SWEEPS times before it is solved: a sweep of
 # it is cheap compared with a backup, and a solve is not.
 _SWEEPS, _MOST_SWEEPS, _WIDE = 12, 200, 20
+_SMALL = 2000  # states: a chain is solved in less time than it takes to find out whether ordered sweeps would do
 _ROUGH, _FINE = 0.3, 1e-3  # accuracy of the sweeps of a chain, relative to what they start from
 _ACCURATE, _EXACT = 1e-2, 1e-12  # and of linear solves, at first and at the most
 _SPARE = 4  # how much closer than the tolerance single values are brought before moving on
@@ -257,8 +258,10 @@ class _Road:
         if unfinished and self.problem.branching > _WIDE and self._sweeps_missing() <= _MOST_SWEEPS:
             self.sweeps *= 2
             return
-        if self.method == "modified-policy-iteration" and (far or (not unfinished and self._slower_than(0.5))):
-            self._take_up("gauss-seidel")
+        slow = not unfinished and self._slower_than(0.5)
+        if self.method == "modified-policy-iteration" and (far or slow):
+            small = len(backup.v) <= _SMALL
+            self._take_up("policy-iteration" if slow and small else "gauss-seidel")
         elif unfinished or (self.method == "gauss-seidel" and self._slower_than(0.01)):
             self._take_up("policy-iteration")
 
