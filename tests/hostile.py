@@ -1,6 +1,9 @@
 """Gymnasium environments for tests: two probes, a counting one, and those that misbehave in a way each."""
 
+import contextlib
 import os
+import pathlib
+import subprocess
 import time
 
 import gymnasium
@@ -117,6 +120,52 @@ class Shrinking(Hostile):
         if self.bad and self.clock >= self.after:
             self.action_space = Discrete(1)
         return found
+
+
+class Odd(Hostile):
+    """Lawful, but for one habit."""
+
+    def __init__(self, habit="", where="", **options):
+        super().__init__(**options)
+        self.habit, self.where, self.child = habit, where, None
+        self.bad = False
+        if habit == "closes":
+            self.child = subprocess.Popen(["sleep", "1234"])
+            (pathlib.Path(where) / f"open-{os.getpid()}-{id(self)}").touch()
+        if habit == "imports":
+            with contextlib.suppress(ModuleNotFoundError):
+                import isolated  # of the library: not to be found under this name
+
+                raise AssertionError(isolated.__file__)
+        if habit in ("bytes", "fractions"):
+            self.observation_space = Box(0, 255, (2,), np.uint8)
+        if habit == "cannot be closed":
+            self.observation_space = Box(0, 255, (0,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if self.habit == "imports late":
+            import late_import  # noqa: F401  beside this file only
+        return self.look(), {}
+
+    def look(self):
+        return {"bytes": [3, 200], "fractions": [0.3, 0.9], "huge": [1e300, 0.0]}.get(self.habit, [0.0, 0.1])
+
+    def step(self, action):
+        _, reward, terminated, truncated, _ = super().step(action)
+        if self.habit == "moves":
+            os.chdir("/")
+        if self.habit == "pays too much":
+            reward = 1e300
+        if self.habit == "splits":
+            os.fork()
+        return self.look(), reward, terminated, truncated, {}
+
+    def close(self):
+        if self.habit == "cannot be closed":
+            raise SystemExit(5)
+        if self.child is not None:
+            (pathlib.Path(self.where) / f"closed-{os.getpid()}-{id(self)}").touch()
 
 
 class Continuous(Hostile):

@@ -98,7 +98,7 @@ def test_results_do_not_depend_on_how_the_population_is_split():
 
 
 def test_memory_is_estimated_before_the_start():
-    with pytest.raises(ValueError, match=r"need .* GB and there are .*: lower replay"):
+    with pytest.raises(ValueError, match=r"would take .* GB and there are .* GB: lower replay"):
         tiny(memory=1000.0)
     run = tiny(steps=40)
     state = jax.eval_shape(partial(train.init, Settings(**TINY)), TimeLimit(CartPole(), 500), run.networks()[0], 0)[0]

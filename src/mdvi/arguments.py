@@ -124,7 +124,8 @@ def environment_of(text: str) -> Any:
     if len(options) < len(parts):
         raise ValueError(f"{name}: a parameter is given twice")
     maker = envs.atari if name.startswith("ALE/") else envs.gymnasium
-    known = inspect.signature(maker).parameters
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    known = {key: p for key, p in inspect.signature(maker).parameters.items() if p.kind in kinds}
     for key, value in options.items():
         if key in known and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ValueError(f"{name}: {key}: expected a number, got {value!r}")

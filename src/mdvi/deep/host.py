@@ -4,6 +4,7 @@ A step of all environments of all members is one call, and so is one gradient st
 runs, the environments go on with the networks from before it: the policy that acts is one gradient step behind.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -76,9 +77,12 @@ class HostPopulation:
         self.bytes_needed = OVERHEAD * size_of(
             jax.eval_shape(partial(vmapped.start, settings), env, self.batch, self.seeds)
         )
-        if scratch is None:
-            each, frame = settings.replay // settings.environments, env.spaces
-            self.bytes_needed += len(members) * settings.environments * replay_bytes(each, frame.shape, frame.dtype)
+        each, frame = settings.replay // settings.environments, env.spaces
+        streams = len(members) * settings.environments
+        beside, frames = (streams * part for part in replay_bytes(each, frame.shape, frame.dtype))
+        self.bytes_needed += beside + (frames if scratch is None else 0)
+        if scratch is not None:
+            _check_disk(scratch, frames)
         check_room(self.bytes_needed, f"{len(members)} member{'s' * (len(members) > 1)}", memory)
         self.steps = 0
         self._chosen: Any = None  # the actions of the next step
@@ -255,7 +259,7 @@ class HostPopulation:
         """A line of metrics: the episodes and gradient steps since the last one."""
         ended = np.array(self._ended[number]).reshape(-1, 2)
         means = [average.means() for average in self._averages.values()]
-        row = {name: float(np.float32(value[number])) for found in means for name, value in found.items()}
+        row = {name: float(np.float32(value[number])) for found in means for name, value in sorted(found.items())}
         self.ledger.add(number, self.steps, ended[:, 0], ended[:, 1], row)
 
     def _fail(self, wrong: list[str], when: str, actions: np.ndarray | None = None) -> None:
@@ -319,3 +323,14 @@ class HostPopulation:
         if folder is not None:
             self._segments.read(folder, note["segments"], self.replay)
         self._ended = [list(map(tuple, arrays[f"{n}.ended"].tolist())) for n in range(len(self.seeds))]
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    """Whether the frames fit: writing to a file that was mapped before the disk was full would kill the process."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    room = shutil.disk_usage(there).free
+    if needed > room:
+        raise ValueError(
+            f"replay_on_disk: {needed / 1e9:.3g} GB of frames do not fit into the {room / 1e9:.3g} GB that are free in "
+            f"{there}: lower replay"
+        )

@@ -1,5 +1,6 @@
 """Playing with a trained policy in environments on the host; `mdvi.deep.policy` is its twin for those in JAX."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -77,19 +78,19 @@ def film(
     agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
     world = env.source.watched()
     seen = HostReplay(1, env.stack + 1, env.spaces.shape, env.spaces.dtype, env.stack)
-    total, told = 0.0, world.reset(np.array([seed]), np.ones(1, bool))
-    seen.begin(told)
-    frames = [world.picture()]
-    for moment in range(limit):
-        _check(told.wrong, np.ones(1, bool))
-        action = np.asarray(_act(env, agent, networks, seen.latest(), key, np.uint32(moment), np.float32(0)))
-        told = step(world, action, np.ones(1, bool))
-        seen.add(action, told.reward, told)
-        total += float(told.reward[0])
-        frames.append(world.picture())
-        if told.terminated[0] or told.truncated[0]:
-            break
-    world.close()
+    with contextlib.closing(world):
+        total, told = 0.0, world.reset(np.array([seed]), np.ones(1, bool))
+        seen.begin(told)
+        frames = [world.picture()]
+        for moment in range(limit):
+            _check(told.wrong, np.ones(1, bool))
+            action = np.asarray(_act(env, agent, networks, seen.latest(), key, np.uint32(moment), np.float32(0)))
+            told = step(world, action, np.ones(1, bool))
+            seen.add(action, told.reward, told)
+            total += float(told.reward[0])
+            frames.append(world.picture())
+            if told.terminated[0] or told.truncated[0]:
+                break
     return frames, total
 
 

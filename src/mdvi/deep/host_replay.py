@@ -210,7 +210,7 @@ def room_for(size: int, shape: tuple[int, ...]) -> int:
     return int(size * (_SPARE if len(shape) > 1 else 2)) + 16
 
 
-def replay_bytes(size: int, shape: tuple[int, ...], dtype: Any) -> int:
-    """Memory of one stream."""
+def replay_bytes(size: int, shape: tuple[int, ...], dtype: Any) -> tuple[int, int]:
+    """What one stream takes: beside its frames, and for them."""
     frame = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return room_for(size, shape) * (frame + 1) + size * (8 + 4 + 4 + 1 + 1)
+    return room_for(size, shape) + size * (8 + 4 + 4 + 1 + 1), room_for(size, shape) * frame

@@ -275,8 +275,8 @@ def check_room(needed: float, who: str, memory: float | None) -> float:
     room = _SHARE * _free_memory() if memory is None else memory
     if needed > room:
         raise ValueError(
-            f"{who} need {needed / 1e9:.3g} GB and there are {room / 1e9:.3g}: lower replay, or the number of members "
-            "that run together"
+            f"{who} would take {needed / 1e9:.3g} GB and there are {room / 1e9:.3g} GB: lower replay, or the number "
+            "of members that run together"
         )
     return room
 

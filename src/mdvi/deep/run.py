@@ -83,6 +83,7 @@ def train(
         with signals() as stopped, contextlib.closing(population):
             _work(population, stopped, report, columns, lambda: None, math.inf)
         return record.summary_of(population.ledger, population.settings, columns)
+    folder = folder.absolute()  # environments may change the directory
     config = _check_folder(folder, config, fresh, report.remark)
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), signals() as stopped, contextlib.closing(population):

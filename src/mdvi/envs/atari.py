@@ -108,7 +108,7 @@ class Screen:
 
 
 def atari(
-    name: str, discount: float = 0.99, *, sticky: float = 0.25, noops: int = 0, stack: int = 4, clip: float = 1.0,
+    name: str, /, discount: float = 0.99, *, sticky: float = 0.25, noops: int = 0, stack: int = 4, clip: float = 1.0,
     limit: int = LIMIT,
 ) -> Hosted:  # fmt: skip
     """A game by its Gymnasium id, such as ALE/Breakout-v5.
@@ -132,7 +132,7 @@ def atari(
         raise ValueError(f"noops and limit: expected at least 0 and 1, got {noops} and {limit}")
     if not name.endswith("-v5"):
         raise ValueError(f"{name}: ALE's games are named as in ALE/Breakout-v5")
-    return hosted(Game(name, float(sticky), int(noops), int(limit)), discount, stack=stack, clip=clip or None)
+    return hosted(Game(name, float(sticky), int(noops), int(limit)), discount, stack=stack, clip=clip)
 
 
 def _nearest(game: str, games: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 
 LONGEST = 300  # bytes of a message about what went wrong
 _UNSEEN = "the observation was not finite"
+FAULTS = (Exception, SystemExit)  # what somebody else's code may raise
 
 
 class Spaces(NamedTuple):
@@ -68,7 +69,8 @@ def blank(count: int, spaces: Spaces) -> Step:
 
 def sound(told: Step) -> Step:
     """The step, where a reward or an observation that is not finite is no step but what went wrong."""
-    paid = seen = np.isfinite(told.reward)
+    with np.errstate(over="ignore"):
+        paid = seen = np.isfinite(told.reward.astype(np.float32))  # as they are kept
     if told.following.dtype.kind == "f":
         seen = np.isfinite(told.following).reshape(len(paid), -1).all(1)
     if paid.all() and seen.all():
@@ -96,19 +98,29 @@ def make(name: str, options: dict[str, Any]) -> Any:
             if ":" not in name or re.search(r"-v\d+$", name):
                 return gymnasium.make(name, disable_env_checker=True, **options)
             module, _, attribute = name.partition(":")
-            sys.path.insert(0, os.getcwd())
-            try:
-                maker = getattr(importlib.import_module(module), attribute)
-            finally:
-                sys.path.pop(0)
-            return maker(**options)
+            if (here := os.getcwd()) not in sys.path:
+                sys.path.insert(0, here)  # to stay: environments may import more later
+            return getattr(importlib.import_module(module), attribute)(**options)
         except gymnasium.error.DependencyNotInstalled as error:
             text = " ".join(str(error).split())
             if "box2d" in text.lower():
                 text = "Box2D is not installed: pip install 'mdvi[envs]'"
             raise ModuleNotFoundError(f"{name}: {text}", name=name) from None
-        except (Exception, SystemExit) as error:
+        except FAULTS as error:
             raise ValueError(f"{name}: {says(error)}") from None
+
+
+def agreed(spaces: Sequence[Spaces]) -> Spaces:
+    """The spaces that all have.
+
+    Raises:
+        ValueError: when some have others.
+    """
+    for other in spaces[1:]:
+        if other != spaces[0]:
+            one, two = (f"{s.actions} actions and observations {s.dtype}{list(s.shape)}" for s in (spaces[0], other))
+            raise ValueError(f"environments of one kind differ: one has {one}, another {two}")
+    return spaces[0]
 
 
 def spaces_of(env: Any, name: str) -> Spaces:
@@ -133,6 +145,8 @@ def spaces_of(env: Any, name: str) -> Spaces:
         )
     if kinds[1] != "Box":
         raise ValueError(f"{name}: its observations are {kinds[1]}; mdvi learns from Box observations only")
+    if 0 in observation.shape:
+        raise ValueError(f"{name}: its observations have shape {observation.shape}, which holds no number")
     kept = observation.dtype if observation.dtype in (np.uint8, np.bool_) else np.float32
     return Spaces(int(action.n), tuple(observation.shape), np.dtype(kept))
 
@@ -182,9 +196,22 @@ class Cell:
         array = np.asarray(obs)
         if array.shape != self._shape:
             raise ValueError(f"an observation has shape {array.shape}, its space says {self._shape}")
-        if array.dtype.kind not in "buif":
-            raise ValueError(f"an observation has dtype {array.dtype}")
-        return array
+        return fitting(array, self.spaces.dtype)
+
+
+def fitting(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """The array, if the dtype that is kept can hold its numbers.
+
+    Raises:
+        ValueError: when it cannot.
+    """
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"an observation has dtype {array.dtype}")
+    if array.dtype != dtype and dtype.kind != "f":
+        with np.errstate(invalid="ignore"):
+            if not np.array_equal(array, array.astype(dtype)):
+                raise ValueError(f"an observation of {array.dtype} holds numbers that its space, of {dtype}, does not")
+    return array
 
 
 class Cells:
@@ -193,7 +220,7 @@ class Cells:
     renews, repeats, asked = False, True, False  # who steps them begins new episodes
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells, self.spaces = cells, cells[0].spaces
+        self.cells, self.spaces = cells, agreed([cell.spaces for cell in cells])
         self._order: tuple[Any, np.ndarray] | None = None
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
@@ -201,9 +228,10 @@ class Cells:
         told = blank(len(self.cells), self.spaces)
         for i in np.flatnonzero(who):
             try:
-                told.fresh[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
+                with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
+                    told.fresh[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
                 told.began[i] = True
-            except (Exception, SystemExit) as error:
+            except FAULTS as error:
                 told.wrong[i] = says(error)
         return told
 
@@ -221,9 +249,10 @@ class Cells:
             if not goes:
                 continue
             try:
-                told.following[i], told.reward[i], told.terminated[i], told.truncated[i] = cell.step(action)
+                with np.errstate(over="ignore"):
+                    told.following[i], told.reward[i], told.terminated[i], told.truncated[i] = cell.step(action)
                 told.real[i] = True
-            except (Exception, SystemExit) as error:
+            except FAULTS as error:
                 told.wrong[i] = says(error)
         return sound(told._replace(fresh=told.following, truncated=told.truncated & ~told.terminated))
 
@@ -235,7 +264,7 @@ class Cells:
         """
         try:
             picture = self.cells[0].env.render()
-        except Exception as error:
+        except FAULTS as error:
             raise ValueError(f"the environment gives no picture: {says(error)}") from None
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.dtype != np.uint8:
             raise ValueError("the environment gives no picture: its render_mode must be rgb_array")
@@ -244,14 +273,17 @@ class Cells:
     def close(self) -> None:
         """Let them go."""
         for cell in self.cells:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(*FAULTS):
                 cell.env.close()
 
 
 def says(error: BaseException) -> str:
     """An exception in one line."""
-    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
-    return f"{kind}{' '.join(str(error).split())}"[:LONGEST]
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "which cannot even say what it is"
+    return (text if type(error) is ValueError else f"{type(error).__name__}: {text}")[:LONGEST]
 
 
 def record(spaces: Spaces) -> np.dtype[Any]:
@@ -264,8 +296,9 @@ def record(spaces: Spaces) -> np.dtype[Any]:
 def packed(told: Step, spaces: Spaces) -> bytes:
     """A step as bytes."""
     rows = np.zeros(len(told.wrong), record(spaces))
-    for name in told._fields:
-        rows[name] = [text.encode()[:LONGEST] for text in told.wrong] if name == "wrong" else getattr(told, name)
+    for name in told._fields[:-1]:
+        rows[name] = getattr(told, name)
+    rows["wrong"] = [text.encode(errors="replace")[:LONGEST] for text in told.wrong]
     return rows.tobytes()
 
 
@@ -279,9 +312,9 @@ def unpacked(data: bytes, spaces: Spaces) -> Step:
 def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
     """Answer the parent until it leaves: first a line about the spaces, then a step to each order."""
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the environment prints is not an answer
-    orders = sys.stdin.buffer
+    answers, orders = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
+    os.dup2(2, 1)  # what the environment prints is not an answer,
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and orders are not for it to read
     try:
         cells = Cells([Cell(make(name, options), name, limit) for _ in range(count)])
     except (ValueError, ModuleNotFoundError) as error:
@@ -301,6 +334,8 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
             told = cells.recv()
         answers.write(packed(told, cells.spaces))
         answers.flush()
+    if "wrong" not in hello:
+        cells.close()
 
 
 def _leave_with(parent: int) -> None:

@@ -7,9 +7,11 @@
     Vector     a Gymnasium `VectorEnv`, however it begins new episodes
 """
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
@@ -25,6 +27,7 @@ from mdvi.envs.vector import Vector, single_spaces
 from mdvi.mdp.validation import check_discount
 from mdvi.types import Array
 
+_PATIENT = 1e6  # seconds
 LIMIT = 27_000  # steps after which an episode is truncated: the protocol of Machado et al. (2018)
 
 
@@ -148,10 +151,7 @@ class Named:
             process = self._process(1)
             process.close()
             return process.spaces
-        env = cells.make(self.name, json.loads(self.options))
-        spaces = spaces_of(env, self.name)
-        env.close()
-        return spaces
+        return _looked_at(partial(cells.make, self.name, json.loads(self.options)), self.name, spaces_of)
 
     def worlds(self, members: int, each: int) -> Worlds:
         """In this process, or whole members in each of the others."""
@@ -180,10 +180,7 @@ class Made:
 
     def spaces(self) -> Spaces:
         """Those of one that is made and thrown away."""
-        env = self.make()
-        spaces = spaces_of(env, type(env).__name__)
-        env.close()
-        return spaces
+        return _looked_at(self.make, _name_of(self.make), spaces_of)
 
     def worlds(self, members: int, each: int) -> Worlds:
         """In this process."""
@@ -204,14 +201,16 @@ class Vectored:
 
     def spaces(self) -> Spaces:
         """Those of a vector of one."""
-        env = self.make(1)
-        spaces = single_spaces(env)
-        env.close()
-        return spaces
+        return _looked_at(partial(self.make, 1), _name_of(self.make), single_spaces)
 
     def worlds(self, members: int, each: int) -> Worlds:
         """One vector of all."""
-        return Vector(self.make(members * each))
+        env = self.make(members * each)
+        if env.num_envs != members * each:
+            raise ValueError(
+                f"{_name_of(self.make)}: was asked for {members * each} environments and made {env.num_envs}"
+            )
+        return Vector(env)
 
     def watched(self) -> Watched:
         """A vector of one that gives pictures, if it was made to."""
@@ -219,7 +218,7 @@ class Vectored:
 
 
 def gymnasium(
-    name: str, discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT,
+    name: str, /, discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT,
     timeout: float | None = None, processes: int | None = None, **options: Any,
 ) -> Hosted:  # fmt: skip
     """A Gymnasium id, or an environment of your own as `module:Class`.
@@ -228,10 +227,10 @@ def gymnasium(
         name: the id or the class.
         discount: γ, in [0, 1).
         stack: consecutive observations that the agent sees together.
-        clip: learn from rewards as if they lay in ±clip.
+        clip: learn from rewards as if they lay in ±clip; 0 for as they are.
         limit: steps after which an episode is truncated, if nothing ends it before.
-        timeout: seconds that a step may take in a process of its own; 0 for as long as it takes. Default 0 for an id,
-            60 for a class.
+        timeout: seconds in which another process must have stepped its environments; 0 for as long as it takes.
+            Default 0 for an id, 60 for a class.
         processes: how many step the environments while this one learns, each those of some members; 0 for none but
             this one. Default one for each member where there is a timeout, otherwise 0.
         options: what its constructor takes.
@@ -246,13 +245,17 @@ def gymnasium(
         timeout = 60.0 if own and processes != 0 else 0.0
     if processes is None and not timeout:
         processes = 0
-    if not timeout >= 0:
-        raise ValueError(f"timeout: expected seconds, at least 0, got {timeout}")
+    if not 0 <= timeout <= _PATIENT:
+        raise ValueError(f"timeout: expected seconds, 0 to {_PATIENT:g}, got {timeout}")
     if processes is not None and processes < 0:
         raise ValueError(f"processes: expected at least 0, got {processes}")
     if timeout and processes == 0:
         raise ValueError(f"timeout: {timeout:g} s can be kept by another process only, and processes is 0")
-    source = Named(name, json.dumps(options), limit, timeout, processes)
+    try:
+        text = json.dumps(options)
+    except TypeError as error:
+        raise ValueError(f"{name}: its options must be plain values: {error}") from None
+    source = Named(name, text, _limit(limit), timeout, processes)
     return hosted(source, discount, stack=stack, clip=clip)
 
 
@@ -260,7 +263,7 @@ def made(
     make: Callable[[], Any], discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT
 ) -> Hosted:
     """Gymnasium environments that a function without arguments makes; the rest as in `gymnasium`."""
-    return hosted(Made(make, limit), discount, stack=stack, clip=clip)
+    return hosted(Made(make, _limit(limit)), discount, stack=stack, clip=clip)
 
 
 def vectored(
@@ -284,6 +287,38 @@ def is_known(name: str) -> bool:
 
 def hosted(source: Source, discount: float = 0.99, *, stack: int = 1, clip: float | None = None) -> Hosted:
     """What an agent needs to know of the environments of a source."""
-    if stack < 1:
-        raise ValueError(f"stack: expected at least 1, got {stack}")
-    return Hosted(source, source.spaces(), check_discount(discount), stack, clip)
+    if not 1 <= stack <= 255:
+        raise ValueError(f"stack: expected 1 to 255, got {stack}")
+    if clip is not None and not clip >= 0:
+        raise ValueError(f"clip: expected at least 0, got {clip}")
+    return Hosted(source, source.spaces(), check_discount(discount), stack, clip or None)
+
+
+def _limit(steps: int) -> int:
+    if not 1 <= steps < 2**31:
+        raise ValueError(f"limit: expected 1 to 2³¹ − 1 steps, got {steps}")
+    return steps
+
+
+def _looked_at(make: Callable[[], Any], name: str, look: Callable[[Any, str], Spaces]) -> Spaces:
+    """The spaces of an environment that is made and let go again.
+
+    Raises:
+        ValueError: when it cannot be learned in, or anything else goes wrong.
+        ModuleNotFoundError: when something is not installed.
+    """
+    try:
+        env = make()
+        try:
+            return look(env, name)
+        finally:
+            with contextlib.suppress(*cells.FAULTS):
+                env.close()
+    except (ValueError, ModuleNotFoundError):
+        raise
+    except cells.FAULTS as error:
+        raise ValueError(f"{name}: {cells.says(error)}") from None
+
+
+def _name_of(make: Callable[..., Any]) -> str:
+    return str(getattr(make, "__qualname__", type(make).__name__))

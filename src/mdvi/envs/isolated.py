@@ -1,8 +1,10 @@
 """Gymnasium environments in processes of their own, which may hang or die."""
 
+import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from mdvi.envs import cells
 from mdvi.envs.cells import Spaces, Step, blank, record, unpacked
 
 _PATIENCE = 120.0  # seconds for a process to start and to import what its environment needs
+_CLOSING = 2.0  # seconds for environments to close
 
 
 class Isolated:
@@ -26,6 +29,11 @@ class Isolated:
     def __init__(self, processes: Sequence["Process"]) -> None:
         """Args: the processes, each with environments of its own."""
         self.processes = processes
+        try:
+            cells.agreed([process.spaces for process in processes])
+        except ValueError:
+            self.close()
+            raise
         ends = np.cumsum([process.count for process in processes]).tolist()
         self._parts = [slice(end - process.count, end) for process, end in zip(processes, ends, strict=True)]
         self._busy = [False] * len(processes)
@@ -52,6 +60,8 @@ class Isolated:
 
     def close(self) -> None:
         """End the processes."""
+        for process in self.processes:
+            process.leave()
         for process in self.processes:
             process.close()
 
@@ -80,7 +90,8 @@ class Process:
             ModuleNotFoundError: when something is not installed.
         """
         self.count, self.timeout, self.ended = count, timeout, ""
-        command = [sys.executable, str(Path(cells.__file__)), name, options, str(count), str(limit)]
+        # -P: the modules beside that file are not to be taken for those that the environment imports.
+        command = [sys.executable, "-P", str(Path(cells.__file__)), name, options, str(count), str(limit)]
         self.child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -88,6 +99,7 @@ class Process:
         assert self.child.stdout is not None
         self.orders, self.answers = self.child.stdin.fileno(), self.child.stdout.fileno()
         os.set_blocking(self.answers, False)
+        self.deadline: float | None = time.monotonic() + _PATIENCE
         line = self._read(lambda data: data.endswith(b"\n"), _PATIENCE)
         hello = json.loads(line or "{}")
         if "actions" not in hello:
@@ -97,7 +109,8 @@ class Process:
         self.spaces = Spaces(hello["actions"], tuple(hello["shape"]), np.dtype(hello["dtype"]))
 
     def send(self, order: bytes) -> None:
-        """Pass an order on, if there is anybody to take it."""
+        """Pass an order on, if there is anybody to take it; from now on the time to answer runs."""
+        self.deadline = time.monotonic() + self.timeout if self.timeout else None
         try:
             if order and not self.ended:
                 os.write(self.orders, order)
@@ -108,27 +121,41 @@ class Process:
         """What came back, or what went wrong."""
         size = self.count * record(self.spaces).itemsize
         data = b"" if self.ended else self._read(lambda data: len(data) >= size, self.timeout)
+        if len(data) > size:
+            self.ended = "it answered more than it was asked, as a process does that has split"
+            data = b""
         return unpacked(data, self.spaces) if data else self.silence()
 
     def silence(self) -> Step:
         """A step in which nothing happened."""
         return blank(self.count, self.spaces)._replace(wrong=[self.ended] * self.count)
 
+    def leave(self) -> None:
+        """Ask it to end by itself, so that environments may close."""
+        if self.child.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.child.stdin.close()
+
     def close(self) -> None:
-        """End it."""
-        self.child.kill()
+        """End it, and what its environments may have started."""
+        self.leave()
+        if not self.ended:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(_CLOSING)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait()
-        for pipe in (self.child.stdin, self.child.stdout):
-            if pipe is not None:
-                pipe.close()
+        if self.child.stdout is not None:
+            self.child.stdout.close()
 
     def _read(self, whole: Callable[[bytes], bool], seconds: float) -> bytes:
-        """Bytes until they are whole; none, and the reason in `ended`, when they do not come."""
-        data, deadline = b"", time.monotonic() + seconds if seconds else None
+        """Bytes until they are whole; none, and the reason in `ended`, when they do not come in so many seconds."""
+        data = b""
         with selectors.DefaultSelector() as ready:
             ready.register(self.answers, selectors.EVENT_READ)
             while not whole(data):
-                if not ready.select(None if deadline is None else deadline - time.monotonic()):
+                left = None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
+                if not ready.select(left):
                     self.ended = f"it gave no answer for {seconds:g} s"
                     self.child.kill()
                     return b""

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mdvi.envs.cells import Spaces, Step, blank, says, sound, spaces_of
+from mdvi.envs.cells import Spaces, Step, blank, fitting, says, sound, spaces_of
 
 
 def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int | None]:
     """As Gymnasium's own vectors want them."""
     return [None if seed < 0 else int(seed) for seed in seeds]
+
+
+def _one_seed(seeds: np.ndarray, who: np.ndarray) -> int | None:
+    return None if seeds[0] < 0 else int(seeds[0])
 
 
 class Vector:
@@ -59,7 +63,7 @@ class Vector:
         some = not who.all() or (self._began and not self.renews)
         options = {"options": {"reset_mask": who}} if some else {}
         try:
-            told.fresh[who] = self._shaped(self.env.reset(seed=self._seeds(seeds, who), **options)[0])[who]
+            told.fresh[who] = self._shaped(self._reset(seeds, who, options))[who]
             told.began[who] = True
             self._over, self._began = self._over & ~who, True
         except Exception as error:
@@ -105,6 +109,15 @@ class Vector:
             return told._replace(wrong=[says(error)] * len(told.wrong))
         return sound(told)
 
+    def _reset(self, seeds: np.ndarray, who: np.ndarray, options: dict[str, Any]) -> Any:
+        try:
+            return self.env.reset(seed=self._seeds(seeds, who), **options)[0]
+        except Exception:
+            if self._began or self._seeds is not _all_seeds:
+                raise
+            self._seeds, self.repeats = _one_seed, False  # Gymnasium's native vectors take one for all
+            return self.env.reset(seed=self._seeds(seeds, who), **options)[0]
+
     def picture(self) -> np.ndarray:
         """What the first of them looks like.
 
@@ -121,7 +134,12 @@ class Vector:
         self.env.close()
 
     def _shaped(self, obs: Any) -> np.ndarray:
-        return np.asarray(obs, self.spaces.dtype).reshape(-1, *self.spaces.shape)
+        with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
+            return (
+                fitting(np.asarray(obs), self.spaces.dtype)
+                .astype(self.spaces.dtype, copy=False)
+                .reshape(-1, *self.spaces.shape)
+            )
 
 
 def _begun(env: Any, actions: np.ndarray) -> Callable[[], Any]:
@@ -137,11 +155,14 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def single_spaces(env: Any) -> Spaces:
+def single_spaces(env: Any, name: str = "") -> Spaces:
     """The spaces of one environment of a vector.
 
     Raises:
         ValueError: unless actions are Discrete and observations a Box.
     """
+    name = name or type(env).__name__
+    if not hasattr(env, "single_action_space"):
+        raise ValueError(f"{name}: made no Gymnasium VectorEnv but {type(env).__name__}")
     one = SimpleNamespace(action_space=env.single_action_space, observation_space=env.single_observation_space)
-    return spaces_of(one, type(env).__name__)
+    return spaces_of(one, name)

@@ -195,9 +195,12 @@ def _in(name: str, value: Any, least: int, most: int) -> int:
 
 
 def fingerprint(env: Any) -> str:
-    """A name for an environment that was given as an object: its type and a digest of its numbers."""
+    """A name for an environment that was given as an object: its type and a digest of its numbers and of its code."""
     leaves, structure = jax.tree.flatten(env)
-    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", str(structure)).encode())
+    make = getattr(getattr(env, "source", None), "make", None)
+    code = getattr(getattr(make, "func", make), "__code__", None)
+    told = f"{structure} {(code.co_code, code.co_consts, code.co_names) if code else ''}"
+    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", told).encode())
     for leaf in leaves:
         digest.update(np.asarray(leaf).tobytes())
     return f"{type(env).__name__} {digest.hexdigest()[:16]}"

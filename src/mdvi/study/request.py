@@ -142,7 +142,7 @@ def population_with(
     if isinstance(env, Hosted):
         if config["width"] is not None:
             raise ValueError("width: members in environments on the host always share a call")
-        scratch = Path(out or tempfile.gettempdir()) if settings.replay_on_disk else None
+        scratch = Path(out or tempfile.gettempdir()).absolute() if settings.replay_on_disk else None
         return HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch), columns
     if settings.replay_on_disk:
         raise ValueError("replay_on_disk: is for environments on the host")

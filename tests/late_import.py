@@ -1,0 +1,1 @@
+"""What an environment of the tests imports when its first episode begins."""
