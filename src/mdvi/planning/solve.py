@@ -245,10 +245,12 @@ class _Road:
         Newton's method may go round in circles when its solves are not exact: when a turn brings nothing, they become
         more so.
         """
-        if self.method == "policy-iteration":
-            return _ACCURATE if self.trace[-1] <= min(self.trace) else max(self.accuracy / 10, _EXACT)
         worked = self.trace[-1] / self.trace[-2] if len(self.trace) > 1 else 1.0
         needed = self.tolerance / self.trace[-1]
+        if self.method == "policy-iteration":
+            if self.trace[-1] > min(self.trace):
+                return max(self.accuracy / 10, _EXACT)
+            return max(min(_ACCURATE, worked**2), needed / 10, _EXACT)
         return min(max(_ROUGH * worked, _ROUGH * needed, _FINE), _ROUGH)
 
     def _choose(self, backup: Backup) -> None:
