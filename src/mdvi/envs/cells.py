@@ -223,13 +223,13 @@ class Cells:
         self.cells, self.spaces = cells, agreed([cell.spaces for cell in cells])
         self._order: tuple[Any, np.ndarray] | None = None
 
+    @np.errstate(over="ignore")  # what does not fit into single precision is not finite, and named as that
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
         told = blank(len(self.cells), self.spaces)
         for i in np.flatnonzero(who):
             try:
-                with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
-                    told.fresh[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
+                told.fresh[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
                 told.began[i] = True
             except FAULTS as error:
                 told.wrong[i] = says(error)
@@ -239,6 +239,7 @@ class Cells:
         """Note which step is asked for."""
         self._order, self.asked = (actions, alive), True
 
+    @np.errstate(over="ignore")
     def recv(self, following: Any = None) -> Step:
         """The step of those that are alive."""
         assert self._order is not None, "no step was asked for"
@@ -249,8 +250,7 @@ class Cells:
             if not goes:
                 continue
             try:
-                with np.errstate(over="ignore"):
-                    told.following[i], told.reward[i], told.terminated[i], told.truncated[i] = cell.step(action)
+                told.following[i], told.reward[i], told.terminated[i], told.truncated[i] = cell.step(action)
                 told.real[i] = True
             except FAULTS as error:
                 told.wrong[i] = says(error)
