@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from mdvi import envs
-from mdvi.deep import named, vmapped
+from mdvi.deep import host_acting, named, vmapped
 from mdvi.deep.host import HostPopulation
 from mdvi.deep.settings import changed, preset_of
 
@@ -74,11 +74,12 @@ class Driver:
         self.population = HostPopulation(settings, env, [(agent, seed) for seed in range(members)], 2**30)
         while self.population.steps < settings.warmup + 500 * settings.environments:
             self.population.advance(0.0)
-        self.clock, self._inside = Clock(), (vmapped.act, vmapped.learn)
+        self.clock, self._inside = Clock(), (host_acting.act, vmapped.act, vmapped.learn)
         worlds, replay = self.population.episodes._worlds, self.population.replay
         for owner, name, label in (
-            (worlds, "send", "env"), (worlds, "recv", "env"), (vmapped, "act", "act"), (replay, "add", "store"),
-            (replay, "sample", "draw"), (vmapped, "learn", "learn"),
+            (worlds, "send", "env"), (worlds, "recv", "env"), (worlds, "reset", "env"),
+            (host_acting, "act", "act"), (vmapped, "act", "act"),
+            (replay, "add", "store"), (replay, "sample", "draw"), (vmapped, "learn", "learn"),
         ):  # fmt: skip
             self.clock.around(owner, name, label)
 
@@ -91,7 +92,7 @@ class Driver:
 
     def close(self):
         """Let the environments go."""
-        vmapped.act, vmapped.learn = self._inside
+        host_acting.act, vmapped.act, vmapped.learn = self._inside
         self.population.close()
 
 

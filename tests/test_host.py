@@ -1,5 +1,6 @@
 """Environments on the host: told as they were however they begin new episodes, kept frame by frame, never trusted."""
 
+import dataclasses
 import re
 import time
 from functools import partial
@@ -13,12 +14,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 import mdvi
 from hostile import Continuous, Counter, Hostile, Mixed, Row, Several
 from mdvi import arguments, envs
-from mdvi.deep import named
-from mdvi.deep.agent import noise
+from mdvi.deep import host_acting, named, vmapped
+from mdvi.deep.agent import Noise, noise
 from mdvi.deep.host import HostPopulation
 from mdvi.deep.host_replay import HostReplay, replay_bytes
+from mdvi.deep.population import batched
 from mdvi.deep.settings import changed, preset_of
-from mdvi.envs.cells import Cell, Cells, Step, packed, unpacked
+from mdvi.envs.cells import Cell, Cells, Spaces, Step, packed, unpacked
 from mdvi.envs.host import step
 from mdvi.envs.vector import Vector
 
@@ -127,12 +129,30 @@ def test_every_step_acts_on_random_numbers_of_its_own():
     population = HostPopulation(settings, envs.made(Row), [(agent, 3), (agent, 4)], 400)
     population.advance(0.0)
     for population.steps in (2, 4, 126, 128, 130, 1000, 4):
-        found = population._noise_now()
+        found, _ = population._chances_now()
         for member, key in enumerate(population.learner.key):
             key = jax.random.fold_in(jax.random.fold_in(key, 1), population.steps)
             for mine, right in zip(found, noise(key, 2, 1), strict=True):
                 np.testing.assert_array_equal(mine[member], right)
     population.close()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("name", ["dqn", "munchausen", "md-direct", "md-indirect", "da"])
+def test_numpy_acts_as_the_compiled_program_does(name, dtype):
+    settings, generator = changed(preset_of("small", "").settings, TINY), np.random.default_rng(0)
+    env = dataclasses.replace(envs.made(Counter), spaces=Spaces(4, (3,), np.dtype(dtype)))
+    numbers = [{"epsilon": 0.2}, {"epsilon": 0.9}]
+    if name != "dqn":
+        numbers = [n | {"kl": kl, "entropy": 0.3} for n, kl in zip(numbers, (0.5, 2.0), strict=True)]
+    batch, seeds = batched([(named.find(name).agent(**n), seed) for seed, n in enumerate(numbers)])
+    networks = vmapped.start(settings, env, batch, seeds).online
+    obs = generator.integers(0, 200, (2, 500, 3)).astype(dtype)
+    noise = Noise(generator.gumbel(size=(2, 500, 4)).astype(np.float32), generator.random((2, 500), np.float32))
+    epsilon = np.asarray(batch.epsilon)
+    mine = host_acting.act(host_acting.policies_of(env, batch), host_acting.layers_of(networks), noise, epsilon, obs)
+    np.testing.assert_array_equal(mine, vmapped.act(env, batch, networks, noise, epsilon, obs))
+    assert (np.abs(np.bincount(mine[1], minlength=4) - 125) < 60).all()  # ε = .9
 
 
 def story(streams, steps, seed):

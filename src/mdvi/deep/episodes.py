@@ -87,8 +87,9 @@ class Episodes:
         self.returns += np.where(told.real, told.reward, 0.0)
         self.lengths += told.real
         if self._worlds.repeats:
+            taken = actions.tolist()
             for i in (told.real | told.began).nonzero()[0].tolist():  # also where a step only began an episode
-                self.actions[i].append(int(actions[i]))
+                self.actions[i].append(int(taken[i]))
         over = told.over
         if not over.any():
             return [], None

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdvi.deep import checkpoint, train, vmapped
+from mdvi.deep import checkpoint, host_acting, train, vmapped
 from mdvi.deep.agent import Agent, Networks, Noise
 from mdvi.deep.episodes import Episodes
 from mdvi.deep.host_replay import HostReplay, no_steps, replay_bytes
@@ -70,6 +70,7 @@ class HostPopulation:
         self.agents = [agent for agent, _ in members]
         stacked, self.seeds = batched(members)
         self.batch = jax.device_put(stacked)
+        self._policies = host_acting.policies_of(env, stacked) if host_acting.suits(settings) else None
         self._random = bool((np.asarray(stacked.epsilon) == 1).all())  # no network is needed to act
         self._discount, self._clip = float(env.discount), env.clip
         self.total = settings.steps_after(settings.chunks(steps))
@@ -86,7 +87,7 @@ class HostPopulation:
         check_room(self.bytes_needed, f"{len(members)} member{'s' * (len(members) > 1)}", memory)
         self.steps = 0
         self._chosen: Any = None  # the actions of the next step
-        self._noise: tuple[int, Any] = 0, []  # the random numbers of some steps, and the first of these
+        self._chances: tuple[int, Any] = 0, []  # the random numbers of some steps with their ε, and the first of these
         self.learner: Any = None  # a `train.Learner` once it has started
         self.replay: Any = None  # a `HostReplay` then
         self.episodes = Episodes(env.source, self.seeds, settings.environments)
@@ -145,7 +146,7 @@ class HostPopulation:
 
     def _start(self) -> None:
         self.learner = vmapped.start(self.settings, self.env, self.batch, self.seeds)
-        self._acting = self.learner.online
+        self._act_by(self.learner.online)
         self._draws = [np.random.default_rng([int(seed), 1]) for seed in self.seeds]
         self.replay = self._empty()
 
@@ -198,7 +199,7 @@ class HostPopulation:
         if began is not None:
             self._begin(began)
         if self._due:
-            self._acting = self.learner.online
+            self._act_by(self.learner.online)
         if not self.episodes.asked and not self.finished:  # before the gradient step: the choice would have to wait
             if not self._random:
                 self._choose()
@@ -213,19 +214,29 @@ class HostPopulation:
             return
         obs = self.replay.latest()
         obs = obs.reshape(members, each, *obs.shape[1:])
-        # Exploration is that of the first gradient step while the replay is filled, as on the device.
-        exploration = np.uint32(max(self.steps, self.settings.warmup))
-        self._chosen = vmapped.act(self.env, self.batch, self._acting, self._noise_now(), exploration, obs)
+        noise, epsilon = self._chances_now()
+        if self._policies is not None:
+            self._chosen = host_acting.act(self._policies, self._layers, noise, epsilon, obs)
+        else:
+            self._chosen = vmapped.act(self.env, self.batch, self._acting, noise, epsilon, obs)
 
-    def _noise_now(self) -> Noise:
-        """The random numbers of the next step: those of a key, whenever they are drawn."""
+    def _act_by(self, networks: Networks) -> None:
+        """Choose actions by these networks from here on."""
+        self._acting = networks
+        self._layers = [] if self._policies is None else host_acting.layers_of(networks)
+
+    def _chances_now(self) -> tuple[Noise, np.ndarray]:
+        """The random numbers of the next step, those of a key whenever they are drawn, and ε of every member."""
         each = self.settings.environments
-        row = (self.steps - self._noise[0]) // each
-        if not 0 <= row < len(self._noise[1]):
+        row = (self.steps - self._chances[0]) // each
+        if not 0 <= row < len(self._chances[1]):
             moments = np.arange(_AHEAD, dtype=np.uint32) * np.uint32(each) + np.uint32(self.steps)
             drawn = vmapped.noise(self.learner.key, moments, each, self.env.actions)
-            self._noise, row = (self.steps, [Noise(*pair) for pair in zip(*map(np.asarray, drawn), strict=True)]), 0
-        return self._noise[1][row]
+            # Exploration is that of the first gradient step while the replay is filled, as on the device.
+            epsilon = vmapped.epsilons(self.batch, np.maximum(moments, np.uint32(self.settings.warmup)))
+            pairs = zip(*map(np.asarray, (*drawn, epsilon)), strict=True)
+            self._chances, row = (self.steps, [(Noise(gumbel, uniform), e) for gumbel, uniform, e in pairs]), 0
+        return self._chances[1][row]
 
     def _learn(self) -> None:
         """A gradient step of all members; it runs on while the environments go on."""
@@ -310,7 +321,8 @@ class HostPopulation:
         if note["probes"]:
             template = vmapped.probed(template, no_steps(self.env.observation, (len(self.seeds), note["probes"])))
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
-        self.learner, self._acting = found["learner"], found["acting"]
+        self.learner = found["learner"]
+        self._act_by(found["acting"])
         self._chosen = arrays["chosen"]
         self.episodes.restore(arrays)
         if (most := self.episodes.longest) > _LONG:

@@ -7,7 +7,7 @@ A sample of n steps stops where an episode does,
 and bootstraps from the observation that truly followed step m: of a truncation as of any other step.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,7 +30,7 @@ class Replay(eqx.Module):
     written: Int[Array, ""]
 
 
-class Batch(eqx.Module):
+class Batch(NamedTuple):
     """What a minibatch tells of n steps.
 
     Attributes:

@@ -75,14 +75,20 @@ class Finished(eqx.Module):
     episode_length: Int[Array, " environments"]
 
 
+_SMALL = 2**15  # parameters whose optimizer works on one vector of them all
 TROUBLES = ("observation", "reward", "loss")
 
 
-def optimizer_of(settings: Settings) -> optax.GradientTransformation:
+def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransformation:
     """The direction of a step; the learning rate, a leaf of the agent, multiplies it."""
-    if settings.optimizer == "adam":
-        return optax.scale_by_adam(eps=settings.optimizer_epsilon)
-    return optax.scale_by_stddev(decay=0.95, eps=settings.optimizer_epsilon)
+    direction = (
+        optax.scale_by_adam(eps=settings.optimizer_epsilon)
+        if settings.optimizer == "adam"
+        else optax.scale_by_stddev(decay=0.95, eps=settings.optimizer_epsilon)
+    )
+    # A dozen small arrays cost more in calls than in arithmetic; large ones are better left where they are.
+    small = sum(leaf.size for leaf in jax.tree.leaves(networks)) < _SMALL
+    return optax.flatten(direction) if small else direction
 
 
 def start(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
@@ -99,7 +105,7 @@ def start(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Learne
         updates=jnp.zeros((), jnp.int32),
         online=online,
         target=jax.tree.map(jnp.copy, online),
-        optimizer=optimizer_of(settings).init(online),
+        optimizer=optimizer_of(settings, online).init(online),
         probe=None,
         trouble=jnp.full(3, -1, jnp.int32),
     )
@@ -166,7 +172,7 @@ def learn(
 
     gradients, parts = jax.grad(loss, has_aux=True)(learner.online)
     with jax.numpy_dtype_promotion("standard"):  # optax relies on it
-        direction, state = optimizer_of(settings).update(gradients, learner.optimizer, learner.online)
+        direction, state = optimizer_of(settings, learner.online).update(gradients, learner.optimizer, learner.online)
     online = jax.tree.map(lambda p, d: p - agent.learning_rate * d, learner.online, direction)
     bad = ~jnp.stack([jnp.ones((), bool)] * 2 + [jnp.isfinite(sum(parts.values()))])
     trouble = jnp.where((learner.trouble < 0) & bad, learner.updates, learner.trouble)

@@ -31,13 +31,19 @@ def noise(keys: jax.Array, steps: Any, each: int, actions: int) -> Noise:
 
 
 @jax.jit
-def act(env: Hosted, agents: Agent, online: Networks, drawn: Noise, exploration: Any, obs: Any) -> Any:
+def epsilons(agents: Agent, steps: Any) -> Any:
+    """ε of every member at some steps, shape (steps, members)."""
+    return jax.vmap(lambda step: jax.vmap(lambda member: member.epsilon_at(step))(agents))(steps)
+
+
+@jax.jit
+def act(env: Hosted, agents: Agent, networks: Networks, drawn: Noise, epsilon: Any, obs: Any) -> Any:
     """The actions of every member in each of its environments."""
 
-    def one(member: Agent, networks: Networks, drawn: Noise, seen: Any) -> Any:
-        return member.act_by(drawn, networks, seen, env.legal(seen), member.epsilon_at(exploration))
+    def one(member: Agent, networks: Networks, drawn: Noise, epsilon: Any, seen: Any) -> Any:
+        return member.act_by(drawn, networks, seen, env.legal(seen), epsilon)
 
-    return jax.vmap(one)(agents, online, drawn, obs)
+    return jax.vmap(one)(agents, networks, drawn, epsilon, obs)
 
 
 @partial(jax.jit, static_argnums=0)

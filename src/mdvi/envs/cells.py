@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LONGEST = 300  # bytes of a message about what went wrong
+_FLAG = (bool, np.bool_)
 _UNSEEN = "the observation was not finite"
 FAULTS = (Exception, SystemExit)  # what somebody else's code may raise
 
@@ -188,7 +189,7 @@ class Cell:
         """
         self._clock += 1
         obs, reward, terminated, truncated, _ = self.env.step(self._first + action)
-        if not isinstance(terminated, bool | np.bool_) or not isinstance(truncated, bool | np.bool_):
+        if not isinstance(terminated, _FLAG) or not isinstance(truncated, _FLAG):
             raise ValueError(f"terminated and truncated were {terminated!r} and {truncated!r}, not Booleans")
         return self._checked(obs), float(reward), bool(terminated), bool(truncated) or self._clock >= self.limit
 
