@@ -15,9 +15,9 @@ from mdvi.planning.linear import solved
 from mdvi.planning.problem import Backup, Problem, Values
 
 _RARE = 1e-3  # actions that a chain that is swept roughly can do without
-_WINDOW = 12.0  # times √states: a dozen rows of a square grid
+_WINDOW = 18.0  # times √states: a dozen and a half rows of a square grid
 _NARROWEST = 500  # states
-_ROUNDS, _EVALUATIONS = 8, 10  # sweeps of all actions, and of the best ones after each
+_ROUNDS, _EVALUATIONS = 12, 10  # sweeps of all actions, and of the best ones after each
 _BETWEEN_SOLVES, _BRANCHES = 10, 30  # sweeps at the most; they times the successors of a state and action
 _STRETCHES = 16  # of the order; between two of them it may be stopped
 

@@ -36,7 +36,7 @@ _SWEEPS, _MOST_SWEEPS, _WIDE = 12, 200, 20
 _SMALL = 2000  # states: a chain is solved in less time than it takes to find out whether ordered sweeps would do
 _ROUGH, _FINE = 0.3, 1e-3  # accuracy of the sweeps of a chain, relative to what they start from
 _ACCURATE, _EXACT = 1e-2, 1e-12  # and of linear solves, at first and at the most
-_SPARE = 4  # how much closer than the tolerance single values are brought before moving on
+_SPARE = 1.5  # how much closer than the tolerance single values are brought before moving on
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
 
 Progress = Callable[[int, float], None]

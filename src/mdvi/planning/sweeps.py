@@ -116,13 +116,14 @@ def action_values(start, state, probability, gain, discount, v, q):  # type: ign
 
 
 @njit(error_model="numpy", inline="always")
-def _improved(start, state, probability, gain, discount, temperature, order, begin, middle, end, v, best, q):  # type: ignore[no-untyped-def]
+def _improved(start, state, probability, gain, discount, temperature, order, begin, middle, end, back, v, best, q):  # type: ignore[no-untyped-def]
     """T state by state from order[begin] to order[end], each value at once in use; overwrites v and best.
 
     Returns the largest change before order[middle].
     """
     actions, change = gain.shape[1], 0.0
-    for i in range(begin, end):
+    for k in range(begin, end):
+        i = begin + end - 1 - k if back else k
         s = order[i]
         top, chosen = -np.inf, -1
         j = start[s * actions]
@@ -146,21 +147,74 @@ def _improved(start, state, probability, gain, discount, temperature, order, beg
 
 
 @njit(error_model="numpy", inline="always")
-def _evaluated(start, state, probability, gain, discount, order, begin, end, v, best):  # type: ignore[no-untyped-def]
-    """The same with the actions in `best`, a fraction of the work; returns the largest change."""
-    actions, change = gain.shape[1], 0.0
+def _entries(start, actions, order, begin, end, best):  # type: ignore[no-untyped-def]
+    """Successors of the actions in `best`."""
+    total = 0
+    for i in range(begin, end):
+        row = order[i] * actions + max(best[i - begin], 0)
+        total += start[row + 1] - start[row]
+    return total
+
+
+@njit(error_model="numpy", inline="always")
+def _gathered(start, state, probability, gain, discount, order, begin, end, best, at, reward, first, to, weight):  # type: ignore[no-untyped-def]
+    """Writes the rows of the actions in `best` side by side, v(at) = reward + weight v(to), loops of one state solved.
+
+    Returns how many they are; states without an action are left out.
+    """
+    actions = gain.shape[1]
+    count, k = 0, 0
     for i in range(begin, end):
         s, a = order[i], best[i - begin]
-        if a >= 0:
-            value = gain[s, a] + discount * expectation(start, state, probability, s * actions + a, v)
-            change = max(change, abs(value - v[s]))
-            v[s] = value
+        if a < 0:
+            continue
+        row, stays = s * actions + a, 0.0
+        at[count], first[count] = s, k
+        for j in range(start[row], start[row + 1]):
+            if state[j] == s:
+                stays += discount * probability[j]
+            else:
+                to[k], weight[k] = state[j], discount * probability[j]
+                k += 1
+        leaves = 1.0 - stays
+        reward[count] = gain[s, a] / leaves
+        if stays > 0:
+            for j in range(first[count], k):
+                weight[j] /= leaves
+        count += 1
+    first[count] = k
+    return count
+
+
+@njit(error_model="numpy", inline="always")
+def _evaluated(count, at, reward, first, to, weight, v):  # type: ignore[no-untyped-def]
+    """Overwrites v, state by state, with what these rows say; returns the largest change."""
+    change = 0.0
+    for i in range(count):
+        value = reward[i]
+        for k in range(first[i], first[i + 1]):
+            value += weight[k] * v[to[k]]
+        change = max(change, abs(value - v[at[i]]))
+        v[at[i]] = value
     return change
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def ordered_sweeps(  # type: ignore[no-untyped-def]
-    start, state, probability, gain, discount, temperature, order, begin, end, width, settled, rounds, evaluations, v
+    start,
+    state,
+    probability,
+    gain,
+    discount,
+    temperature,
+    order,
+    begin,
+    end,
+    width,
+    settled,
+    rounds,
+    evaluations,
+    v,
 ):
     """Gauss-Seidel sweeps of T in windows that move along the order from order[begin] to order[end]. Overwrites v.
 
@@ -170,19 +224,43 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
     states between the first and the last would need a number that grows with n. Between two sweeps with all actions
     are some with the best ones only. Returns the number of windows that have not settled.
     """
-    best, q = np.empty(width + width // 2, np.int32), np.empty(gain.shape[1])
+    best, q = np.empty(2 * width, np.int32), np.empty(gain.shape[1])
+    at, reward, starts = np.empty(len(best), order.dtype), np.empty(len(best)), np.empty(len(best) + 1, np.uint32)
+    to, weight = np.empty(0, np.uint32), np.empty(0)
     unsettled = 0
     for first in range(begin, end, width):
-        middle, last = min(first + width, len(order)), min(first + len(best), len(order))
+        last = first + width + width // 2
+        middle = first + width
+        if first + len(best) >= len(order):
+            middle = last = len(order)
         for _round in range(rounds):
             change = _improved(
-                start, state, probability, gain, discount, temperature, order, first, middle, last, v, best, q
+                start,
+                state,
+                probability,
+                gain,
+                discount,
+                temperature,
+                order,
+                first,
+                middle,
+                last,
+                temperature == 0 and _round % 3 == 2,
+                v,
+                best,
+                q,
             )
             if change <= settled:
                 break
             if temperature == 0:
+                needed = _entries(start, gain.shape[1], order, first, last, best)
+                if needed > len(to):
+                    to, weight = np.empty(needed, np.uint32), np.empty(needed)
+                rows = _gathered(
+                    start, state, probability, gain, discount, order, first, last, best, at, reward, starts, to, weight
+                )
                 for _ in range(evaluations):
-                    if _evaluated(start, state, probability, gain, discount, order, first, last, v, best) <= settled:
+                    if _evaluated(rows, at, reward, starts, to, weight, v) <= settled:
                         break
         else:
             unsettled += 1
