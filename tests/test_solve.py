@@ -151,15 +151,37 @@ def test_chains_of_many_successors_are_swept_where_they_mix_and_solved_where_the
     taken = turns(mdp.inventory(300, 10, 50, 50.0), monkeypatch, entropy=entropy)
     assert taken["modified-policy-iteration"] > 0 == taken["policy-iteration"]
     rng = np.random.default_rng(0)
-    p = np.zeros((300, 2, 300))
-    for s, a in np.ndindex(300, 2):
-        near = np.arange(max(s - 20, 0), min(s + 21, 300))
-        p[s, a, near] = rng.random(len(near)) + a * (near > s)
+    p = np.zeros((1000, 2, 1000))
+    for s, a in np.ndindex(1000, 2):
+        near = np.arange(max(s - 11, 0), min(s + 12, 1000))
+        p[s, a, near] = rng.random(len(near))
     p /= p.sum(-1, keepdims=True)
-    walk = FiniteMDP(scipy.sparse.csr_array(p.reshape(600, 300)), rng.normal(size=(300, 2)), 0.9999)
+    walk = FiniteMDP(scipy.sparse.csr_array(p.reshape(2000, 1000)), rng.normal(size=(1000, 2)), 0.9999)
     taken = turns(walk, monkeypatch, entropy=entropy, tolerance=1e-3)
     assert taken["policy-iteration"] > 0
     assert sum(taken.values()) < 30
+
+
+@pytest.mark.parametrize("entropy", [0.0, 0.01])
+def test_a_policy_that_still_moves_is_not_evaluated(monkeypatch, entropy):
+    taken = turns(mdp.garnet(3000, 4, 5, 0.99), monkeypatch, entropy=entropy)
+    assert 2 <= taken["value-iteration"] <= 8
+    assert 2 <= taken["modified-policy-iteration"] <= 8
+    assert sum(taken.values()) == taken["value-iteration"] + taken["modified-policy-iteration"]
+
+
+@pytest.mark.parametrize("discount", [0.99, 0.9999])
+@pytest.mark.parametrize("rows", [60, 73, 100])
+def test_an_empty_room_takes_one_turn_of_ordered_sweeps(monkeypatch, rows, discount):
+    """The far wall included, where improvements travel against the order."""
+    assert turns(mdp.grid(rows, 60, discount=discount), monkeypatch)["gauss-seidel"] == 1
+
+
+def test_ordered_sweeps_are_not_tried_where_transitions_lead_far_ahead(monkeypatch):
+    taken = turns(mdp.forest(5000, discount=0.99), monkeypatch)
+    assert taken["policy-iteration"] > 0 == taken["gauss-seidel"]
+    taken = turns(mdp.maze(70, 70), monkeypatch)
+    assert taken["gauss-seidel"] > 0 == taken["policy-iteration"]
 
 
 def without_cycles(rng, states, jump, staying=False):

@@ -12,12 +12,7 @@ from numba import njit, prange
 
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.sweeps import compiled, expectation, unsigned
-
-Watch = Callable[[], None]  # called between sweeps; raises Stopped
-
-
-class Stopped(Exception):  # noqa: N818
-    """Time is up, or the user has asked to stop."""
+from mdvi.planning.watch import Watch
 
 
 @dataclass(frozen=True)

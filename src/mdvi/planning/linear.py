@@ -15,8 +15,9 @@ for BiCGSTAB.
 import numpy as np
 from numba import njit
 
-from mdvi.planning.chain import Chain, Watch
+from mdvi.planning.chain import Chain
 from mdvi.planning.problem import Values
+from mdvi.planning.watch import Watch
 
 _KEPT = 0.9  # ω
 _ROUNDS, _ITERATIONS = 40, 5  # of the Krylov method; between two rounds it may be stopped

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdvi.planning import sweeps
-from mdvi.planning.chain import Watch, chain_of, swept
+from mdvi.planning.chain import chain_of, swept
 from mdvi.planning.linear import solved
 from mdvi.planning.problem import Backup, Problem, Values
+from mdvi.planning.watch import Watch
 
 _RARE = 1e-3  # actions that a chain that is swept roughly can do without
 _WINDOW = 18.0  # times √states: a dozen and a half rows of a square grid
@@ -76,8 +77,12 @@ def modified_policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch:
 
 def gauss_seidel(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -> Turn:
     """T state by state, each new value at once in use, in an order in which successors come first."""
-    width = max(int(_WINDOW * np.sqrt(len(backup.v))), _NARROWEST)
-    return _ordered_sweeps(problem, backup.value.copy(), aim, width, _ROUNDS, _EVALUATIONS, watch)
+    return _ordered_sweeps(problem, backup.value.copy(), aim, width_of(problem), _ROUNDS, _EVALUATIONS, watch)
+
+
+def width_of(problem: Problem) -> int:
+    """States of a window of ordered sweeps."""
+    return max(int(_WINDOW * np.sqrt(len(problem.gain))), _NARROWEST)
 
 
 def policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -> Turn:

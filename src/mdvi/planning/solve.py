@@ -1,11 +1,8 @@
 """The fastest certified road to v*: backups that prove an interval, and between them whatever brings v closer."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,22 +11,22 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.planning.chain import Stopped
-from mdvi.planning.methods import METHODS, Aim
-from mdvi.planning.order import outward
+from mdvi.planning.methods import METHODS, Aim, width_of
+from mdvi.planning.order import leaps, outward
 from mdvi.planning.problem import Backup, Interval, Problem, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
+from mdvi.planning.watch import TIME_LIMIT, Stopped, stoppable
 from mdvi.regularizers import log_soft_argmax
 
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
-TIME_LIMIT = "time limit"
-INTERRUPTED = "interrupted"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 # When `auto` goes over to another method: when the second backup leaves more of the states as they were than _IDLE,
-# rewards have far to go; when a turn leaves more of its work than _LEFT, it mixes slowly.
-_IDLE, _LEFT = 0.5, 0.1
+# rewards have far to go; when a turn leaves more of its work than _LEFT, it mixes slowly. While the best action changes
+# in more of the states than _MOVING, a policy is not worth being evaluated. Where more of the probability than _LEAPS
+# leads further than a window of ordered sweeps, these will not do.
+_IDLE, _LEFT, _MOVING, _LEAPS = 0.5, 0.1, 0.1, 0.02
 # Where there are more successors than _WIDE, a chain is swept up to _MOST_SWEEPS times before it is solved: a sweep of
 # it is cheap compared with a backup, and a solve is not.
 _SWEEPS, _MOST_SWEEPS, _WIDE = 12, 200, 20
@@ -157,7 +154,7 @@ def solve_problem(
     """`solve`, for a problem that is already prepared."""
     start = time.monotonic() if start is None else start
     road = _Road(problem, tolerance, method, progress)
-    with _stoppable(start, time_limit) as watch:
+    with stoppable(start, time_limit) as watch:
         status = road.follow(watch)
     return road.solution(status, start)
 
@@ -174,6 +171,7 @@ class _Road:
         self.order: np.ndarray | None = None
         self.trace: list[float] = []
         self.best: tuple[Interval, Int[np.ndarray, " states"]] | None = None
+        self.policy: Int[np.ndarray, " states"] | None = None
         self.floor = 0.0
         self.accuracy = _ACCURATE
         self.left = 0.0
@@ -228,14 +226,15 @@ class _Road:
 
     def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
         """One turn of the method, after choosing it."""
-        if self.asked == "auto" and self.problem.rows is not None:
-            self._choose(backup)
-        if self.method in ("gauss-seidel", "policy-iteration") and self.order is None:
+        method = self._choice(backup) if self.asked == "auto" and self.problem.rows is not None else self.method
+        if method in ("gauss-seidel", "policy-iteration") and self.order is None:
             self.order = outward(self.problem)
+            if self.asked == "auto" and leaps(self.problem, self.order, width_of(self.problem)) > _LEAPS:
+                method = self.method = "policy-iteration"
         self.accuracy = self._accuracy()
         order = self.order if self.order is not None else np.arange(0)
         settled = (1 - self.problem.contraction) * self.tolerance / _SPARE
-        turn = METHODS[self.method](self.problem, backup, Aim(order, self.sweeps, self.accuracy, settled), watch)
+        turn = METHODS[method](self.problem, backup, Aim(order, self.sweeps, self.accuracy, settled), watch)
         self.left = turn.left
         return turn.v
 
@@ -252,6 +251,16 @@ class _Road:
                 return max(self.accuracy / 10, _EXACT)
             return max(min(_ACCURATE, worked**2), needed / 10, _EXACT)
         return min(max(_ROUGH * worked, _ROUGH * needed, _FINE), _ROUGH)
+
+    def _choice(self, backup: Backup) -> str:
+        """The method of the next turn; a policy that has hardly begun to settle is not evaluated."""
+        moved = 1.0 if self.policy is None else float(np.mean(backup.best != self.policy))
+        self.policy = backup.best
+        self._choose(backup)
+        if self.method != "modified-policy-iteration" or moved <= _MOVING:
+            return self.method
+        self.since = len(self.trace)
+        return "value-iteration"
 
     def _choose(self, backup: Backup) -> None:
         """Go over to a method that suits better."""
@@ -317,29 +326,3 @@ class _Road:
             )
         reason = "time was up" if status == TIME_LIMIT else "interrupted"
         return f"{reason} after {len(self.trace)} backups; every value is known to within {gap:.2g}"
-
-
-@contextmanager
-def _stoppable(start: float, time_limit: float | None) -> Iterator[Callable[[], None]]:
-    """A watch that raises `Stopped` when time is up or Ctrl-C was pressed; a second Ctrl-C acts as always."""
-    pressed = threading.Event()
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT) if main else None
-
-    def press(*_: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
-
-    def watch() -> None:
-        if pressed.is_set():
-            raise Stopped(INTERRUPTED)
-        if time_limit is not None and time.monotonic() - start > time_limit:
-            raise Stopped(TIME_LIMIT)
-
-    if main:
-        signal.signal(signal.SIGINT, press)
-    try:
-        yield watch
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
