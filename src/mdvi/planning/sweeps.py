@@ -117,7 +117,7 @@ def action_values(start, state, probability, gain, discount, v, q):  # type: ign
 
 @njit(error_model="numpy", inline="always")
 def _improved(start, state, probability, gain, discount, temperature, order, begin, middle, end, back, v, best, q):  # type: ignore[no-untyped-def]
-    """T state by state from order[begin] to order[end], each value at once in use; overwrites v and best.
+    """T state by state from order[begin] to order[end], or back, each value at once in use; overwrites v and best.
 
     Returns the largest change before order[middle].
     """
@@ -201,28 +201,19 @@ def _evaluated(count, at, reward, first, to, weight, v):  # type: ignore[no-unty
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def ordered_sweeps(  # type: ignore[no-untyped-def]
-    start,
-    state,
-    probability,
-    gain,
-    discount,
-    temperature,
-    order,
-    begin,
-    end,
-    width,
-    settled,
-    rounds,
-    evaluations,
-    v,
+    start, state, probability, gain, discount, temperature, order, begin, end, width, settled, rounds, evaluations, v
 ):
     """Gauss-Seidel sweeps of T in windows that move along the order from order[begin] to order[end]. Overwrites v.
 
     A window of `width` states, and half as many that follow, is swept until the `width` change by no more than
-    `settled`, in at most so many `rounds`; then it moves on. Where values depend on states further back in the order
-    with small probability only, a few sweeps do, however many states there are: swept as a whole, a model with n
-    states between the first and the last would need a number that grows with n. Between two sweeps with all actions
-    are some with the best ones only. Returns the number of windows that have not settled.
+    `settled`, in at most so many `rounds`; then it moves on. The last one takes all that are left, when these are two
+    windows or less, since nothing follows that would get them right. Where values depend on states further back in
+    the order with small probability only, a few sweeps do, however many states there are: swept as a whole, a model
+    with n states between the first and the last would need a number that grows with n. Between two sweeps with all
+    actions are some with the best ones only; every third of the former goes back, and takes better actions along
+    against the order.
+
+    Returns the number of windows that have not settled.
     """
     best, q = np.empty(2 * width, np.int32), np.empty(gain.shape[1])
     at, reward, starts = np.empty(len(best), order.dtype), np.empty(len(best)), np.empty(len(best) + 1, np.uint32)
@@ -233,22 +224,10 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
         middle = first + width
         if first + len(best) >= len(order):
             middle = last = len(order)
-        for _round in range(rounds):
+        for turn in range(rounds):
+            back = temperature == 0 and turn % 3 == 2
             change = _improved(
-                start,
-                state,
-                probability,
-                gain,
-                discount,
-                temperature,
-                order,
-                first,
-                middle,
-                last,
-                temperature == 0 and _round % 3 == 2,
-                v,
-                best,
-                q,
+                start, state, probability, gain, discount, temperature, order, first, middle, last, back, v, best, q
             )
             if change <= settled:
                 break
