@@ -231,7 +231,7 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
             )
             if change <= settled:
                 break
-            if temperature == 0:
+            if temperature == 0 and evaluations > 0:
                 needed = _entries(start, gain.shape[1], order, first, last, best)
                 if needed > len(to):
                     to, weight = np.empty(needed, np.uint32), np.empty(needed)
