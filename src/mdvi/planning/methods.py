@@ -32,12 +32,14 @@ class Aim:
         sweeps: of a chain, at the most.
         accuracy: how exactly linear equations are solved, relative to their right-hand side.
         settled: a change of v, in one sweep, that is too small to matter.
+        patience: the share of the states that may be left unsettled before ordered sweeps are given up.
     """
 
     order: np.ndarray
     sweeps: int
     accuracy: float
     settled: float
+    patience: float
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def _ordered_sweeps(
         watch()
         end = min(begin + stretch, len(v))
         unsettled += sweeps.ordered_sweeps(*model, begin, end, width, aim.settled, rounds, evaluations, v)
+        if unsettled * width > aim.patience * len(v):
+            break
     return Turn(v, unsettled * width / len(v))
 
 

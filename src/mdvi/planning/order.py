@@ -7,7 +7,7 @@ from mdvi.planning.problem import Problem
 
 _NEARLY_SORTED = 0.9
 _NEARLY_ACYCLIC = 0.9
-_SAMPLE = 10_000  # states
+_SAMPLE = 1000  # states
 
 
 def outward(problem: Problem) -> np.ndarray:
