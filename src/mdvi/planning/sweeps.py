@@ -210,8 +210,8 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
     windows or less, since nothing follows that would get them right. Where values depend on states further back in
     the order with small probability only, a few sweeps do, however many states there are: swept as a whole, a model
     with n states between the first and the last would need a number that grows with n. Between two sweeps with all
-    actions are some with the best ones only; every third of the former goes back, and takes better actions along
-    against the order.
+    actions are some with the best ones only; every third of the former goes back, or every second where there are none
+    of the latter, and takes better actions along against the order.
 
     Returns the number of windows that have not settled.
     """
@@ -225,7 +225,7 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
         if first + len(best) >= len(order):
             middle = last = len(order)
         for turn in range(rounds):
-            back = temperature == 0 and turn % 3 == 2
+            back = turn % 2 == 1 if evaluations == 0 else temperature == 0 and turn % 3 == 2
             change = _improved(
                 start, state, probability, gain, discount, temperature, order, first, middle, last, back, v, best, q
             )
