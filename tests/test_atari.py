@@ -78,7 +78,7 @@ def test_rewards_are_clipped_for_learning_and_not_in_what_is_reported():
         envs.atari("ALE/Asterix-v5", limit=200), "dqn", preset="paper", steps=1000, **(SIZES | {"replay": 1000})
     )
     replay = run.population.replay
-    assert set(np.unique(replay.reward)) == {0.0, 1.0}
+    assert set(np.unique(replay.steps["reward"])) == {0.0, 1.0}
     paid = np.nansum(run.metrics["episode_return"] * run.metrics["episodes"])
     assert paid >= 50 * 3  # a note in Asterix is worth 50
     assert run.env.observation.shape == (84, 84, 4)

@@ -265,7 +265,7 @@ def test_a_million_atari_transitions_fit_into_what_they_should():
     size = sum(replay_bytes(1_000_000, (84, 84), np.uint8))
     assert size <= 7.1e9 * 1.05
     small = HostReplay(2, 100, (84, 84), np.uint8, 4)
-    arrays = (small.frames, small.age, small.where, small.action, small.reward, small.terminated, small.truncated)
+    arrays = (small.frames, small.age, small.steps)
     assert sum(array.nbytes for array in arrays) == 2 * sum(replay_bytes(100, (84, 84), np.uint8))
 
 
@@ -345,7 +345,7 @@ def test_a_member_whose_environment_misbehaves_is_named_and_the_others_go_on(way
             when = "its reset after environment step 60" if way == "raises at reset" else "environment step 60, action"
             assert re.match(f"env_error: {WAYS[way]}.*at {when}", status)
             assert replay.taken[number] == (60 if way == "raises at reset" else 59)  # all that was sound is kept
-            assert replay.reward[number, :59].tolist() == [1.0] * 59
+            assert replay.steps["reward"][number, :59].tolist() == [1.0] * 59
             assert rows[number].tolist() == [60]
         else:
             assert rows[number].tolist() == [80, 120, 160, 200, 240, 280, 320, 360, 400]
@@ -373,7 +373,7 @@ def test_one_of_a_vector_is_given_up_alone_and_an_error_of_the_vector_is_everybo
     for number, status in enumerate(statuses):
         assert re.match(WAYS[way], status.removeprefix("env_error: ")) if number in (0, 2) else status == "ok"
     assert rows[1][-1] == rows[3][-1] == 400
-    assert (run.population.replay.reward[[0, 2]] <= 1).all()
+    assert (run.population.replay.steps["reward"][[0, 2]] <= 1).all()
     statuses, _, _ = fates(envs.vectored(partial(vector, partial(Hostile, "raises"), mode=mode)))
     assert all("ZeroDivisionError: division by zero" in status for status in statuses)
 
@@ -391,11 +391,11 @@ def test_odd_but_lawful_environments_are_learned_in():
         statuses, _, run = fates(env)
         assert statuses == ["ok"] * 4, way
         replay = run.population.replay
-        ends = replay.terminated | replay.truncated
-        assert not (replay.terminated & replay.truncated).any()
+        ends = replay.steps["terminated"] | replay.steps["truncated"]
+        assert not (replay.steps["terminated"] & replay.steps["truncated"]).any()
         assert ends.any()
         if way == "never ends":
-            assert replay.truncated.any()
+            assert replay.steps["truncated"].any()
     shrinking = envs.gymnasium("hostile:Shrinking", processes=0, way="ends at once")
     statuses, _, _ = fates(shrinking)
     assert any("it has 1 actions now and had 2" in status for status in statuses)

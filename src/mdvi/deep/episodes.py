@@ -23,7 +23,8 @@ class Episodes:
         returns: what the running episode of every environment has returned so far.
         lengths: its steps so far.
         numbers: how many seeds it was given.
-        actions: those since the last of them.
+        actions: those of all environments, an array for each step, as far back as one of them needs.
+        since: how many of these came before the last seed of each.
     """
 
     def __init__(self, source: Source, seeds: np.ndarray, each: int) -> None:
@@ -31,7 +32,7 @@ class Episodes:
         self.source, self.seeds, self.each = source, seeds, each
         count = len(seeds) * each
         self.returns, self.lengths, self.numbers = np.zeros(count), np.zeros(count, int), np.zeros(count, int)
-        self.actions: list[list[int]] = [[] for _ in range(count)]
+        self.actions, self.since = list[np.ndarray](), np.zeros(count, int)
         self._worlds: Any = None
         self._order: Any = None
 
@@ -46,9 +47,9 @@ class Episodes:
         return self._worlds is not None and self._worlds.asked
 
     @property
-    def longest(self) -> int:
-        """Steps that would have to be repeated at most."""
-        return max(map(len, self.actions))
+    def counts(self) -> np.ndarray:
+        """Steps of each that would have to be repeated."""
+        return len(self.actions) - self.since
 
     def open(self, replay: HostReplay, alive: np.ndarray) -> Step | None:
         """Make the environments, each in the episode that was running, or else in a new one.
@@ -87,15 +88,16 @@ class Episodes:
         self.returns += np.where(told.real, told.reward, 0.0)
         self.lengths += told.real
         if self._worlds.repeats:
-            taken = actions.tolist()
-            for i in (told.real | told.began).nonzero()[0].tolist():  # also where a step only began an episode
-                self.actions[i].append(int(taken[i]))
+            self.actions.append(actions)
+            idle = ~(told.real | told.began)  # others have at least begun an episode
+            if np.count_nonzero(idle):
+                self.since[idle] = len(self.actions)
         over = told.over
-        if not over.any():
+        if not np.count_nonzero(over):
             return [], None
         ended = [(int(i), float(self.returns[i]), int(self.lengths[i])) for i in np.flatnonzero(over)]
         self.returns[over], self.lengths[over] = 0.0, 0
-        long = over & np.array([len(past) >= _STRETCH for past in self.actions])
+        long = over & (self.counts >= _STRETCH)
         begin = long if self._worlds.renews else over
         return ended, self._begin(begin, long) if begin.any() else None
 
@@ -108,22 +110,29 @@ class Episodes:
     def save(self) -> dict[str, np.ndarray]:
         """What `restore` needs."""
         arrays = {f"episodes.{name}": getattr(self, name) for name in _KEPT}
-        arrays["episodes.counts"] = np.array([len(past) for past in self.actions])
-        return arrays | {"episodes.actions": np.array([a for past in self.actions for a in past], np.int32)}
+        arrays["episodes.counts"] = self.counts
+        past = [[row[i] for row in self.actions[start:]] for i, start in enumerate(self.since)]
+        return arrays | {"episodes.actions": np.concatenate(past).astype(np.int32)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take up where `save` was called."""
         for name in _KEPT:
             getattr(self, name)[:] = arrays[f"episodes.{name}"]
-        parts = np.split(arrays["episodes.actions"], np.cumsum(arrays["episodes.counts"])[:-1])
-        self.actions = [part.tolist() for part in parts]
+        counts = arrays["episodes.counts"]
+        steps = int(counts.max())
+        table, self.since = np.zeros((steps, len(counts)), np.int32), steps - counts
+        for i, past in enumerate(np.split(arrays["episodes.actions"], np.cumsum(counts)[:-1])):
+            table[self.since[i] :, i] = past
+        self.actions = list(table)
 
     def _begin(self, who: np.ndarray, seeded: np.ndarray) -> Step:
         """New episodes in the place of those that ran, or had ended, there; some from a new seed."""
         self.returns[who], self.lengths[who] = 0.0, 0
         self.numbers += seeded
-        for i in np.flatnonzero(seeded).tolist():
-            self.actions[i] = []
+        self.since[seeded] = len(self.actions)
+        if old := int(self.since.min()):
+            del self.actions[:old]
+            self.since -= old
         return self._worlds.reset(self._last_seeds(seeded), who)
 
     def _last_seeds(self, who: np.ndarray) -> np.ndarray:
@@ -140,7 +149,7 @@ class Episodes:
     def _repeated(self, replay: HostReplay, alive: np.ndarray) -> np.ndarray:
         """Repeat what came since the last seeds; tell which environments came out at the frame they were left at."""
         known, everybody, streams = alive.copy(), np.ones_like(alive), np.arange(len(alive))
-        counts = np.array([len(past) for past in self.actions])
+        counts = self.counts
         seeds = self._last_seeds(everybody)
         self._worlds.reset(seeds, everybody)
         last = np.zeros((len(known), *replay.frames.shape[2:]), replay.frames.dtype)
@@ -150,8 +159,7 @@ class Episodes:
                 last[starts] = self._worlds.reset(seeds, starts).fresh[starts]
             going = known & (counts >= left)
             if left:
-                actions = [past[-left] if goes else 0 for past, goes in zip(self.actions, going, strict=True)]
-                told = step(self._worlds, np.array(actions, np.int32), going)
+                told = step(self._worlds, np.where(going, self.actions[-left], 0), going)
                 known &= told.real | told.began | ~going
                 last[going] = told.fresh[going]
                 over = going & told.real & (told.terminated | told.truncated)

@@ -72,7 +72,7 @@ class HostPopulation:
         self.batch = jax.device_put(stacked)
         self._policies = host_acting.policies_of(env, stacked) if host_acting.suits(settings) else None
         self._random = bool((np.asarray(stacked.epsilon) == 1).all())  # no network is needed to act
-        self._discount, self._clip = float(env.discount), env.clip
+        self._discount, self._clip, self._actions = float(env.discount), env.clip, env.actions
         self.total = settings.steps_after(settings.chunks(steps))
         self.ledger = Ledger(len(members))
         self.bytes_needed = OVERHEAD * size_of(
@@ -210,7 +210,7 @@ class HostPopulation:
         members, each = len(self.seeds), self.settings.environments
         if self._random:
             drawn = np.concatenate([draw.random(each) for draw in self._draws])
-            self._chosen = (drawn * self.env.actions).astype(np.int32)
+            self._chosen = (drawn * self._actions).astype(np.int32)
             return
         obs = self.replay.latest()
         obs = obs.reshape(members, each, *obs.shape[1:])
@@ -231,7 +231,7 @@ class HostPopulation:
         row = (self.steps - self._chances[0]) // each
         if not 0 <= row < len(self._chances[1]):
             moments = np.arange(_AHEAD, dtype=np.uint32) * np.uint32(each) + np.uint32(self.steps)
-            drawn = vmapped.noise(self.learner.key, moments, each, self.env.actions)
+            drawn = vmapped.noise(self.learner.key, moments, each, self._actions)
             # Exploration is that of the first gradient step while the replay is filled, as on the device.
             epsilon = vmapped.epsilons(self.batch, np.maximum(moments, np.uint32(self.settings.warmup)))
             pairs = zip(*map(np.asarray, (*drawn, epsilon)), strict=True)
@@ -325,7 +325,7 @@ class HostPopulation:
         self._act_by(found["acting"])
         self._chosen = arrays["chosen"]
         self.episodes.restore(arrays)
-        if (most := self.episodes.longest) > _LONG:
+        if (most := self.episodes.counts.max()) > _LONG:
             self.ledger.remarks.append(f"repeating up to {most} steps of every environment, to its running episode")
         for draw, state in zip(self._draws, note["draws"], strict=True):
             draw.bit_generator.state = state

@@ -21,7 +21,8 @@ from mdvi.envs.base import Transition
 from mdvi.envs.cells import Step
 
 _SPARE = 1.05  # frames kept for each transition of an image: one more for each episode of at least 20 steps
-_DONE = ("where", "action", "reward", "terminated", "truncated")
+_TOLD = {"action": np.int32, "reward": np.float32, "terminated": bool, "truncated": bool}
+_STEP = np.dtype([("where", np.int64), *_TOLD.items()])
 
 
 class HostReplay:
@@ -29,8 +30,8 @@ class HostReplay:
 
     Attributes:
         frames: shape (streams, room, …), and how many frames of its episode come before each, at most stack − 1: `age`.
-        where: the frame each transition was chosen on, shape (streams, size); beside it `action`, `reward`,
-            `terminated`, `truncated`.
+        steps: the transitions, shape (streams, size): the number of the frame each was chosen on as `where`, beside it
+            `action`, `reward`, `terminated`, `truncated`.
         filmed: frames ever seen by each stream.
         taken: transitions ever made by each.
         oldest: the first transition that was still whole when some were drawn last.
@@ -58,23 +59,19 @@ class HostReplay:
             with tempfile.TemporaryFile(dir=scratch) as file:
                 self.frames = np.memmap(file, dtype, "w+", shape=where)
         self.age = np.zeros((streams, self.room), np.uint8)
-        self.where = np.zeros((streams, size), np.int64)
-        self.action = np.zeros((streams, size), np.int32)
-        self.reward = np.zeros((streams, size), np.float32)
-        self.terminated = np.zeros((streams, size), bool)
-        self.truncated = np.zeros((streams, size), bool)
+        self.steps = np.zeros((streams, size), _STEP)
         self.filmed, self.taken, self.oldest = (np.zeros(streams, np.int64) for _ in range(3))
 
     def add(self, actions: np.ndarray, reward: np.ndarray, told: Step) -> None:
         """Store a step of every stream, and the first frames of the episodes that began."""
-        who = np.flatnonzero(told.real)
-        row = self.taken[who] % self.size
-        columns = (self.filmed[who] - 1, actions[who], reward[who], told.terminated[who], told.truncated[who])
-        for name, values in zip(_DONE, columns, strict=True):
-            getattr(self, name)[who, row] = values
+        who = told.real.nonzero()[0]
+        latest = self.filmed[who] - 1
+        made = np.empty(len(who), _STEP)
+        made["where"], made["action"], made["reward"] = latest, actions[who], reward[who]
+        made["terminated"], made["truncated"] = told.terminated[who], told.truncated[who]
+        self.steps[who, self.taken[who] % self.size] = made
         self.taken[who] += 1
-        before = self.age[who, (self.filmed[who] - 1) % self.room]
-        self._film(who, told.following, np.minimum(before + 1, self.stack - 1))
+        self._film(who, told.following, np.minimum(self.age[who, latest % self.room] + 1, self.stack - 1))
         self.begin(told)
 
     def latest(self) -> np.ndarray:
@@ -89,10 +86,9 @@ class HostReplay:
             numbers = np.arange(self.oldest[one], self.taken[one])[:count]
             found.append((np.full_like(numbers, one), numbers))
         stream, number = (np.concatenate(parts)[:count] for parts in zip(*found, strict=True))
-        row, frame = (stream, number % self.size), self.where[stream, number % self.size]
-        columns = {name: getattr(self, name)[row] for name in _DONE[1:]}
-        obs, following = self._stacks(stream, frame), self._stacks(stream, frame + 1)
-        return Transition(obs=obs, next_obs=following, **columns)
+        made = self.steps[stream, number % self.size]
+        obs, following = self._stacks(stream, made["where"]), self._stacks(stream, made["where"] + 1)
+        return Transition(obs=obs, next_obs=following, **{name: made[name] for name in _TOLD})
 
     def sample(self, draws: Sequence[np.random.Generator], batch: int, n_step: int, discount: float) -> Batch:
         """A minibatch for every member, uniform with replacement over all sequences of n steps in its streams.
@@ -114,30 +110,30 @@ class HostReplay:
             before = np.take_along_axis(edges, np.maximum(place - 1, 0), 1)
             stream, chosen = stream * each + place, chosen - np.where(place > 0, before, 0)
         number = self.oldest[stream] + chosen
-        row = stream * self.size + number % self.size
-        last = frame = self.where.take(row)
-        returns, ended = self.reward.take(row), self.terminated.take(row)
+        steps, start = self.steps.reshape(-1), stream * self.size
+        made = first = steps.take(start + number % self.size)
+        last = frame = first["where"]
+        returns, ended = first["reward"], first["terminated"]
         remaining = np.where(ended, np.float32(0.0), np.float32(discount))
         going = np.ones(chosen.shape, bool)
         for i in range(1, n_step):
-            going = going & ~(ended | self.truncated.take(row))
-            row = stream * self.size + (number + i) % self.size
-            going = going & (self.where.take(row) == frame + i)
-            ended = self.terminated.take(row)
-            returns = returns + np.where(going, np.float32(discount**i) * self.reward.take(row), np.float32(0.0))
+            going = going & ~(made["terminated"] | made["truncated"])
+            made = steps.take(start + (number + i) % self.size)
+            going = going & (made["where"] == frame + i)
+            ended = made["terminated"]
+            returns = returns + np.where(going, np.float32(discount**i) * made["reward"], np.float32(0.0))
             remaining = np.where(going, np.where(ended, 0.0, discount ** (i + 1)), remaining)
             last = last + going
-        action = self.action.take(stream * self.size + number % self.size)
-        return Batch(
-            self._stacks(stream, frame), action, returns, remaining.astype(np.float32), self._stacks(stream, last + 1)
-        )
+        obs, following = self._stacks(stream, frame), self._stacks(stream, last + 1)
+        return Batch(obs, first["action"], returns, remaining.astype(np.float32), following)
 
     def since(self, filmed: np.ndarray, taken: np.ndarray) -> dict[str, np.ndarray]:
         """What came after these counts and is still there, as arrays for `extend`."""
         frames = self._rows(np.maximum(filmed, self.filmed - self.room), self.filmed, self.room)
         steps = self._rows(np.maximum(taken, self.taken - self.size), self.taken, self.size)
         arrays = {name: getattr(self, name)[frames] for name in ("frames", "age")}
-        arrays |= {name: getattr(self, name)[steps] for name in _DONE}
+        made = self.steps[steps]
+        arrays |= {name: made[name] for name in ("where", *_TOLD)}
         for name, (streams, _), end in (("filmed", frames, self.filmed), ("taken", steps, self.taken)):
             counts = np.bincount(streams, minlength=len(end))
             arrays[name] = np.stack([end - counts, end])
@@ -149,14 +145,14 @@ class HostReplay:
         steps = self._rows(arrays["taken"][0], arrays["taken"][1], self.size)
         for name in ("frames", "age"):
             getattr(self, name)[frames] = arrays[name]
-        for name in _DONE:
-            getattr(self, name)[steps] = arrays[name]
+        for name in ("where", *_TOLD):
+            self.steps[name][steps] = arrays[name]
         self.filmed, self.taken = arrays["filmed"][1].copy(), arrays["taken"][1].copy()
 
     def begin(self, told: Step) -> None:
         """The first frames of episodes, also where another one was running, which ends here without an end."""
-        if told.began.any():
-            self._film(np.flatnonzero(told.began), told.fresh, 0)
+        if np.count_nonzero(told.began):
+            self._film(told.began.nonzero()[0], told.fresh, 0)
 
     @staticmethod
     def _rows(start: np.ndarray, end: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +170,7 @@ class HostReplay:
     def _forget(self) -> None:
         """Transitions leave when they, or the first frame they need, are overwritten."""
         while True:
-            first = self.where[np.arange(len(self.taken)), self.oldest % self.size] - (self.stack - 1)
+            first = self.steps["where"][np.arange(len(self.taken)), self.oldest % self.size] - (self.stack - 1)
             stale = (self.oldest < self.taken - self.size) | (
                 (self.oldest < self.taken) & (first < self.filmed - self.room)
             )
@@ -213,4 +209,4 @@ def room_for(size: int, shape: tuple[int, ...]) -> int:
 def replay_bytes(size: int, shape: tuple[int, ...], dtype: Any) -> tuple[int, int]:
     """What one stream takes: beside its frames, and for them."""
     frame = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return room_for(size, shape) + size * (8 + 4 + 4 + 1 + 1), room_for(size, shape) * frame
+    return room_for(size, shape) + size * _STEP.itemsize, room_for(size, shape) * frame

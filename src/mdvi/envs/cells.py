@@ -70,11 +70,10 @@ def blank(count: int, spaces: Spaces) -> Step:
 
 def sound(told: Step) -> Step:
     """The step, where a reward or an observation that is not finite is no step but what went wrong."""
-    with np.errstate(over="ignore"):
-        paid = seen = np.isfinite(told.reward.astype(np.float32))  # as they are kept
+    paid = seen = np.abs(told.reward) <= np.finfo(np.float32).max  # as they are kept
     if told.following.dtype.kind == "f":
         seen = np.isfinite(told.following).reshape(len(paid), -1).all(1)
-    if paid.all() and seen.all():
+    if np.count_nonzero(paid & seen) == len(paid):
         return told
     wrong = list(told.wrong)
     for i in np.flatnonzero(~(paid & seen)):

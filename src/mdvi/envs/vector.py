@@ -88,14 +88,15 @@ class Vector:
             obs, reward, terminated, truncated, info = self._answer()
             obs = obs if getattr(self.env, "copy", True) else np.copy(obs)
             over = np.asarray(terminated | truncated)
-            if following is not None and not over.any():
+            none = not np.count_nonzero(over)
+            if following is not None and none:
                 self.send(following)
             last = fresh = self._shaped(obs)
             if self.mode == "NextStep":
                 real, began = ~self._over, self._over
             else:
                 real, began = np.ones_like(over), over & self.renews
-            if self.mode == "SameStep" and over.any():
+            if self.mode == "SameStep" and not none:
                 last = fresh.copy()
                 for i in np.flatnonzero(over):
                     last[i] = self._shaped(info["final_obs"][i])[0]
@@ -134,12 +135,11 @@ class Vector:
         self.env.close()
 
     def _shaped(self, obs: Any) -> np.ndarray:
-        with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
-            return (
-                fitting(np.asarray(obs), self.spaces.dtype)
-                .astype(self.spaces.dtype, copy=False)
-                .reshape(-1, *self.spaces.shape)
-            )
+        array = fitting(np.asarray(obs), self.spaces.dtype)
+        if array.dtype != self.spaces.dtype:
+            with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
+                array = array.astype(self.spaces.dtype)
+        return array.reshape(-1, *self.spaces.shape)
 
 
 def _begun(env: Any, actions: np.ndarray) -> Callable[[], Any]:
