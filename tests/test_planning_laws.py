@@ -3,11 +3,13 @@
 Two intervals that hold the same number overlap; that is all a law may ask for, and it is asked in every state.
 """
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.sparse
 
 from mdvi import FiniteMDP, mdp, solve
+from mdvi.planning import sweeps
 from models import signed_garnet
 from test_solve import random_case
 
@@ -157,6 +159,17 @@ def test_a_vanishing_weight_gives_the_maximum(weight):
             soft = solved(model, kl, entropy)
             assert (soft.lower <= hard.upper + (worth if entropy else 0.0)).all()
             assert (hard.lower - (worth if kl else 0.0) <= soft.upper).all()
+
+
+def test_the_exponential_of_sweeps_is_right_to_three_units_in_the_last_place(rng):
+    """The proof of an interval assumes four."""
+    steps = np.arange(5121) / 128  # the numbers of the table, and those half-way between them
+    small = 10.0 ** rng.uniform(-320, 0, 2000)
+    x = -np.concatenate([[0.0], 40 * rng.random(5000), small, steps, np.nextafter(steps, 0), np.nextafter(steps, 40)])
+    with mpmath.workdps(40):
+        for one in x.tolist():
+            true = mpmath.exp(mpmath.mpf(one))
+            assert abs(sweeps.exponential(one) - true) <= 3 * np.spacing(float(true)), one
 
 
 def test_a_growing_kl_gives_the_prior():

@@ -256,7 +256,7 @@ class _Road:
 
     def _choice(self, backup: Backup) -> str:
         """The method of the next turn; a policy that has hardly begun to settle is not evaluated."""
-        moved = 1.0 if self.policy is None else float(np.mean(backup.best != self.policy))
+        moved = 1.0 if self.policy is None else np.count_nonzero(backup.best != self.policy) / len(self.policy)
         self.policy = backup.best
         self._choose(backup)
         if self.method != "modified-policy-iteration" or moved <= _MOVING:
