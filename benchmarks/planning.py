@@ -6,7 +6,6 @@ and asked again for more, up to 1e-12; the first answer that is right counts. Bu
 not timed. The best of three repetitions counts, so that nobody pays for compilation; of fewer if they take long, of
 up to fifty within two seconds if they are short. A peer is stopped after ten times what we took and at least five
 seconds, and its row then says that it takes longer; it is not tried on larger models of the same family and discount.
-In the means over the cases of a single peer such a row counts as if it had ended at that moment.
 
 Usage: python planning.py --quick | --full, and optionally the names of cases; writes planning.csv beside the table.
 """
@@ -73,8 +72,6 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: list[dict[str, object]] = []
-        self.ratios: list[float] = []
-        self.against: dict[str, list[float]] = {peer: [] for peer in PEERS}
         self.slow: set[tuple[str, str]] = set()
 
     def run(self, case: Case) -> None:
@@ -102,7 +99,6 @@ class Bench:
                     self._row(shared, peer, asked, None, None, ours[0] / limit, found)
                     if "longer" in found or "memory" in found:
                         self.slow.add((peer, case.family))
-                        self.against[peer].append(ours[0] / limit)
                     break
                 seconds, values = found
                 error = float(np.abs(values - truth)[counted].max(initial=0.0))
@@ -118,10 +114,8 @@ class Bench:
                 )
                 if right:
                     ratios.append(ours[0] / seconds)
-                    self.against[peer].append(ours[0] / seconds)
                     break
         ratio = max(ratios, default=ours[0] / limit)
-        self.ratios.append(ratio)
         print(f"{case.name}, γ = {float(model.discount)}: ours / best peer = {ratio:.3f}\n", flush=True)
 
     def _stored(self, model: FiniteMDP) -> Path:
@@ -187,6 +181,30 @@ class Bench:
         )
 
 
+def summary(rows: list[dict]) -> str:
+    """The mean of the ratios to the best peer of each case, to the best of all libraries but one, to each peer alone.
+
+    Where no peer was right, or one alone took longer, a case counts as if it had ended when it was stopped.
+    """
+    libraries = dict.fromkeys(peer.split()[0] for peer in PEERS)
+    groups = {"best peer": set(PEERS)}
+    groups |= {f"best without {name}": {p for p in PEERS if p.split()[0] != name} for name in libraries}
+    groups |= {peer: {peer} for peer in PEERS}
+    lines = []
+    for name, peers in groups.items():
+        found: dict[tuple, tuple[bool, float]] = {}
+        for row in rows:
+            if row["solver"] in peers and row["ratio"]:
+                case = row["case"], str(row["discount"])
+                found[case] = max(found.get(case, (False, 0.0)), (row["verdict"] == "right", float(row["ratio"])))
+        ratios, right = [ratio for _, ratio in found.values()], sum(right for right, _ in found.values())
+        if ratios:
+            mean = math.exp(np.mean(np.log(ratios)))
+            counts = f"{len(ratios)} cases, {right} answered"
+            lines.append(f"ours / {name}: geometric mean {mean:.3f}, largest {max(ratios):.3f} ({counts})")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the suite; print a row for each answer and the mean of the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -206,10 +224,7 @@ def main() -> None:
                 table = csv.DictWriter(file, HEADER)
                 table.writeheader()
                 table.writerows(bench.rows)
-    for name, ratios in {"best peer": bench.ratios, **bench.against}.items():
-        if ratios:
-            mean = math.exp(np.mean(np.log(ratios)))
-            print(f"ours / {name}, {len(ratios)} cases: geometric mean {mean:.3f}, largest {max(ratios):.3f}")
+    print(summary(bench.rows))
     if not given.cases:
         machine.main(full=given.full)
 

@@ -111,8 +111,9 @@ class Episodes:
         """What `restore` needs."""
         arrays = {f"episodes.{name}": getattr(self, name) for name in _KEPT}
         arrays["episodes.counts"] = self.counts
-        past = [[row[i] for row in self.actions[start:]] for i, start in enumerate(self.since)]
-        return arrays | {"episodes.actions": np.concatenate(past).astype(np.int32)}
+        table = np.reshape(self.actions, (-1, len(self.since))).astype(np.int32)
+        past = [table[start:, i] for i, start in enumerate(self.since)]
+        return arrays | {"episodes.actions": np.concatenate(past)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take up where `save` was called."""
