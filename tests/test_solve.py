@@ -14,7 +14,7 @@ from mdvi.planning.linear import solved
 from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import problem_of
 from mdvi.planning.requests import log_prior_of
-from mdvi.planning.solve import CERTIFIED, solve
+from mdvi.planning.solve import BELOW_FLOOR, CERTIFIED, solve
 from mdvi.planning.sweeps import unsigned
 
 SCALES = (1e-8, 1.0, 1.0, 1.0, 1e3, 1e8)
@@ -67,7 +67,10 @@ def random_case(seed):
 
 
 def check_truth(seed):
-    """Solve to ten times the rounding floor of values as large as they may be, and compare with the exact values."""
+    """Solve to ten times the rounding floor of values as large as they may be, and compare with the exact values.
+
+    And as far as rounding goes, where the tolerance is out of reach.
+    """
     model, kl, entropy, prior = random_case(seed)
     method = ("auto", "auto", "value-iteration", "modified-policy-iteration", "gauss-seidel", "policy-iteration")[
         seed % 6
@@ -86,6 +89,10 @@ def check_truth(seed):
     check_interval(seed, solution, truth)
     assert solution.status == CERTIFIED, (seed, solution)
     assert solution.gap <= solution.tolerance
+    narrowest = solve(model, kl, entropy, prior, tolerance=1e-300, time_limit=60)
+    check_interval(seed, narrowest, truth)
+    assert narrowest.status == BELOW_FLOOR, (seed, narrowest)
+    assert narrowest.gap <= 2.1 * problem.narrowest(float(np.abs(narrowest.value).max())), (seed, narrowest)
 
 
 def check_interval(seed, solution, truth):

@@ -34,6 +34,9 @@ _SMALL = 2000  # states: a chain is solved in less time than it takes to find ou
 _ROUGH, _FINE = 0.3, 1e-3  # accuracy of the sweeps of a chain, relative to what they start from
 _ACCURATE, _EXACT = 1e-2, 1e-12  # and of linear solves, at first and at the most
 _SPARE = 1.5  # how much closer than the tolerance single values are brought before moving on
+_ABOVE_FLOOR = (
+    2.0  # times the narrowest interval that rounding leaves: good enough where that is more than was asked for
+)
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
 
 Progress = Callable[[int, float], None]
@@ -216,9 +219,14 @@ class _Road:
         settled = self.problem.width(backup.low, backup.high) <= self.best[0].rounding
         recent = self.trace[-_STALLED:]
         stalled = len(recent) == _STALLED and min(recent) >= self.best[0].gap and recent[0] <= 4 * self.floor
-        if self.floor > self.tolerance or (settled and len(self.trace) > 1 and self._stands()) or stalled:
+        if self.best[0].gap <= self._aim or (settled and len(self.trace) > 1 and self._stands()) or stalled:
             return BELOW_FLOOR
         return None
+
+    @property
+    def _aim(self) -> float:
+        """The gap to work towards: what was asked for, or what rounding leaves of it."""
+        return max(self.tolerance, _ABOVE_FLOOR * self.floor if self.floor > self.tolerance else 0.0)
 
     def _stands(self) -> bool:
         """Whether the last backup brought nothing."""
@@ -233,7 +241,7 @@ class _Road:
                 method = self.method = "policy-iteration"
         self.accuracy = self._accuracy()
         order = self.order if self.order is not None else np.arange(0)
-        settled = (1 - self.problem.contraction) * self.tolerance / _SPARE
+        settled = (1 - self.problem.contraction) * self._aim / _SPARE
         # Under entropy few windows settle, but the way along the order brings v closer all the same.
         patience = _LEFT if method != self.asked and self.problem.temperature == 0 else math.inf
         turn = METHODS[method](self.problem, backup, Aim(order, self.sweeps, self.accuracy, settled, patience), watch)
@@ -247,7 +255,7 @@ class _Road:
         more so.
         """
         worked = self.trace[-1] / self.trace[-2] if len(self.trace) > 1 else 1.0
-        needed = self.tolerance / self.trace[-1]
+        needed = self._aim / self.trace[-1]
         if self.method == "policy-iteration":
             if self.trace[-1] > min(self.trace):
                 return max(self.accuracy / 10, _EXACT)
@@ -323,8 +331,8 @@ class _Road:
         if status == BELOW_FLOOR:
             floor = max(self.floor, gap if self.floor <= self.tolerance else 0.0)
             return (
-                f"rounding in float64 hides what is below {floor:.2g} in values of this size, "
-                f"so {self.tolerance:.2g} cannot be proved; ask for a tolerance above that"
+                f"every value is known to within {gap:.2g}; rounding in float64 hides what is below {floor:.2g} in "
+                f"values of this size, so {self.tolerance:.2g} cannot be proved"
             )
         reason = "time was up" if status == TIME_LIMIT else "interrupted"
         return f"{reason} after {len(self.trace)} backups; every value is known to within {gap:.2g}"
