@@ -34,9 +34,7 @@ _SMALL = 2000  # states: a chain is solved in less time than it takes to find ou
 _ROUGH, _FINE = 0.3, 1e-3  # accuracy of the sweeps of a chain, relative to what they start from
 _ACCURATE, _EXACT = 1e-2, 1e-12  # and of linear solves, at first and at the most
 _SPARE = 1.5  # how much closer than the tolerance single values are brought before moving on
-_ABOVE_FLOOR = (
-    2.0  # times the narrowest interval that rounding leaves: good enough where that is more than was asked for
-)
+_ABOVE_FLOOR = 2.0  # how much wider than rounding leaves it an interval may stay that cannot be as narrow as was asked
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
 
 Progress = Callable[[int, float], None]
