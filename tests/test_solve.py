@@ -177,6 +177,16 @@ def test_a_policy_that_still_moves_is_not_evaluated(monkeypatch, entropy):
     assert sum(taken.values()) == taken["value-iteration"] + taken["modified-policy-iteration"]
 
 
+@pytest.mark.parametrize("entropy", [0.0, 0.001])
+def test_a_policy_that_goes_round_in_circles_is_evaluated_all_the_same(monkeypatch, entropy):
+    """Two states that lead to each other, and many that choose between them: every sweep changes which is better."""
+    p, r = np.zeros((100, 2, 100)), np.zeros((100, 2))
+    p[0, :, 1] = p[1, :, 0] = p[2:, 0, 0] = p[2:, 1, 1] = 1.0
+    r[0], r[2:, 1] = 1.0, 0.5
+    taken = turns(FiniteMDP(p, r, 0.9999), monkeypatch, entropy=entropy)
+    assert sum(taken.values()) < 50
+
+
 @pytest.mark.parametrize("discount", [0.99, 0.9999])
 @pytest.mark.parametrize("rows", [60, 73, 100])
 def test_an_empty_room_takes_one_turn_of_ordered_sweeps(monkeypatch, rows, discount):

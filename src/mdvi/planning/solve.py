@@ -24,9 +24,9 @@ BELOW_FLOOR = "tolerance below rounding floor"
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 # When `auto` goes over to another method: when the second backup leaves more of the states as they were than _IDLE,
 # rewards have far to go; when a turn leaves more of its work than _LEFT, it mixes slowly. While the best action changes
-# in more of the states than _MOVING, a policy is not worth being evaluated. Where more of the probability than _LEAPS
-# leads further than a window of ordered sweeps, these will not do.
-_IDLE, _LEFT, _MOVING, _LEAPS = 0.5, 0.1, 0.1, 0.02
+# in more of the states than _MOVING, a policy is not worth being evaluated; after _CIRCLES backups it goes round in
+# circles. Where more of the probability than _LEAPS leads further than a window of ordered sweeps, these will not do.
+_IDLE, _LEFT, _MOVING, _CIRCLES, _LEAPS = 0.5, 0.1, 0.1, 30, 0.02
 # Where there are more successors than _WIDE, a chain is swept up to _MOST_SWEEPS times before it is solved: a sweep of
 # it is cheap compared with a backup, and a solve is not.
 _SWEEPS, _MOST_SWEEPS, _WIDE = 12, 200, 20
@@ -265,7 +265,7 @@ class _Road:
         moved = 1.0 if self.policy is None else np.count_nonzero(backup.best != self.policy) / len(self.policy)
         self.policy = backup.best
         self._choose(backup)
-        if self.method != "modified-policy-iteration" or moved <= _MOVING:
+        if self.method != "modified-policy-iteration" or moved <= _MOVING or len(self.trace) > _CIRCLES:
             return self.method
         self.since = len(self.trace)
         return "value-iteration"
