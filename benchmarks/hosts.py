@@ -120,10 +120,7 @@ def atari(rounds, seconds):
     base, numbers, _ = preset_of("atari", "")
     never = {"update_period": 2**24, "target_period": 2**24}
     for count, what, sizes, given, bar in (
-        (8, "no gradient steps, random actions", never, {"epsilon": 1.0}, 0.95),
-        (16, "no gradient steps, random actions", never, {"epsilon": 1.0}, 0.95),
-        (32, "no gradient steps, random actions", never, {"epsilon": 1.0}, 0.95),
-        (64, "no gradient steps, random actions", never, {"epsilon": 1.0}, 0.95),
+        *((count, "no gradient steps, random actions", never, {"epsilon": 1.0}, 0.95) for count in (8, 16, 32, 64)),
         (8, "no gradient steps, the network acts", never, {"epsilon": 0.1}, None),
         (8, "a gradient step every 32", {"update_period": 32}, {}, None),
     ):

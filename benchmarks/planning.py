@@ -184,7 +184,7 @@ class Bench:
 def summary(rows: list[dict]) -> str:
     """The mean of the ratios to the best peer of each case, to the best of all libraries but one, to each peer alone.
 
-    Where no peer was right, or one alone took longer, a case counts as if it had ended when it was stopped.
+    Where no peer was right, or one alone was stopped or ran out of memory, a case counts as if it had ended then.
     """
     libraries = dict.fromkeys(peer.split()[0] for peer in PEERS)
     groups = {"best peer": set(PEERS)}

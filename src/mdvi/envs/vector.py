@@ -88,15 +88,15 @@ class Vector:
             obs, reward, terminated, truncated, info = self._answer()
             obs = obs if getattr(self.env, "copy", True) else np.copy(obs)
             over = np.asarray(terminated | truncated)
-            none = not np.count_nonzero(over)
-            if following is not None and none:
+            ended = np.count_nonzero(over)
+            if following is not None and not ended:
                 self.send(following)
             last = fresh = self._shaped(obs)
             if self.mode == "NextStep":
                 real, began = ~self._over, self._over
             else:
                 real, began = np.ones_like(over), over & self.renews
-            if self.mode == "SameStep" and not none:
+            if self.mode == "SameStep" and ended:
                 last = fresh.copy()
                 for i in np.flatnonzero(over):
                     last[i] = self._shaped(info["final_obs"][i])[0]

@@ -224,7 +224,7 @@ class _Road:
     @property
     def _aim(self) -> float:
         """The gap to work towards: what was asked for, or what rounding leaves of it."""
-        return max(self.tolerance, _ABOVE_FLOOR * self.floor if self.floor > self.tolerance else 0.0)
+        return _ABOVE_FLOOR * self.floor if self.floor > self.tolerance else self.tolerance
 
     def _stands(self) -> bool:
         """Whether the last backup brought nothing."""

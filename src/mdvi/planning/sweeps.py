@@ -82,7 +82,10 @@ def _soft(top, chosen, temperature, x, actions):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy")
 def _soften(q, temperature, top):  # type: ignore[no-untyped-def]
-    """From maxima to soft maxima: overwrites each top(s) with t log Σ_a exp(q(s, a) / t), which may be −∞."""
+    """From maxima to soft maxima: overwrites each top(s) with t log Σ_a exp(q(s, a) / t), which may be −∞.
+
+    Of many states, in loops that LLVM makes vector instructions of; `_soft` is that of one.
+    """
     actions, weight = len(q) // len(top), np.empty(len(q))
     for s in range(len(top)):
         for a in range(s * actions, (s + 1) * actions):
