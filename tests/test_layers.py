@@ -1,4 +1,4 @@
-"""The architecture as the tree shows it: who may import whom, how long a file may be, and nothing that runs data."""
+"""The architecture as the tree shows it: who may import whom, and nothing that runs data."""
 
 import ast
 from pathlib import Path
@@ -128,12 +128,8 @@ def test_optional_and_heavy_packages_have_one_door(file):
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_files_and_functions_stay_readable(file):
-    text = file.read_text()
-    assert text.count("\n") <= 350
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.body[0].lineno < 65, node.name
+def test_nothing_runs_data(file):
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             assert called not in ("eval", "exec", "compile", "__import__"), (file, node.lineno)
