@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+import checker
 import numpy as np
 import pytest
 
-import checker
 import mdvi
 
 CERTIFICATES = Path(__file__).parent / "fixtures" / "0.1.0" / "certificates"

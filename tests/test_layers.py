@@ -86,7 +86,7 @@ ONE_DOOR = {
     "wandb": {"study/track.py"},
     "numba": {"planning/sweeps.py", "planning/chain.py", "planning/linear.py", "planning/order.py"},
 }
-RUNS_DATA = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
+RUNS_DATA = {"builtins", "pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
 
 
 def name_of(file):
@@ -133,6 +133,6 @@ def test_optional_and_heavy_packages_have_one_door(file):
 def test_nothing_runs_data(file):
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call):
-            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            called = node.func.id if isinstance(node.func, ast.Name) else ""
             assert called not in ("eval", "exec", "compile", "__import__"), (file, node.lineno)
             assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords)

@@ -55,7 +55,7 @@ FORMULAS = [
     "''-x",
     "＝1",
     " -1",
-]  # noqa: RUF001
+]
 
 
 @pytest.mark.parametrize("text", FORMULAS)

@@ -1,7 +1,7 @@
 """Text for people: what a terminal shows as it is, and what a spreadsheet takes as text.
 
 Titles, names, paths and reasons come out of files that somebody else may have written. A terminal acts on control
-characters in them, and a spreadsheet on cells that begin like a formula. Both get the text in a form that only shows it.
+characters in them, and a spreadsheet on cells that begin like a formula. Both get text that only shows itself.
 """
 
 import re
@@ -9,7 +9,7 @@ import unicodedata
 from typing import Any
 
 # How formulas begin, for people who type another alphabet's signs too; spaces and quotes before them do not help.
-_FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")  # noqa: RUF001
+_FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
 
 
 def plain(text: object) -> str:
