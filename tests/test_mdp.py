@@ -1,5 +1,7 @@
 """Models: what is refused and in which words, the conventions, the families, and Gymnasium's tables."""
 
+from fractions import Fraction
+
 import gymnasium
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import quantecon
 import scipy.sparse
 
 from mdvi import FiniteMDP, Scheme, iterate, mdp, solve
+from mdvi.mdp.validation import normalized
 from models import signed_garnet
 
 HALF = np.full((2, 2, 2), 0.5)
@@ -110,6 +113,68 @@ def test_rows_of_a_narrow_type_are_divided_by_their_sum():
     np.testing.assert_allclose(model.kernel.probability.sum(-1), 1, rtol=1e-15)
     with pytest.raises(ValueError, match="sum to"):
         FiniteMDP(np.full((30, 1, 30), 1.1 / 30, np.float16), np.ones(30), 0.9)
+
+
+def stored(rows, storage):
+    """An array of transitions as each storage takes it."""
+    states, actions, _ = rows.shape
+    if storage == "table":
+        return np.broadcast_to(np.arange(states), rows.shape), rows
+    return rows if storage == "dense" else scipy.sparse.csr_array(rows.reshape(states * actions, states))
+
+
+@pytest.mark.parametrize("storage", ["dense", "table", "sparse"])
+def test_one_rounding_of_a_long_sum_is_accepted_as_it_is_and_accounted_for(storage):
+    for off in (1e-12, 3e-12, -3e-12, 9e-11):
+        rows = changed(np.full((4, 1, 4), 0.25), (slice(None), 0, 0), 0.25 + off)
+        model = FiniteMDP(stored(rows, storage), np.ones((4, 1)), 0.9)
+        np.testing.assert_array_equal(model.dense().kernel.probability, rows)
+        total = sum(map(Fraction, rows[0, 0].tolist()))
+        exact = 1 / (1 - Fraction(0.9) * total)
+        solution = solve(model, tolerance=1e-12)
+        assert all(Fraction(x) <= exact <= Fraction(y) for x, y in zip(solution.lower, solution.upper, strict=True))
+        assert solution.gap < 1e-11
+
+
+@pytest.mark.parametrize("storage", ["dense", "table", "sparse"])
+def test_rows_of_decimals_are_rescaled_when_asked_for(storage):
+    rows = np.array([[[0.333333, 0.333333, 0.333333]], [[0.5, 0.5, 0.0]], [[0.2, 0.3, 0.50005]]])
+    with pytest.raises(ValueError, match=r"state 0, action 0 .* sum to 0.999999, not 1.*; normalize=True divides rows"):
+        FiniteMDP(stored(rows, storage), np.zeros((3, 1)), 0.9)
+    model = FiniteMDP(stored(rows, storage), np.zeros((3, 1)), 0.9, normalize=True).dense()
+    np.testing.assert_allclose(model.kernel.probability, rows / rows.sum(-1, keepdims=True), rtol=1e-15)
+    np.testing.assert_array_equal(model.kernel.probability[1], rows[1])
+    for off in (1e-3, -1e-3, 0.1):
+        wrong = stored(changed(rows, (1, 0, 1), 0.5 + off), storage)
+        with pytest.raises(ValueError, match=r"state 1, action 0 has probabilities that sum to [^;]*$"):
+            FiniteMDP(wrong, np.zeros((3, 1)), 0.9, normalize=True)
+
+
+def test_rescaling_counts_rows_and_names_the_largest_change():
+    rows = np.array([[[0.333333, 0.333333, 0.333333]], [[0.5, 0.5, 0.0]], [[0.2, 0.3, 0.50005]]])
+    kernel, count, change = normalized(mdp.Dense(rows))
+    assert count == 2
+    assert change == pytest.approx(5e-5)
+    np.testing.assert_allclose(kernel.row_sums(), 1, rtol=1e-15)
+    kernel, count, _ = normalized(mdp.Dense(rows), least=1e-5)
+    assert count == 1
+    np.testing.assert_array_equal(kernel.probability[0], rows[0])
+    with pytest.raises(ValueError, match=r"next state 1 has probability -0\.5"):
+        normalized(mdp.Dense(np.array([[[1.5, -0.5]], [[0.0, 1.0]]])))
+
+
+def test_rewards_of_transitions_are_averaged_over_rescaled_rows():
+    rows = np.full((3, 1, 3), 0.333333)
+    model = FiniteMDP(rows, np.full((3, 1, 3), 5.0), 0.9, normalize=True)
+    np.testing.assert_allclose(model.reward, 5.0, rtol=1e-15)
+
+
+def test_rescaling_needs_rows_that_are_meant_to_sum_to_one():
+    with pytest.raises(ValueError, match="normalize: rows that may sum to less than 1"):
+        FiniteMDP(HALF, ZERO, 0.9, normalize=True, substochastic=True)
+    free = mdp.MatrixFree(lambda v: np.repeat(v[:, None], 2, axis=1), (2, 2), 1)
+    with pytest.raises(ValueError, match="rows of a matrix-free model cannot be rescaled"):
+        FiniteMDP(free, ZERO, 0.9, normalize=True)
 
 
 def test_families_refuse_what_does_not_fit_into_memory():

@@ -1,6 +1,5 @@
 """A model as a list of its transitions (s, a, s', p, r), as tables and files hold it, and back to a `FiniteMDP`."""
 
-import math
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import scipy.sparse
 
 from mdvi.mdp.kernels import MatrixFree
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import row_tolerance
 
 SMALL = 2**20  # pairs (s, a) that any input may ask for
 
@@ -233,8 +233,7 @@ def missing(model: FiniteMDP) -> np.ndarray:
     """What the rows of live pairs miss to a sum of 1, zero where that is rounding; shape (states, actions)."""
     total = model.kernel.row_sums()
     # As strict as a model that stores nothing but its transitions.
-    width = int(np.diff(model.kernel.csr().indptr).max(initial=1))
-    tolerance = 4 * np.finfo(float).eps * (4 + math.sqrt(width))
+    tolerance = row_tolerance(int(np.diff(model.kernel.csr().indptr).max(initial=1)))
     for s, a in np.argwhere(model.live & (total - 1 > tolerance))[:1]:
         raise ValueError(f"state {s}, action {a} has probabilities that sum to {total[s, a]!r}; divide them by that")
     return np.where(model.live & (1 - total > tolerance), 1 - total, 0.0)

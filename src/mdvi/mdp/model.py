@@ -5,7 +5,6 @@ their rows say. **Illegal** actions have no probability under any policy; their 
 by nobody. The discount belongs to the model and to nothing else.
 """
 
-import math
 from typing import Any
 
 import equinox as eqx
@@ -25,6 +24,8 @@ from mdvi.mdp.validation import (
     check_successors,
     first_outside,
     longest_row,
+    normalized,
+    row_tolerance,
 )
 from mdvi.types import Array, Reduced, namespace
 
@@ -55,6 +56,7 @@ class FiniteMDP(eqx.Module):
         terminal: Any = None,
         legal: Any = None,
         substochastic: bool = False,
+        normalize: bool = False,
     ) -> None:
         """Check every number and build the model.
 
@@ -62,14 +64,16 @@ class FiniteMDP(eqx.Module):
             transition: P(s'|s, a), either an array of shape (states, actions, states), a SciPy sparse matrix of
                 shape (states · actions, states) with row s · actions + a (kept as it is when it is CSR in float64),
                 or a pair `(next_state, probability)` of arrays of shape (states, actions, branching), padded with
-                probability 0, or a `MatrixFree` kernel. Rows must sum to 1 to the rounding of their type; those of
-                a narrower type than float64 are then divided by their sum.
+                probability 0, or a `MatrixFree` kernel. Rows must sum to 1 to the rounding of a long sum in
+                their type; those of a narrower type than float64 are then divided by their sum.
             reward: r(s, a) of shape (states, actions); or r(s) of shape (states,); or, with a dense transition,
                 r(s, a, s') of shape (states, actions, states), of which the mean is taken.
             discount: γ in [0, 1).
             terminal: Boolean, shape (states,). Default: none.
             legal: Boolean, shape (states, actions). Default: all. Illegal rows are not looked at.
             substochastic: rows may sum to less than 1; what is missing ends the episode, with value zero.
+            normalize: divide every row whose sum differs from 1 by at most 1e-4 by that sum, as rows that were
+                rounded to a few decimals need it. Other rows are refused as without it.
 
         Raises:
             ValueError: naming the state, the action and the value that is wrong.
@@ -83,11 +87,14 @@ class FiniteMDP(eqx.Module):
         check_successors(kernel, live)
         epsilon = _epsilon(transition)
         self.kernel = kernel.keep_rows(live)
-        width = longest_row(self.kernel)
-        check_rows(self.kernel, live, tolerance=4 * epsilon * (4 + math.sqrt(width)), substochastic=substochastic)
+        if normalize:
+            if substochastic:
+                raise ValueError("normalize: rows that may sum to less than 1 (substochastic) cannot be rescaled to 1")
+            self.kernel, _, _ = normalized(self.kernel)
+        check_rows(self.kernel, live, row_tolerance(longest_row(self.kernel), epsilon), substochastic)
         if epsilon > np.finfo(float).eps and not substochastic and not isinstance(self.kernel, MatrixFree):
-            self.kernel = _rescaled(self.kernel)
-        self.reward = _reward(reward, kernel, live)
+            self.kernel, _, _ = normalized(self.kernel, most=1.0)
+        self.reward = _reward(reward, self.kernel, live)
         self.discount = np.asarray(check_discount(discount))
         self.terminal = ends
         self.legal = allowed | ends[:, None]
@@ -248,14 +255,3 @@ def _epsilon(transition: Any) -> float:
     given = transition[-1] if isinstance(transition, tuple) else getattr(transition, "probability", transition)
     dtype = getattr(given, "dtype", np.dtype(float))
     return float(np.finfo(dtype if dtype.kind == "f" else float).eps)
-
-
-def _rescaled(kernel: Dense | Successors | Sparse) -> Kernel:
-    """The kernel with every row divided by its sum."""
-    total = kernel.row_sums()
-    total = np.where(total > 0, total, 1.0)
-    if isinstance(kernel, Sparse):
-        probability = kernel.probability / np.repeat(total.ravel(), np.diff(kernel.start))
-    else:
-        probability = kernel.probability / total[..., None]
-    return eqx.tree_at(lambda kernel: kernel.probability, kernel, probability)

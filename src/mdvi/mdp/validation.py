@@ -4,9 +4,13 @@ import math
 import os
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 
 from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
+
+NEARLY = 1e-4  # how far from 1 the sum of a row may be that was rounded to a few decimals
+_LONG_SUM = 1e-10  # and of a row that is itself a sum or a product of numbers in float64
 
 
 def physical_memory() -> int:
@@ -118,6 +122,42 @@ def check_successors(kernel: Kernel, live: np.ndarray) -> None:
         raise ValueError(f"transition: state {s}, action {a} lists next state {ordered[s, a, j]} twice")
 
 
+def row_tolerance(terms: int, epsilon: float = float(np.finfo(float).eps)) -> float:
+    """How far from 1 a sum of `terms` probabilities may be by rounding, in a type of this precision.
+
+    The bounds of a solution account for what is accepted: they use the least and the greatest sum that there are.
+    """
+    if epsilon > np.finfo(float).eps:
+        return 4 * epsilon * (4 + math.sqrt(terms))
+    return max(_LONG_SUM, terms * epsilon)
+
+
+def normalized(kernel: Kernel, least: float = 0.0, most: float = NEARLY) -> tuple[Kernel, int, float]:
+    """Divide the rows whose sums differ from 1 by more than `least` and at most `most` by these sums.
+
+    Returns:
+        The kernel, how many rows were divided, and the largest difference between 1 and the sum of one of them.
+
+    Raises:
+        ValueError: for a matrix-free kernel, and for probabilities that are negative or not finite.
+    """
+    if isinstance(kernel, MatrixFree):
+        raise ValueError("transition: the rows of a matrix-free model cannot be rescaled; divide in its function")
+    _check_probabilities(kernel)
+    total = kernel.row_sums()
+    off = np.abs(total - 1)
+    rows = (off > least) & (off <= most)
+    if not rows.any():
+        return kernel, 0, 0.0
+    total = np.where(rows, total, 1.0)
+    if isinstance(kernel, Sparse):
+        probability = kernel.probability / np.repeat(total.ravel(), np.diff(kernel.start))
+    else:
+        probability = kernel.probability / total[..., None]
+    kernel = eqx.tree_at(lambda kernel: kernel.probability, kernel, probability)
+    return kernel, int(np.count_nonzero(rows)), float(off[rows].max())
+
+
 def check_rows(kernel: Kernel, live: np.ndarray, tolerance: float, substochastic: bool) -> None:
     """Every row is a probability distribution, to rounding; or sums to at most 1, if that is allowed."""
     if not isinstance(kernel, MatrixFree):
@@ -129,8 +169,11 @@ def check_rows(kernel: Kernel, live: np.ndarray, tolerance: float, substochastic
         wrong, rule = live & ~(np.abs(total - 1) <= tolerance), "not 1"
     for s, a in np.argwhere(wrong)[:1]:
         entries = "" if isinstance(kernel, MatrixFree) else f" ({_entries(kernel, int(s), int(a))} entries)"
+        rescaled = not (isinstance(kernel, MatrixFree) or substochastic) and abs(total[s, a] - 1) <= NEARLY
+        advice = f"; normalize=True divides rows that are off by at most {NEARLY:g} by their sums" if rescaled else ""
         raise ValueError(
-            f"transition: state {s}, action {a} has probabilities that sum to {_readable(total[s, a])}, {rule}{entries}"
+            f"transition: state {s}, action {a} has probabilities that sum to {_readable(total[s, a])}, "
+            f"{rule}{entries}{advice}"
         )
 
 

@@ -42,7 +42,7 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
     for name in (*storages[0], "reward"):
         if name not in arrays:
             raise ValueError(f"there is no array {name}")
-    masks = {name: arrays[name] for name in ("terminal", "legal") if name in arrays}
+    masks: dict[str, Any] = {name: arrays[name] for name in ("terminal", "legal") if name in arrays}
     short = bool(scalar(arrays, "substochastic") or False)
     gamma = source.gamma(scalar(arrays, "discount"))
     model = FiniteMDP(_transition(arrays), arrays["reward"], gamma, substochastic=short, **masks)
