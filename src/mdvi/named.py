@@ -14,6 +14,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable
 from importlib.resources import files
+from typing import Any
 
 from mdvi.regularizers import boltzmann_average
 from mdvi.regularizers import mellowmax as mellowmax_operator
@@ -38,8 +39,8 @@ class Algorithm:
 
     @property
     def summary(self) -> str:
-        """The first line of the docstring."""
-        return (inspect.getdoc(self.scheme) or "").splitlines()[0]
+        """The first line of the docstring; nothing where Python runs without docstrings."""
+        return summary(self.scheme)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -212,6 +213,11 @@ def bibtex(key: str) -> str:
     """The entry of that key in the package's reference list."""
     library = (files("mdvi") / "references.bib").read_text(encoding="utf-8")
     return next(entry.strip() for entry in library.split("\n\n") if f"{{{key}," in entry)
+
+
+def summary(entry: Any) -> str:
+    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

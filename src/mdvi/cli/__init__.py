@@ -12,7 +12,7 @@ import typer
 
 from mdvi.__main__ import interrupted
 from mdvi.cli import laboratory, learning, planning
-from mdvi.cli.common import fail
+from mdvi.cli.common import fail, replace_what_cannot_be_printed
 from mdvi.cli.laboratory import figure1
 from mdvi.cli.study import study
 
@@ -43,6 +43,7 @@ app.command()(laboratory.cite)
 def main() -> None:
     """Runs a command and turns what went wrong into one line and an exit code."""
     before = signal.signal(signal.SIGINT, interrupted)
+    replace_what_cannot_be_printed()
     try:
         code = app(standalone_mode=False) or 0
     except typer.TyperException as error:

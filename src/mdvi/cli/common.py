@@ -1,6 +1,7 @@
 """What the commands share: progress, output that is whole or absent, and checks of options."""
 
 import contextlib
+import io
 import signal
 import sys
 import time
@@ -9,8 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.table import Table
+
+from mdvi.words import plain
 
 _SECONDS_BETWEEN_LINES = 30.0  # of progress, in a file
 _PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
@@ -28,13 +33,40 @@ def at_least(least: int) -> Callable[[float | None], float | None]:
 
 
 def tell(line: str) -> None:
-    """A line for people, on stderr; whatever is in it, brackets and colons too, is printed as it is."""
-    Console(stderr=True, **_PLAIN).print(line, soft_wrap=True)
+    """A line for people, on stderr; whatever is in it, brackets and colons too, is only shown."""
+    Console(stderr=True, **_PLAIN).print(plain(line), soft_wrap=True)
 
 
-def show(result: Any) -> None:
+def show(result: str | Table) -> None:
     """A line or a table, on stdout, likewise."""
-    Console(**_PLAIN).print(result, soft_wrap=isinstance(result, str))
+    if isinstance(result, str):
+        Console(**_PLAIN).print(plain(result), soft_wrap=True)
+    else:
+        Console(**_PLAIN).print(_Shown(result))
+
+
+class _Shown:
+    """A table without anything in it that a terminal would act on; its title may have several lines."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        if isinstance(table.title, str):  # Rich would leave some characters out
+            table.title = _plain_lines(table.title)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.table, options):
+            yield segment if segment.control else Segment(_plain_lines(segment.text), segment.style)
+
+
+def _plain_lines(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def replace_what_cannot_be_printed() -> None:
+    """Terminals and logs that take ASCII only get a question mark for λ, and not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -91,15 +123,15 @@ def progress_bars() -> Iterator[Any]:
 
         def track(name: str, total: int) -> Any:
             if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total)
+                tasks[name] = bar.add_task(plain(name), total=total)
 
             def update(done: int) -> None:
                 nonlocal told
-                words = name if done else f"{name} (compiling)"
+                words = plain(name) if done else f"{plain(name)} (compiling)"
                 bar.update(tasks[name], completed=done, description=words, visible=done < total)
                 if not console.is_terminal and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                     told = time.monotonic()
-                    print(f"{name}: {done} of {total}", file=sys.stderr, flush=True)
+                    print(f"{plain(name)}: {done} of {total}", file=sys.stderr, flush=True)
 
             return update
 
@@ -109,5 +141,5 @@ def progress_bars() -> Iterator[Any]:
 def fail(message: str, code: int) -> int:
     """One line on stderr, and the exit code."""
     if message:  # there is none where the help was shown instead
-        print(f"mdvi: {' '.join(message.split())}", file=sys.stderr)
+        print(f"mdvi: {plain(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -137,8 +137,6 @@ def list_command(
     json_: Json = False,
 ) -> None:
     """List what can be named on the command line."""
-    import inspect
-
     from mdvi import envs, mdp, named
     from mdvi.arguments import signature
     from mdvi.deep import named as agents
@@ -151,11 +149,7 @@ def list_command(
     elif what in ("models", "errors", "envs"):
         kinds: dict[str, dict[str, Any]] = {"models": mdp.FAMILIES, "errors": errors.ALL, "envs": envs.NAMES}
         rows = [
-            {
-                "name": name,
-                "parameters": signature(entry),
-                "summary": (inspect.getdoc(entry) or "").splitlines()[0],
-            }
+            {"name": name, "parameters": signature(entry), "summary": named.summary(entry)}
             for name, entry in kinds[what].items()
         ]
     else:
@@ -163,7 +157,7 @@ def list_command(
             f"cannot list {what!r}{named.did_you_mean(what, ('algorithms', 'agents', 'envs', 'models', 'errors'))}"
         )
     if json_:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(rows, indent=1))
         return
     console = Console(highlight=False)
     for row in rows:

@@ -6,6 +6,8 @@ import io
 
 import numpy as np
 
+from mdvi.words import from_cell, to_cell
+
 PANELS = ("left", "middle", "right")
 
 
@@ -41,8 +43,9 @@ def to_csv(curves: list[Curve]) -> str:
     columns = ("panel", "curve", "kl", "entropy", "iteration", "loss_mean", "loss_low", "loss_high", "bound")
     writer.writerow(columns)
     for c in curves:
+        name = to_cell(c.panel), to_cell(c.label)
         for k, numbers in enumerate(zip(c.loss_mean, c.loss_low, c.loss_high, c.bound, strict=True)):
-            writer.writerow([c.panel, c.label, f"{c.kl:.6g}", f"{c.entropy:g}", k, *(f"{x:.8g}" for x in numbers)])
+            writer.writerow([*name, f"{c.kl:.6g}", f"{c.entropy:g}", k, *(f"{x:.8g}" for x in numbers)])
     return text.getvalue()
 
 
@@ -58,6 +61,9 @@ def from_csv(text: str) -> list[Curve]:
             key = row["panel"], row["curve"], row["kl"], row["entropy"]
             numbers = [float(row[name]) for name in ("loss_mean", "loss_low", "loss_high", "bound")]
             groups.setdefault(key, []).append(numbers)
-        return [Curve(k[0], k[1], float(k[2]), float(k[3]), *np.array(rows).T) for k, rows in groups.items()]
+        return [
+            Curve(from_cell(k[0]), from_cell(k[1]), float(k[2]), float(k[3]), *np.array(rows).T)
+            for k, rows in groups.items()
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a table of Figure 1: {error}") from None

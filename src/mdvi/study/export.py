@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mdvi.words import to_cell
+
 COLUMNS = (
     "run_id", "status", "reason", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed",
     "score_mean_training", "score_last100", "env_steps", "episodes", "seconds",
@@ -58,4 +60,4 @@ def _csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _text(value: Any) -> Any:
-    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else value
+    return "" if value is None else f"{value:.9g}" if isinstance(value, float) else to_cell(value)

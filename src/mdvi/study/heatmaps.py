@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from mdvi.study.cells import Cell, Panel
 from mdvi.study.findings import mean_of
-from mdvi.study.plots import STYLE
+from mdvi.study.plots import STYLE, verbatim
 from mdvi.study.stats import interval
 
 Curves = Callable[[Cell], tuple[np.ndarray, np.ndarray]]
@@ -51,15 +51,15 @@ def heatmaps(grids: Sequence[Panel], strips: Sequence[Panel], baseline: Cell | N
                     _panel(axes[i, j], shown, shades)
                 else:
                     axes[i, j].set_axis_off()
-        bar = figure.colorbar(mpl.cm.ScalarMappable(shades, "viridis"), ax=axes, label=label, aspect=40)
+        bar = figure.colorbar(mpl.cm.ScalarMappable(shades, "viridis"), ax=axes, label=verbatim(label), aspect=40)
         if baseline is not None and np.isfinite(mean_of(baseline)[0]):
             level = mean_of(baseline)[0]
             bar.ax.axhline(level, color="crimson", lw=2)
             bar.ax.annotate(
-                baseline.agent, (0, level), (-3, 0), ("axes fraction", "data"), "offset points", color="crimson",
-                ha="right", va="center", rotation=90,
+                verbatim(baseline.agent), (0, level), (-3, 0), ("axes fraction", "data"), "offset points",
+                color="crimson", ha="right", va="center", rotation=90,
             )  # fmt: skip
-        figure.suptitle(title)
+        figure.suptitle(verbatim(title))
         return figure
 
 
@@ -76,7 +76,7 @@ def curves_by_row(panel: Panel, curve_of: Curves, baseline: Cell | None) -> Figu
                     _curve(axes[i], curve_of(panel.cells[i, j]), f"{panel.columns[0]} = {column:.3g}", color=color)
             if baseline is not None:
                 _curve(axes[i], curve_of(baseline), baseline.agent, color="crimson", ls=":")
-            axes[i].set_title(f"{names} = {value:.3g}" if names else panel.label)
+            axes[i].set_title(f"{names} = {value:.3g}" if names else verbatim(panel.label))
             axes[i].set_xlabel("environment steps")
         axes[0].set_ylabel("return, last 100 episodes")
         if axes[-1].get_legend_handles_labels()[0]:
@@ -101,7 +101,7 @@ def _panel(axes: Axes, panel: Panel, shades: Normalize) -> None:
     axes.set_yticks(range(len(rows)) if down else [], [f"{value:.3g}" for value in rows] if down else [])
     axes.set_xlabel(right)
     axes.set_ylabel(down)
-    axes.set_title(panel.label)
+    axes.set_title(verbatim(panel.label))
 
 
 def _curve(axes: Axes, curve: tuple[np.ndarray, np.ndarray], label: str, **style: Any) -> None:
@@ -109,7 +109,7 @@ def _curve(axes: Axes, curve: tuple[np.ndarray, np.ndarray], label: str, **style
     if not returns.size:
         return
     mean, reach = interval(returns)
-    axes.plot(steps, mean, lw=1.2, label=label, **style)
+    axes.plot(steps, mean, lw=1.2, label=verbatim(label), **style)
     axes.fill_between(steps, mean - reach, mean + reach, color=style["color"], alpha=0.2, lw=0)
 
 

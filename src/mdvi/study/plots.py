@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mdvi.study.curves import PANELS, Curve
 from mdvi.study.stats import interval
+from mdvi.words import plain
 
 _TITLES = {
     "left": "KL only (τ = 0), sampled",
@@ -17,6 +18,7 @@ _TITLES = {
     "right": "KL and entropy (τ = 10⁻³), sampled",
 }
 _ARROWS = 30  # in a row
+_LONGEST_TEXT = 90  # characters that a title or a label has room for
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -55,7 +57,7 @@ def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> Figure:
         if np.isfinite(bound).any():
             axes.loglog(k[1:], _positive(bound)[1:], "--", label="bound")
         axes.set_xlabel("iteration k")
-        axes.set_title(title)
+        axes.set_title(verbatim(title))
         axes.legend()
         return figure
 
@@ -83,7 +85,7 @@ def grid_plot(
         axes.quiver(
             column[alive], row[alive], right[alive], down[alive], color="white", angles="xy", pivot="mid", width=0.004
         )
-        axes.set_title(title)
+        axes.set_title(verbatim(title))
         axes.set_axis_off()
         return figure
 
@@ -101,7 +103,7 @@ def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title:
         right.set_xlabel("backup")
         right.set_ylabel("width of the interval")
         right.legend()
-        figure.suptitle(title)
+        figure.suptitle(verbatim(title))
         return figure
 
 
@@ -116,11 +118,11 @@ def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) 
         shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(curves)))
         for (label, steps, returns), color in zip(curves, shades, strict=True):
             mean, reach = interval(returns)
-            axes.plot(steps, mean, color=color, lw=1.2, label=label)
+            axes.plot(steps, mean, color=color, lw=1.2, label=verbatim(label))
             axes.fill_between(steps, mean - reach, mean + reach, color=color, alpha=0.25, lw=0)
         axes.set_xlabel("environment steps")
         axes.set_ylabel("return, mean of the last 100 episodes")
-        axes.set_title(title)
+        axes.set_title(verbatim(title))
         axes.legend(loc="best")
         return figure
 
@@ -138,10 +140,19 @@ def cells_plot(
             axes.text(column, row, f"{value:.4g}", ha="center", va="center", color="w" if dark[row, column] else "k")
         for axis, (name, values) in ((axes.yaxis, rows), (axes.xaxis, columns)):
             axis.set_ticks(range(len(values)), [f"{value:.3g}" for value in values])
-            axis.set_label_text(name)
+            axis.set_label_text(verbatim(name))
         figure.colorbar(image, label="mean return over training")
-        axes.set_title(title)
+        axes.set_title(verbatim(title))
         return figure
+
+
+def verbatim(text: str) -> str:
+    """Text for a figure that is drawn as it is: no mathematics, nothing left out of a legend, not too long."""
+    text = plain(text)
+    if len(text) > _LONGEST_TEXT:
+        text = f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text  # Matplotlib leaves such labels out
 
 
 def as_bytes(figure: Figure, form: str, dpi: int = 200) -> bytes:
@@ -162,7 +173,7 @@ def _colors(curves: list[Curve]) -> list[Any]:
 def _losses(axes: Axes, curves: list[Curve]) -> None:
     for curve, color in zip(curves, _colors(curves), strict=False):
         k = np.arange(len(curve.loss_mean))
-        axes.plot(k, curve.loss_mean, color=color, lw=1.2, label=curve.label)
+        axes.plot(k, curve.loss_mean, color=color, lw=1.2, label=verbatim(curve.label))
         axes.fill_between(k, curve.loss_low, curve.loss_high, color=color, alpha=0.25, lw=0)
     axes.set_ylim(bottom=0)
     axes.legend(ncols=2, loc="upper right")
