@@ -11,7 +11,7 @@ import scipy.sparse
 from numba import njit, prange
 
 from mdvi.planning.problem import Backup, Problem, Values
-from mdvi.planning.sweeps import compiled, expectation, unsigned
+from mdvi.planning.sweeps import compiled, expectation
 from mdvi.planning.watch import Watch
 
 
@@ -30,38 +30,47 @@ class Chain:
     weight: np.ndarray
 
 
-def chain_of(problem: Problem, backup: Backup, order: np.ndarray | None = None, rare: float = 0.0) -> Chain:
-    """The chain of the policy that is greedy at v, its states renumbered such that order[i] becomes i.
+def chain_of(problem: Problem, backup: Backup, rare: float = 0.0) -> Chain:
+    """The chain of the policy that is greedy at v.
 
     Actions less probable than `rare` times the most probable one are left out.
     """
     assert problem.rows is not None
     states, actions = problem.gain.shape
     start = problem.rows[0]
-    rank = None
-    if order is not None:
-        rank = np.empty(states, np.uint32)
-        rank[order] = np.arange(states, dtype=np.uint32)
     policy = None
     if backup.q is not None:
         policy = np.empty((states, actions))
         _likely(policy, backup.q, problem.temperature, rare)
     first = np.zeros(states + 1, start.dtype)
-    _begin(start, actions, backup.best, policy, order, first)
+    _begin(start, actions, backup.best, policy, first)
     out = (first, np.empty(first[-1], np.uint32), np.empty(first[-1]))
     if policy is None:
-        _greedy(*problem.rows, problem.discount, backup.best, order, rank, *out)
-        return Chain(*out)
-    _soft(*problem.rows, problem.discount, policy, order, rank, *out)
-    return Chain(*out) if order is None else _merged(Chain(*out))
+        _greedy(*problem.rows, problem.discount, backup.best, *out)
+    else:
+        _soft(*problem.rows, problem.discount, policy, *out)
+    return Chain(*out)
 
 
-def _merged(chain: Chain) -> Chain:
-    """The same chain with one entry for a successor that several actions share."""
+def renumbered(chain: Chain, order: np.ndarray) -> Chain:
+    """The same chain where order[i] is called i, with one entry for a successor that several actions share."""
+    first, to, weight = np.zeros_like(chain.first), np.empty_like(chain.to), np.empty_like(chain.weight)
+    rank = np.empty(len(order), np.uint32)
+    rank[order] = np.arange(len(order), dtype=np.uint32)
+    count = _renumber(chain.first, chain.to, chain.weight, order, rank, first, to, weight)
+    return Chain(first, to[:count], weight[:count])
+
+
+def matrix_of(chain: Chain) -> scipy.sparse.csr_array:
+    """γ P_π for SciPy."""
     states = len(chain.first) - 1
-    matrix = scipy.sparse.csr_array((chain.weight, chain.to.view(np.int32), chain.first), shape=(states, states))
-    matrix.sum_duplicates()
-    return Chain(unsigned(matrix.indptr), unsigned(matrix.indices), matrix.data)
+    first = chain.first.view(np.int32) if chain.first.itemsize == 4 else chain.first.astype(np.int64)
+    return scipy.sparse.csr_array((chain.weight, chain.to.view(np.int32), first), shape=(states, states))
+
+
+def residual(chain: Chain, b: Values, x: Values) -> float:
+    """Max |b + γ P_π x − x|; infinite where x is not finite."""
+    return float(_residual(chain.first, chain.to, chain.weight, b, x))
 
 
 def swept(chain: Chain, b: Values, count: int, enough: Callable[[float, float], bool], watch: Watch) -> Values:
@@ -77,30 +86,28 @@ def swept(chain: Chain, b: Values, count: int, enough: Callable[[float, float], 
 
 
 @njit(cache=True, nogil=True)
-def _begin(start, actions, best, policy, order, first):  # type: ignore[no-untyped-def]
+def _begin(start, actions, best, policy, first):  # type: ignore[no-untyped-def]
     """Writes where the rows of the chain begin, of `best` when there is no policy."""
-    for i in range(len(first) - 1):
-        s = np.int64(i) if order is None else np.int64(order[i])
-        first[i + 1] = first[i]
+    for s in range(len(first) - 1):
+        first[s + 1] = first[s]
         if policy is None:
             row = s * actions + best[s]
-            first[i + 1] += start[row + 1] - start[row]
+            first[s + 1] += start[row + 1] - start[row]
         else:
             for a in range(actions):
                 if policy[s, a] > 0:
-                    first[i + 1] += start[s * actions + a + 1] - start[s * actions + a]
+                    first[s + 1] += start[s * actions + a + 1] - start[s * actions + a]
 
 
 @compiled
-def _greedy(start, state, probability, discount, best, order, rank, first, to, weight):  # type: ignore[no-untyped-def]
-    """The chain of the policy that takes `best`; no order is the given one."""
+def _greedy(start, state, probability, discount, best, first, to, weight):  # type: ignore[no-untyped-def]
+    """The chain of the policy that takes `best`."""
     states = len(first) - 1
     actions = (len(start) - 1) // states
-    for i in prange(states):
-        s = np.int64(i) if order is None else np.int64(order[i])
-        row, k = s * actions + best[s], first[i]
+    for s in prange(states):
+        row, k = s * actions + best[s], first[s]
         for j in range(start[row], start[row + 1]):
-            to[k] = state[j] if rank is None else rank[state[j]]
+            to[k] = state[j]
             weight[k] = discount * probability[j]
             k += np.uint32(1)
 
@@ -122,18 +129,44 @@ def _likely(policy, q, temperature, rare):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _soft(start, state, probability, discount, policy, order, rank, first, to, weight):  # type: ignore[no-untyped-def]
+def _soft(start, state, probability, discount, policy, first, to, weight):  # type: ignore[no-untyped-def]
     """The chain of a policy."""
     states, actions = policy.shape
-    for i in prange(states):
-        s = np.int64(i) if order is None else np.int64(order[i])
-        k = first[i]
+    for s in prange(states):
+        k = first[s]
         for a in range(actions):
             if policy[s, a] > 0:
                 for j in range(start[s * actions + a], start[s * actions + a + 1]):
-                    to[k] = state[j] if rank is None else rank[state[j]]
+                    to[k] = state[j]
                     weight[k] = discount * policy[s, a] * probability[j]
                     k += np.uint32(1)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _residual(first, to, weight, b, x):  # type: ignore[no-untyped-def]
+    worst = 0.0
+    for i in range(len(b)):
+        error = abs(b[i] + expectation(first, to, weight, i, x) - x[i])
+        if not error <= worst:
+            worst = error if error == error else np.inf
+    return worst
+
+
+@njit(cache=True, nogil=True)
+def _renumber(old_first, old_to, old_weight, order, rank, first, to, weight):  # type: ignore[no-untyped-def]
+    """Writes the chain where order[i] is called i; returns the number of its entries."""
+    place, count = np.full(len(order), -1, np.int64), 0  # the last entry written for each successor
+    for i in range(len(order)):
+        s, begin = np.int64(order[i]), count
+        for k in range(old_first[s], old_first[s + 1]):
+            t = rank[old_to[k]]
+            if place[t] >= begin:
+                weight[place[t]] += old_weight[k]
+            else:
+                to[count], weight[count], place[t] = t, old_weight[k], count
+                count += 1
+        first[i + 1] = count
+    return count
 
 
 @compiled

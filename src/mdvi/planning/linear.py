@@ -23,8 +23,8 @@ _KEPT = 0.9  # ω
 _ROUNDS, _ITERATIONS = 40, 5  # of the Krylov method; between two rounds it may be stopped
 
 
-def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values:
-    """X = b + γ P_π x to a relative accuracy, or as far as it goes; b itself if it goes nowhere. Overwrites the chain.
+def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
+    """X = b + γ P_π x to a relative accuracy, or as far as it goes; None if it goes nowhere. Overwrites the chain.
 
     What is made small, compared with what it is for x = 0, is the 2-norm of (I − D⁻¹ L)⁻¹ D⁻¹ (b − A x).
     """
@@ -41,7 +41,7 @@ def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values:
         if not _bicgstab(*model, vectors, numbers, _ITERATIONS):
             break
     if not np.linalg.norm(vectors[1]) < size:
-        return b
+        return None
     _ahead(*model, vectors[0], vectors[7])
     return vectors[7]
 

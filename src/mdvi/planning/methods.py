@@ -11,7 +11,7 @@ import numpy as np
 
 from mdvi.planning import sweeps
 from mdvi.planning.chain import chain_of, swept
-from mdvi.planning.linear import solved
+from mdvi.planning.ladder import Rung, climbed
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.watch import Watch
 
@@ -33,6 +33,7 @@ class Aim:
         accuracy: how exactly linear equations are solved, relative to their right-hand side.
         settled: a change of v, in one sweep, that is too small to matter.
         patience: the share of the states that may be left unsettled before ordered sweeps are given up.
+        rungs: ways to solve linear equations, the one that did last time first.
     """
 
     order: np.ndarray
@@ -40,6 +41,7 @@ class Aim:
     accuracy: float
     settled: float
     patience: float
+    rungs: list[Rung]
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,8 @@ def policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -
     Without them it travels one transition per solve. Where there are many successors it has not far to go.
     """
     count = max(int(min(_BRANCHES / problem.branching, _BETWEEN_SOLVES)), 1)
-    chain = chain_of(problem, backup, aim.order)
-    v = backup.v.copy()
-    v[aim.order] += solved(chain, (backup.value - backup.v)[aim.order], aim.accuracy, watch)
-    return _ordered_sweeps(problem, v, aim, len(v), count, 0, watch)
+    x = climbed(aim.rungs, chain_of(problem, backup), backup.value - backup.v, aim.order, aim.accuracy, watch)
+    return _ordered_sweeps(problem, backup.v + x, aim, len(x), count, 0, watch)
 
 
 def _ordered_sweeps(

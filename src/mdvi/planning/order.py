@@ -1,7 +1,9 @@
 """In which order to sweep: states whose values others wait for come first."""
 
 import numpy as np
+import scipy.sparse
 from numba import njit
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from mdvi.planning.problem import Problem
 
@@ -49,6 +51,33 @@ def leaps(problem: Problem, order: np.ndarray, width: int) -> float:
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     return float(_leaps(*problem.rows, problem.gain.shape[1], rank, width // 2, max(len(order) // _SAMPLE, 1)))
+
+
+def banded(matrix: scipy.sparse.csr_array) -> np.ndarray:
+    """The states such that those that lead to each other are close together. Source: Cuthill and McKee (1969)."""
+    return np.asarray(reverse_cuthill_mckee(scipy.sparse.csr_array(matrix + matrix.T), symmetric_mode=True), np.int32)
+
+
+def envelope(matrix: scipy.sparse.csr_array, order: np.ndarray) -> tuple[float, float]:
+    """Bounds on the entries of a triangular factorisation in this order, both factors, and on its multiplications.
+
+    In each row, and column, entries arise only between the first one of I − matrix and the diagonal.
+    """
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    width = np.arange(len(order)) - _first_in_row(matrix.indptr, matrix.indices, rank)
+    return float(2 * width.sum() + len(order)), float(width @ width.astype(float))
+
+
+@njit(cache=True, nogil=True)
+def _first_in_row(first, to, rank):  # type: ignore[no-untyped-def]
+    """The first column with an entry in each row of the symmetric pattern, the diagonal included."""
+    least = np.arange(len(rank))
+    for s in range(len(rank)):
+        for k in range(first[s], first[s + 1]):
+            one, other = rank[s], rank[to[k]]
+            least[max(one, other)] = min(least[max(one, other)], one, other)
+    return least
 
 
 @njit(cache=True, nogil=True)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.planning.ladder import Rung, directly, in_bands, in_order
 from mdvi.planning.methods import METHODS, Aim, width_of
 from mdvi.planning.order import leaps, outward
 from mdvi.planning.problem import Backup, Interval, Problem, Values, problem_of
@@ -170,6 +171,7 @@ class _Road:
         self.progress = progress
         self.method = self._first(method)
         self.order: np.ndarray | None = None
+        self.rungs: list[Rung] = []
         self.trace: list[float] = []
         self.best: tuple[Interval, Int[np.ndarray, " states"]] | None = None
         self.policy: Int[np.ndarray, " states"] | None = None
@@ -235,6 +237,8 @@ class _Road:
         method = self._choice(backup) if self.asked == "auto" and self.problem.rows is not None else self.method
         if method in ("gauss-seidel", "policy-iteration") and self.order is None:
             self.order = outward(self.problem)
+            onward = leaps(self.problem, self.order, 0) <= _LEAPS  # one way along the order solves a chain
+            self.rungs = [in_order, in_bands, directly] if onward else [in_bands, in_order, directly]
             if self.asked == "auto" and leaps(self.problem, self.order, width_of(self.problem)) > _LEAPS:
                 method = self.method = "policy-iteration"
         self.accuracy = self._accuracy()
@@ -242,7 +246,8 @@ class _Road:
         settled = (1 - self.problem.contraction) * self._aim / _SPARE
         # Under entropy few windows settle, but the way along the order brings v closer all the same.
         patience = _LEFT if method != self.asked and self.problem.temperature == 0 else math.inf
-        turn = METHODS[method](self.problem, backup, Aim(order, self.sweeps, self.accuracy, settled, patience), watch)
+        aim = Aim(order, self.sweeps, self.accuracy, settled, patience, self.rungs)
+        turn = METHODS[method](self.problem, backup, aim, watch)
         self.left = turn.left
         return turn.v
 
