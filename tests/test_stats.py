@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, trim_mean
 
-from mdvi.study.stats import better, holm, improvement, interval, iqm, iqm_interval
+from mdvi.study.stats import better, holm, improvement, in_words, interval, iqm, iqm_interval
 
 SHAPES = {  # scores of a seed, and their mean
     "normal": (lambda g, shape: g.normal(0.0, 1.0, shape), 0.0),
@@ -77,6 +77,13 @@ def test_bootstrapped_intervals_hold_the_mean_as_often_as_is_said(rng, seeds, sh
 
 
 def test_missing_scores_are_missing():
-    mean, reach = interval(np.array([[1.0, 3.0, np.nan], [np.nan] * 3, [2.0, np.nan, np.nan]]))
-    np.testing.assert_allclose(mean, [2.0, np.nan, 2.0])
-    np.testing.assert_allclose(reach, [12.706204736, 0.0, 0.0])
+    mean, reach = interval(
+        np.array([[1.0, 3.0, np.nan, 2.0], [np.nan] * 4, [2.0] + [np.nan] * 3, [1, np.nan, 2, np.nan]])
+    )
+    np.testing.assert_allclose(mean, [2.0, np.nan, 2.0, 1.5])
+    np.testing.assert_allclose(reach, [4.302652729749 / np.sqrt(3), np.nan, np.nan, np.nan])
+
+
+def test_a_mean_is_shown_with_what_is_known_of_it():
+    numbers = [(1234.5, 12.34), (1.0, 250.4), (0.123456, 0.0), (5.0, np.nan), (np.nan, np.nan)]
+    assert [in_words(*pair) for pair in numbers] == ["1234 ± 12", "1 ± 250", "0.1235 ± 0", "5", "–"]

@@ -1,6 +1,7 @@
 """Commands of learning: train, evaluate, play, plot, export."""
 
 import json
+import math
 import shlex
 import signal
 from pathlib import Path
@@ -128,9 +129,7 @@ def evaluate_command(
     json_: Json = False,
 ) -> None:
     """Play episodes with every trained policy."""
-    import numpy as np
-
-    from mdvi.study.stats import interval
+    from mdvi.study.stats import averaged
 
     run = _load(folder, env)
     rows = []
@@ -138,14 +137,14 @@ def evaluate_command(
         bar = track("evaluating", len(run))
         for member in range(len(run)):
             returns, lengths = run.evaluate(episodes, member, seed=seed, sampled=sampled, epsilon=epsilon, limit=limit)
-            mean, reach = interval(returns[None].astype(np.float64))
+            mean, reach = averaged(returns)
             rows.append({
                 "member": member,
                 "seed": int(_of(run, member, "seed")),
                 **{name: _of(run, member, name) for name in ("kl", "entropy")},
                 "episodes": episodes,
-                "mean_return": float(mean[0]),
-                "interval": float(reach[0]),
+                "mean_return": mean,
+                "interval": reach if math.isfinite(reach) else None,
                 "mean_length": float(lengths.mean()),
                 "status": run.population.ledger.status[member] or "ok",
             })  # fmt: skip
@@ -160,7 +159,7 @@ def evaluate_command(
         table.add_column(name, justify="right")
     for row in rows:
         shown = (row[name] for name in ("seed", "kl", "entropy", "mean_return", "interval", "mean_length"))
-        table.add_row(str(row["member"]), *(f"{value:.4g}" for value in shown))
+        table.add_row(str(row["member"]), *("–" if value is None else f"{value:.4g}" for value in shown))
     show(table)
     for row in rows:
         if row["status"] != "ok":
@@ -245,14 +244,12 @@ def _load(folder: Path, env: str | None) -> "Run":
 
 def _show(run: "Run", out: Path | None) -> None:
     """The members' results, or those of the cells where there are many."""
-    import numpy as np
-
-    from mdvi.study.stats import interval
+    from mdvi.study.stats import averaged, in_words
 
     members = run.summary["members"]
     table = Table(
         title=f"{run.config['env']}, {run.config['agent']}: {members[0]['env_steps']} environment steps\n"
-        "mean return ± 95 % over seeds"
+        "mean return over seeds, ± 95 % from three seeds on"
     )
     for name in ("λ", "τ", "β", "rate", "seeds", "all episodes", "last 100", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -260,11 +257,7 @@ def _show(run: "Run", out: Path | None) -> None:
     for cell in dict.fromkeys(tuple(member[name] for name in names) for member in members):
         group = [member for member in members if tuple(member[name] for name in names) == cell]
         sound = [member for member in group if member["status"] == "ok"]
-        texts = []
-        for name in ("mean_return", "last_100"):
-            values = np.array([[np.nan if m[name] is None else m[name] for m in sound]], float)
-            mean, reach = interval(values) if values.size else (np.array([np.nan]),) * 2
-            texts.append(f"{mean[0]:.4g} ± {reach[0]:.2g}" if len(sound) > 1 else f"{mean[0]:.4g}")
+        texts = [in_words(*averaged([member[name] for member in sound])) for name in ("mean_return", "last_100")]
         failed = len(group) - len(sound)
         table.add_row(*(f"{value:.4g}" for value in cell), str(len(group)), *texts, str(failed) if failed else "")
     show(table)
@@ -295,9 +288,17 @@ def _curves(metrics: dict[str, "np.ndarray"]) -> list[tuple[str, "np.ndarray", "
 
 
 def _cells(metrics: dict[str, "np.ndarray"]) -> Any:
-    """Mean return over training of each (λ or β, τ), where both vary on a full grid; None elsewhere."""
+    """The mean over seeds of each seed's mean return over training, as `mdvi train` shows it.
+
+    For each (λ or β, τ), where both vary on a full grid; None elsewhere, and where learning rates vary as well: members
+    that differ in more than their seeds are not pooled.
+    """
     import numpy as np
 
+    from mdvi.study.stats import averaged
+
+    if len(np.unique(metrics["learning_rate"])) > 1:
+        return None
     columns = np.unique(metrics["entropy"])
     rows_by = "beta" if len(np.unique(metrics["beta"].round(9))) * len(columns) == _distinct(metrics) else "kl"
     rows = np.unique(metrics[rows_by].round(9))
@@ -306,8 +307,9 @@ def _cells(metrics: dict[str, "np.ndarray"]) -> Any:
     score = np.full((len(rows), len(columns)), np.nan)
     for (i, row), (j, column) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
         chosen = (metrics[rows_by].round(9) == row) & (metrics["entropy"] == column) & (metrics["episodes"] > 0)
-        if chosen.any():
-            score[i, j] = np.average(metrics["episode_return"][chosen], weights=metrics["episodes"][chosen])
+        members = [chosen & (metrics["member"] == member) for member in np.unique(metrics["member"][chosen])]
+        returns, episodes = metrics["episode_return"], metrics["episodes"]
+        score[i, j], _ = averaged([np.average(returns[lines], weights=episodes[lines]) for lines in members])
     return score, ("β" if rows_by == "beta" else "λ", list(rows)), ("τ", list(columns))
 
 

@@ -205,10 +205,13 @@ def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, fo
     """Values and arrows where states are cells; histogram and interval elsewhere."""
     import numpy as np
 
+    from mdvi.mdp.listing import listing
     from mdvi.study.plots import as_bytes, grid_plot, solution_plot
 
     title = f"{given.name}, λ = {kl:g}, τ = {entropy:g}"
     if given.cells is None:
         return as_bytes(solution_plot(solution.value, solution.trace, solution.tolerance, title), form)
     ends = np.asarray(given.model.terminal)
+    if len(ends) > math.prod(given.cells):  # Gymnasium's holes and goals lead to one more state, and none leads to them
+        ends = ~np.isin(np.arange(len(ends)), listing(given.model).transitions.successor)
     return as_bytes(grid_plot(solution.value, solution.action, ends, given.cells, given.moves, title), form)

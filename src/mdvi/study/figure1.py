@@ -45,7 +45,7 @@ def run(
         progress: called with the panel and the iterations done.
     """
     if garnets < 2:
-        raise ValueError(f"garnets: expected at least 2, to have an interval, got {garnets}")
+        raise ValueError(f"garnets: expected at least 2, to have a mean, got {garnets}")
     if seed < 0:
         raise ValueError(f"seed: expected an integer of at least 0, got {seed}")
     check_memory((len(BETAS), garnets, 1), (30, 4), iterations, (), exact=True)

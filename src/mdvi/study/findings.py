@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdvi.study.cells import Cell, Panel
-from mdvi.study.stats import ENOUGH, LEAST, better, holm, improvement, interval, iqm, iqm_interval
+from mdvi.study.stats import ENOUGH, LEAST, averaged, better, holm, improvement, iqm, iqm_interval
 
 
 class Beside(NamedTuple):
@@ -29,13 +29,9 @@ class Beside(NamedTuple):
     chance: float | None
 
 
-def mean_of(cell: Cell) -> tuple[float, float | None]:
-    """The mean over seeds and the half-width of its 95 % interval; None for less than three seeds, NaN for none."""
-    known = cell.scores[np.isfinite(cell.scores)]
-    if not len(known):
-        return float("nan"), None
-    mean, reach = interval(known[None])
-    return float(mean[0]), float(reach[0]) if len(known) >= LEAST else None
+def mean_of(cell: Cell) -> tuple[float, float]:
+    """The mean over seeds and the half-width of its 95 % interval, as `stats.averaged` has them."""
+    return averaged(cell.scores)
 
 
 def beside(panel: Panel, baseline: Cell | None) -> Beside:
@@ -46,9 +42,7 @@ def beside(panel: Panel, baseline: Cell | None) -> Beside:
         return Beside(best, 0, 0, 0, 0, None)
     level, reach = mean_of(baseline)
     above = sum(mean_of(cell)[0] > level for cell in cells)
-    apart = sum(
-        reach is not None and half is not None and mean - half > level + reach for mean, half in map(mean_of, cells)
-    )
+    apart = sum(mean - half > level + reach for mean, half in map(mean_of, cells))  # never where one is unknown
     paired = [cell for cell in cells if cell.seeds == baseline.seeds and len(cell.seeds) >= LEAST]
     p = np.array([better(cell.scores, baseline.scores) for cell in paired])
     surely = int((holm(p) < 0.05).sum()) if len(p) else 0

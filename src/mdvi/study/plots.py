@@ -27,6 +27,8 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # TrueType: journals and conferences refuse Type 3
+    "ps.fonttype": 42,
     "svg.hashsalt": "mdvi",  # the same picture is the same file
 }
 
@@ -110,7 +112,7 @@ def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title:
 def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) -> Figure:
     """Return against environment steps: for each cell its label, its steps and its seeds' returns (steps, seeds).
 
-    The line is the mean over seeds, the band its 95 % interval by Student's t where there are two seeds or more.
+    The line is the mean over seeds, the band its 95 % interval by Student's t where there are three seeds or more.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")

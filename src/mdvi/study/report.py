@@ -15,7 +15,7 @@ from mdvi.study.export import curves_csv, runs_csv
 from mdvi.study.findings import across, beside, curve_of, drawn, mean_of
 from mdvi.study.heatmaps import curves_by_row, heatmaps
 from mdvi.study.plots import as_bytes, figure1
-from mdvi.study.stats import iqm
+from mdvi.study.stats import in_words, iqm
 
 _BEST = 10  # cells of the table over all environments
 _HEADINGS = {
@@ -202,12 +202,7 @@ def _cell(cell: Cell | None) -> dict[str, Any]:
 
 
 def _with_reach(cell: Cell) -> str:
-    mean, reach = mean_of(cell)
-    if not np.isfinite(mean):
-        return "–"
-    return (
-        f"{mean:.4g}" if reach is None else f"{mean:.4g} ± {reach:.2g}" if reach < 100 else f"{mean:.4g} ± {reach:.0f}"
-    )
+    return in_words(*mean_of(cell))
 
 
 def _iqm(cell: Cell) -> str:
@@ -252,7 +247,9 @@ def _rows(curves: list[Curve], panel: str, moments: list[int], tail: int) -> lis
 
 
 def _short(number: float) -> str:
-    """Three significant digits; ∞ spelled as such."""
+    """Three significant digits; ∞ spelled as such, and a dash for nothing."""
+    if np.isnan(number):
+        return "–"
     if not np.isfinite(number):
         return "∞"
     return f"{number:.3g}" if number == 0 or abs(number) >= 1e-4 else f"{number:.1e}"

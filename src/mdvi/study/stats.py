@@ -1,23 +1,50 @@
 """Means, their intervals and comparisons; the seed, or the model, is the unit of replication."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import stdtrit
 from scipy.stats import ttest_rel
 
-LEAST = 3  # seeds below which nothing is said about how sure a mean is
+LEAST = 3  # seeds, or models, below which nothing is said about how sure a mean is
 ENOUGH = 5  # seeds below which nothing is said about how sure an interquartile mean is: too few to be drawn from
 
 
 def interval(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the last axis, and the half-width of its 95 % interval by Student's t; NaN counts as missing."""
+    """Mean over the last axis, and the half-width of its 95 % interval by Student's t.
+
+    NaN counts as missing. The half-width is NaN where fewer than three samples are there: with two, Student's t has one
+    degree of freedom, and 12.7 standard errors say nothing.
+    """
     count = np.isfinite(samples).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # rows of NaN alone, and single samples
         mean, spread = np.nanmean(samples, -1), np.nanstd(samples, -1, ddof=1)
         reach = stdtrit(np.maximum(count - 1, 1), 0.975) * spread / np.sqrt(count)
-    return mean, np.where(count > 1, reach, 0.0)
+    return mean, np.where(count >= LEAST, reach, np.nan)
+
+
+def averaged(scores: Sequence[float | None] | np.ndarray) -> tuple[float, float]:
+    """Mean and half-width of single scores, one for each seed, or for each episode of one policy.
+
+    None counts as missing as well; the mean of nothing is NaN.
+    """
+    mean, reach = interval(np.array([scores], float))
+    return float(mean[0]), float(reach[0])
+
+
+def in_words(mean: float, reach: float) -> str:
+    """A mean with its half-width, as all tables show it; without one where there is none, and a dash for no mean.
+
+    >>> in_words(12.5, 1.25), in_words(12.5, float("nan")), in_words(float("nan"), float("nan"))
+    ('12.5 ± 1.2', '12.5', '–')
+    """
+    if not np.isfinite(mean):
+        return "–"
+    if not np.isfinite(reach):
+        return f"{mean:.4g}"
+    return f"{mean:.4g} ± {reach:.2g}" if reach < 100 else f"{mean:.4g} ± {reach:.0f}"
 
 
 def iqm(scores: np.ndarray) -> np.ndarray:
