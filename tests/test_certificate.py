@@ -8,8 +8,15 @@ import pytest
 
 from exact import exact_value
 from mdvi import FiniteMDP, mdp
-from mdvi.planning.certificate import certificate_arrays, certify, optimal_actions, unregularized_bounds
+from mdvi.planning.certificate import (
+    certificate_arrays,
+    certify,
+    model_digest,
+    optimal_actions,
+    unregularized_bounds,
+)
 from mdvi.planning.horizon import backward_induction
+from mdvi.planning.problem import problem_of
 from mdvi.planning.solve import solve
 from models import signed_garnet
 from test_solve import random_case
@@ -47,8 +54,8 @@ def test_the_independent_checker_proves_what_is_claimed(seed, tmp_path, capsys):
 def test_the_checker_imports_nothing_of_the_library_and_is_short():
     text = Path(checker.__file__).read_text()
     imported = [line.split()[1] for line in text.splitlines() if line.startswith(("import", "from"))]
-    assert imported == ["hashlib", "sys", "zipfile", "numpy"]
-    assert text.count("\n") < 200
+    assert imported == ["hashlib", "math", "sys", "zipfile", "numpy"]
+    assert text.count("\n") < 300
 
 
 TAMPERED = {
@@ -74,6 +81,125 @@ def test_the_checker_refuses_what_was_tampered_with(case, entropy, tmp_path, cap
     files = certified(tmp_path, model, 0.0, entropy, changes=TAMPERED[case](arrays))
     assert checker.main(*files) == 1
     assert "NOT PROVED" in capsys.readouterr().out
+
+
+MALFORMED = {
+    "gap of NaN": {"gap": np.array(np.nan)},
+    "gap of infinity": {"gap": np.array(np.inf)},
+    "negative gap": {"gap": np.array(-1.0)},
+    "two gaps": {"gap": np.array([1.0, 1.0])},
+    "gap of words": {"gap": np.array("small")},
+    "complex bounds": {"lower": np.zeros(8, complex)},
+    "bounds of Booleans": {"upper": np.ones(8, bool)},
+    "a table of bounds": {"lower": np.zeros((8, 1))},
+    "infinite bound": {"upper": np.full(8, np.inf)},
+    "v outside": {"v": np.full(8, 1e9)},
+    "v of NaN": {"v": np.full(8, np.nan)},
+    "action out of range": {"action": np.full(8, 7)},
+    "action below 0": {"action": np.full(8, -1)},
+    "illegal action": {"action": np.full(8, 1)},
+    "fractional action": {"action": np.zeros(8)},
+    "rounding of NaN": {"rounding": np.array(np.nan)},
+    "negative weight": {"kl": np.array(-0.1)},
+    "weight of NaN": {"entropy": np.array(np.nan)},
+    "discount of NaN": {"discount": np.array(np.nan)},
+    "prior of NaN": {"prior": np.full((8, 3), np.nan)},
+    "prior of another shape": {"prior": np.ones((8, 1))},
+    "prior that sums to 2": {"prior": np.tile([1.0, 0.0, 1.0], (8, 1))},
+    "prior that sums to 1 + 1e-9": {"prior": np.tile([0.5, 0.0, 0.5 + 1e-9], (8, 1))},
+    "prior on an illegal action": {"prior": np.tile([0.5, 0.2, 0.3], (8, 1))},
+    "another kind": {"kind": np.array("mdvi certificate 2")},
+    "kind of numbers": {"kind": np.array(1.0)},
+}
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.1])
+@pytest.mark.parametrize("case", MALFORMED)
+def test_the_checker_refuses_malformed_claims(case, kl, tmp_path, capsys):
+    garnet = mdp.garnet(states=8, actions=3)
+    model = FiniteMDP(garnet.kernel, garnet.reward, 0.9, legal=np.tile([True, False, True], (8, 1)))
+    prior = np.tile([0.4, 0.0, 0.6], (8, 1)) if kl else None
+    assert checker.main(*certified(tmp_path, model, kl, 0.0, prior)) == 0, capsys.readouterr()
+    assert checker.main(*certified(tmp_path, model, kl, 0.0, prior, changes=MALFORMED[case])) == 1
+    assert "NOT PROVED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", checker.CLAIMS)
+def test_the_checker_names_what_a_certificate_lacks(name, tmp_path, capsys):
+    files = certified(tmp_path, mdp.garnet(states=5))
+    with np.load(files[1]) as file:
+        arrays = {key: file[key] for key in file.files if key != name}
+    np.savez(files[1], **arrays)
+    assert checker.main(*files) == 1
+    assert f"the certificate has no {name}" in capsys.readouterr().out
+
+
+def test_the_checker_reads_no_array_that_is_longer_than_the_model(tmp_path, capsys):
+    files = certified(tmp_path, mdp.garnet(states=5), changes={"lower": np.zeros(1_000_000)})
+    assert checker.main(*files) == 2
+    assert "lower has more numbers than the model" in capsys.readouterr().err
+
+
+def edge_case(seed):
+    """A model and weights at the edges of what floats hold: discounts next to 1, tiny numbers, rows that leak."""
+    rng = np.random.default_rng([31, seed])
+    states, actions = rng.integers(1, 6), rng.integers(1, 5)
+    shape = states, actions
+    rows = rng.random((*shape, states)) * (rng.random((*shape, states)) < rng.choice([0.3, 1.0]))
+    rows[..., 0] += 1e-3
+    rows /= rows.sum(-1, keepdims=True)
+    leak = rng.random() < 0.3
+    rows = rows * (
+        rng.choice([0.0, 0.5, 1 - 2**-40, 1 - 2**-52, 1e-300, 5e-324], (*shape, 1))
+        if leak
+        else rng.choice([1, 1 + 3e-12])
+    )
+    terminal, legal = rng.random(states) < 0.2, rng.random(shape) < 0.8
+    legal[:, 0] = True
+    scale = rng.choice([0.0, 1.0, 1e-300, 1e-310, 5e-324, 1e100, 1e-12])
+    reward = scale * (rng.normal(size=shape) if rng.random() < 0.5 else rng.choice([-1.0, 0.0, 1.0], shape))
+    reward = np.abs(reward) if rng.random() < 0.3 else reward
+    discount = 1 - 2.0 ** -rng.integers(1, 54) if rng.random() < 0.7 else rng.choice([0.0, 5e-324, 1e-300, 0.9])
+    prior = np.where(legal, rng.random(shape) + 1e-12, 0.0)
+    prior = prior / prior.sum(-1, keepdims=True) if rng.random() < 0.4 else None
+    kl, entropy = (float(weight) for weight in rng.choice([0.0, 0.0, 0.1, 1e-300, 1e6, 5e-324], 2))
+    masks = {"terminal": terminal, "legal": legal, "substochastic": leak}
+    return (rows, reward, float(discount)), masks, (kl, entropy, prior)
+
+
+def certificate_without_a_solution(model):
+    """A claim about v* that is so weak that only a reason in the model can be why it is refused."""
+    claim = {"v": 0.0, "lower": -1e300, "upper": 1e300}
+    arrays = {name: np.full(model.states, value) for name, value in claim.items()}
+    arrays |= {"gap": np.array(1e301), "rounding": np.array(0.0), "kl": np.array(0.0), "entropy": np.array(0.0)}
+    arrays |= {"kind": np.array("mdvi certificate 1"), "model_sha256": np.array(model_digest(model))}
+    return arrays | {"discount": model.discount, "action": np.argmax(model.legal, -1)}
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_what_is_solved_is_proved_at_every_edge_and_what_is_refused_is_refused(seed, tmp_path, capsys):
+    arguments, masks, weights = edge_case(seed)
+    model = FiniteMDP(*arguments, **masks)
+    files = stored(model, tmp_path / "model.npz"), tmp_path / "certificate.npz"
+    if problem_of(model).contraction < 1:
+        solution = solve(model, *weights, tolerance=1e-6, time_limit=5)
+        np.savez(files[1], **certificate_arrays(model, solution, *weights))
+        assert checker.main(*files) == 0, (seed, solution, capsys.readouterr())
+        return
+    with pytest.raises(ValueError, match="times the largest sum of a row of P is not below 1"):
+        solve(model, *weights)
+    np.savez(files[1], **certificate_without_a_solution(model))
+    assert checker.main(*files) == 1
+    assert "row sum is not below 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exponent", [40, 50, 51, 52, 53])
+@pytest.mark.parametrize("end", [0.5, 2**-10, 2**-48])
+def test_transitions_into_terminal_states_count_neither_here_nor_there(exponent, end, tmp_path, capsys):
+    rows = np.array([[[1 - end, end]], [[0.0, 1.0]]])
+    model = FiniteMDP(rows, [[1.0], [0.0]], 1 - 2.0**-exponent, terminal=[False, True])
+    files = certified(tmp_path, model)
+    assert checker.main(*files) == 0, capsys.readouterr()
 
 
 def test_the_checker_says_when_it_cannot_read(tmp_path, capsys):

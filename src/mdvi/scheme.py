@@ -17,6 +17,7 @@ line of the greedy step with `Scheme` and serves as its twin.
 Source: Vieillard et al., "Leverage the Average" (2020), sections 3 and 4, equations of MD-MPI and DA-MPI.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -28,7 +29,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mdvi.regularizers import expectation, log_soft_argmax, soft_argmax, soft_maximum
-from mdvi.types import Array, Reduced, Scalar
+from mdvi.types import Array, Reduced, Scalar, hash_of
+from mdvi.words import numbers
 
 Q = Float[Array, "states actions"]
 V = Float[Reduced, " states"]
@@ -109,6 +111,18 @@ class Scheme(eqx.Module):
     backups: float = eqx.field(default=1, static=True)
     prior: Literal["previous", "fixed"] = eqx.field(default="previous", static=True)
     maximum: Callable[..., Any] = eqx.field(default=soft_maximum, static=True)
+
+    __hash__ = hash_of
+
+    def __repr__(self) -> str:
+        limit = isinstance(self.temperature, np.ndarray) and not self.temperature.any()
+        of, names = ("", ("temperature", "beta")) if limit and np.any(self.beta) else (".of", ("kl", "entropy"))
+        shown = [f"{name}={numbers(getattr(self, name))}" for name in names]
+        for field in dataclasses.fields(self)[2:]:
+            value = getattr(self, field.name)
+            if value != field.default:
+                shown.append(f"{field.name}={getattr(value, '__name__', repr(value))}")
+        return f"Scheme{of}({', '.join(shown)})"
 
     def __check_init__(self) -> None:
         whole = isinstance(self.backups, int | float | np.integer) and self.backups >= 1
@@ -224,6 +238,11 @@ class DualAveraging(eqx.Module):
     """
 
     scheme: Scheme
+
+    __hash__ = hash_of
+
+    def __repr__(self) -> str:
+        return f"DualAveraging({self.scheme!r})"
 
     def __check_init__(self) -> None:
         if self.scheme.prior == "fixed" or self.scheme.maximum is not soft_maximum:

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Any
 
+import numpy as np
+
 # How formulas begin, for people who type another alphabet's signs too; spaces and quotes before them do not help.
 _FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
 
@@ -28,6 +30,24 @@ def plain(text: object) -> str:
         char if char.isprintable() or unicodedata.category(char) == "Zs" else char.encode("unicode_escape").decode()
         for char in line
     )
+
+
+def numbers(values: Any) -> str:
+    """A number as it is typed, or the ends of a long array of them.
+
+    >>> numbers(np.array(0.1)), numbers([1.0, 0.5, 0.25])
+    ('0.1', '[1, 0.5, 0.25]')
+    """
+    try:
+        flat = np.ravel(np.asarray(values, float)).tolist()
+    except TypeError:  # a value that is being traced has no number yet
+        return str(values)
+    shown = [f"{value:.12g}" for value in flat[:3]]
+    if np.ndim(values) == 0:
+        return shown[0]
+    if len(flat) > 3:
+        return f"[{', '.join(shown)}, …, {flat[-1]:.12g}] ({len(flat)} numbers)"
+    return f"[{', '.join(shown)}]"
 
 
 def to_cell(value: Any) -> Any:

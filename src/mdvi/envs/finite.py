@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int
 
 from mdvi.mdp.kernels import Dense, Successors
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import check_discount
 from mdvi.types import Array
 
 _LEAK = 1e-6  # what float32 can miss of a row that sums to one
@@ -36,8 +37,9 @@ class FiniteEnvironment(eqx.Module):
             start: one state or several; default every state that is not terminal.
 
         Raises:
-            ValueError: when a state to start from is not there or is terminal.
+            ValueError: when a state to start from is not there or is terminal, or the discount is 1.
         """
+        check_discount(mdp.discount)
         alive = np.flatnonzero(~mdp.terminal)
         chosen = alive if start is None else np.atleast_1d(np.asarray(start))
         for state in chosen[~np.isin(chosen, alive)][:1]:

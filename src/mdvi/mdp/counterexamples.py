@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import check_discount
 
 
 def softmax_two_fixed_points() -> FiniteMDP:
@@ -29,6 +30,7 @@ def late_start(discount: float = 0.9, slack: float = 1e-3) -> tuple[FiniteMDP, n
     Returns:
         The model, q_0 of shape (states, 3), and the iteration k, the smallest with γ^{k−1} ≤ 1 − γ plus one.
     """
+    check_discount(discount)
     k = math.ceil(1 + math.log(1 - discount) / math.log(discount)) + 1
     v_max = 1 / (1 - discount)
     good, good_end = 1, 1 + k

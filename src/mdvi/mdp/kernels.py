@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
-from mdvi.types import Array
+from mdvi.types import Array, hash_of
 
 
 class Dense(eqx.Module):
@@ -25,6 +25,8 @@ class Dense(eqx.Module):
     """
 
     probability: Float[Array, "states actions successors"]
+
+    __hash__ = hash_of
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,6 +77,8 @@ class Successors(eqx.Module):
 
     state: Int[Array, "states actions branching"]
     probability: Float[Array, "states actions branching"]
+
+    __hash__ = hash_of
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -143,6 +147,8 @@ class Sparse(eqx.Module):
     probability: Float[Array, " entries"]
     states: int = eqx.field(static=True)
 
+    __hash__ = hash_of
+
     @property
     def shape(self) -> tuple[int, int]:
         """(states, actions)."""
@@ -207,6 +213,8 @@ class MatrixFree(eqx.Module):
     shape: tuple[int, int] = eqx.field(static=True)
     terms: int = eqx.field(static=True)
     kept: Bool[np.ndarray, "states actions"] | None = None
+
+    __hash__ = hash_of
 
     def expect(self, v: Float[Array, " states"]) -> Float[Array, "states actions"]:
         """(Pv)(s, a), as the function says; zero on rows that are not kept."""

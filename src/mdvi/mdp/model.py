@@ -1,8 +1,8 @@
 """`FiniteMDP`: a finite Markov decision process (S, A, P, r, γ) that is known to be one.
 
 Conventions, stated once. **Terminal** states are absorbing and worth zero: no reward, no entropy bonus, whatever
-their rows say. **Illegal** actions have no probability under any policy; their q is kept at zero and read
-by nobody. The discount belongs to the model and to nothing else.
+their rows say; q is zero there, for every action. **Illegal** actions of other states have no probability under any
+policy, and their q is −∞. The discount belongs to the model and to nothing else.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ from mdvi.mdp.validation import (
     normalized,
     row_tolerance,
 )
-from mdvi.types import Array, Reduced, namespace
+from mdvi.types import Array, Reduced, hash_of, namespace
 
 
 class FiniteMDP(eqx.Module):
@@ -36,7 +36,7 @@ class FiniteMDP(eqx.Module):
     Attributes:
         kernel: P(s'|s, a), zero on illegal and terminal rows.
         reward: r(s, a), shape (states, actions), zero on illegal and terminal rows.
-        discount: γ in [0, 1).
+        discount: γ in [0, 1].
         terminal: shape (states,).
         legal: shape (states, actions).
     """
@@ -68,7 +68,8 @@ class FiniteMDP(eqx.Module):
                 their type; those of a narrower type than float64 are then divided by their sum.
             reward: r(s, a) of shape (states, actions); or r(s) of shape (states,); or, with a dense transition,
                 r(s, a, s') of shape (states, actions, states), of which the mean is taken.
-            discount: γ in [0, 1).
+            discount: γ in [0, 1]. With 1 there are only values of a finite number of decisions, see
+                `backward_induction`.
             terminal: Boolean, shape (states,). Default: none.
             legal: Boolean, shape (states, actions). Default: all. Illegal rows are not looked at.
             substochastic: rows may sum to less than 1; what is missing ends the episode, with value zero.
@@ -95,7 +96,7 @@ class FiniteMDP(eqx.Module):
         if epsilon > np.finfo(float).eps and not substochastic and not isinstance(self.kernel, MatrixFree):
             self.kernel, _, _ = normalized(self.kernel, most=1.0)
         self.reward = _reward(reward, self.kernel, live)
-        self.discount = np.asarray(check_discount(discount))
+        self.discount = np.asarray(check_discount(discount, finite=True))
         self.terminal = ends
         self.legal = allowed | ends[:, None]
 
@@ -147,6 +148,8 @@ class FiniteMDP(eqx.Module):
     def table(self) -> "FiniteMDP":
         """The same model with a kernel that the laboratory runs on: a dense array or a table of successors."""
         return eqx.tree_at(lambda mdp: mdp.kernel, self, self.kernel.table())
+
+    __hash__ = hash_of
 
     def __repr__(self) -> str:
         ends = int(np.count_nonzero(self.terminal))

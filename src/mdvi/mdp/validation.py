@@ -34,13 +34,18 @@ def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
 
 
-def check_discount(discount: Any) -> float:
-    """γ is a number in [0, 1)."""
+def check_discount(discount: Any, *, finite: bool = False) -> float:
+    """γ is a number in [0, 1), or 1 where only a `finite` number of decisions is looked at."""
     if isinstance(discount, np.ndarray) and discount.ndim == 0:
         discount = discount.item()
-    if not isinstance(discount, int | float | np.floating | np.integer) or not 0 <= discount < 1:
-        raise ValueError(f"discount: expected a number in [0, 1), got {discount!r}; average reward is not there yet")
-    return float(discount)
+    number = isinstance(discount, int | float | np.floating | np.integer) and not isinstance(discount, bool)
+    if number and (0 <= discount < 1 or (finite and discount == 1)):
+        return float(discount)
+    advice = "; with 1, only a finite number of decisions has a value: see mdvi.backward_induction"
+    raise ValueError(
+        f"discount: expected a number in [0, 1{']' if finite else ')'}, got {discount!r}"
+        f"{advice if number and discount == 1 else ''}"
+    )
 
 
 def check_some_legal_action(legal: np.ndarray) -> None:

@@ -89,7 +89,7 @@ def theorem1_sharp(trace: Trace) -> Tables:
     Source: step (iii) of the proof of Theorem 1, before its last line.
     """
     _check_covered(trace, "theorem 1")
-    mdp, q = trace.mdp, trace.q
+    mdp, q = trace.mdp, np.where(trace.mdp.legal, trace.q, 0.0)
     optimal, policies = _optimal_resolvent(trace), np.exp(trace.log_policy)
     bound = _theorem1_propagated(trace)
     entropy = float(mdp.discount * _scheme(trace).kl) * mdp.log_actions
@@ -167,7 +167,7 @@ def azuma(mdp: FiniteMDP, kl: float, iterations: int, failure: float) -> Series:
     if not 0 < failure < 1:
         raise ValueError(f"failure: expected a probability in (0, 1), got {failure!r}")
     _check_nonnegative(kl=kl)
-    gamma, v_max = float(mdp.discount), _v_max(mdp)
+    gamma, v_max = check_discount(mdp.discount), _v_max(mdp)
     with np.errstate(divide="ignore"):
         inverse = 1 / np.arange(iterations + 1.0)
     pairs = int(np.count_nonzero(mdp.live))
@@ -179,7 +179,7 @@ def azuma(mdp: FiniteMDP, kl: float, iterations: int, failure: float) -> Series:
 def entropy_bias(mdp: FiniteMDP, entropy: float) -> float:
     """‖q_* − q_{π^τ_*}‖ ≤ τ log|A|/(1−γ): what the entropy-regularised optimum loses of the reward."""
     _check_nonnegative(entropy=entropy)
-    return float(entropy * mdp.log_actions / (1 - mdp.discount))
+    return entropy * mdp.log_actions / (1 - check_discount(mdp.discount))
 
 
 def _check_nonnegative(**numbers: float) -> None:

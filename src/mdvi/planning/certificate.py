@@ -12,13 +12,13 @@ from jaxtyping import Bool
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.planning.problem import U, Values, evaluation_of, problem_of
-from mdvi.planning.requests import check_number, check_weights, checked_policy, log_prior_of
+from mdvi.planning.requests import check_request, log_prior_of, policy_of
 from mdvi.planning.solve import Progress, Solution, solve, solve_problem
 from mdvi.regularizers import entropy as entropy_of
 from mdvi.regularizers import expectation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PolicyCertificate:
     """How far a policy is from the best, proved.
 
@@ -40,6 +40,13 @@ class PolicyCertificate:
     status: str
     message: str
 
+    def __repr__(self) -> str:
+        return (
+            f"PolicyCertificate(status={self.status!r}, gap={self.gap:.3g}, least_gap={self.least_gap:.3g}, "
+            f"states={len(self.lower)},\n"
+            f"                  v_π in [{self.lower.min():.6g}, {self.upper.max():.6g}])"
+        )
+
 
 def certify(
     mdp: FiniteMDP,
@@ -58,8 +65,8 @@ def certify(
 
     Args:
         mdp: the model.
-        policy: π(a|s), shape (states, actions): zero on illegal actions, summing to 1; rows of terminal states are
-            not looked at.
+        policy: π(a|s), shape (states, actions): zero on illegal actions, summing to 1; or one action for each state,
+            integers of shape (states,). Terminal states are not looked at.
         kl: λ, the weight of the KL to the prior, in v* and in v_π.
         entropy: τ.
         prior: μ; default uniform over legal actions.
@@ -70,9 +77,8 @@ def certify(
     Raises:
         ValueError: for bad arguments, naming them.
     """
-    check_weights(kl, entropy)
-    check_number("tolerance", tolerance, positive=True)
-    pi = checked_policy("policy", policy, np.asarray(mdp.legal), np.asarray(mdp.terminal))
+    check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
+    pi = policy_of(mdp, policy)
     pi = np.where(mdp.live, pi, 0.0)
     pi = pi / np.where(mdp.terminal, 1.0, pi.sum(-1))[:, None]
     log_prior = log_prior_of(mdp, kl, prior)
@@ -115,14 +121,14 @@ def unregularized_bounds(solution: Solution) -> tuple[Values, Values]:
     """
     problem = solution.problem
     hard = problem_of(problem.mdp)
-    interval = hard.interval(hard.backup(solution.value))
-    ends = np.asarray(problem.mdp.terminal)
-    lower, upper = interval.value - interval.below, interval.value + interval.above
+    lower, upper = hard.bounds(hard.interval(hard.backup(solution.value)))
     if problem.offset is None and problem.temperature > 0:
         worth = problem.temperature * problem.mdp.log_actions / (1 - problem.contraction)
         worth = worth * (1 + 8 * U) + problem.rounding(float(np.abs(solution.lower).max()) + worth)
         lower, upper = np.maximum(lower, solution.lower - worth), np.minimum(upper, solution.upper)
-    return np.where(ends, 0.0, lower), np.where(ends, 0.0, upper)
+        ends = np.asarray(problem.mdp.terminal)
+        return np.where(ends, 0.0, lower), np.where(ends, 0.0, upper)
+    return lower, upper
 
 
 def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: float, prior: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 of the evaluation, ε_{k+1} = q_{k+1} − (T^{λ,τ}_{π_{k+1}|π_k})^m q_k, whatever slot it comes from, and assume e = 0.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,8 @@ from jaxtyping import Bool, Float, Int
 from mdvi.mdp.kernels import Kernel
 from mdvi.mdp.model import FiniteMDP
 from mdvi.regularizers import soft_argmax
-from mdvi.types import Array
+from mdvi.types import Array, hash_of
+from mdvi.words import numbers
 
 Q = Float[Array, "states actions"]
 
@@ -53,6 +55,15 @@ class _Function(eqx.Module):
         return result
 
 
+def _shown(model: Any) -> str:
+    """What is in a slot: the name of a function, or a name and the numbers it was made with."""
+    if isinstance(model, _Function):
+        return str(getattr(model.function, "__name__", repr(model.function)))
+    named = ((field.name, getattr(model, field.name)) for field in dataclasses.fields(model))
+    inside = (f"{name}={numbers(value) if isinstance(value, np.ndarray) else repr(value)}" for name, value in named)
+    return f"{type(model).__name__.lstrip('_')}({', '.join(inside)})"
+
+
 def _slot(model: Any) -> Any:
     return model if model is None or isinstance(model, eqx.Module) else _Function(model)
 
@@ -71,6 +82,12 @@ class Errors(eqx.Module):
     kernel: Callable[[Moment, Kernel], Kernel] | None = eqx.field(default=None, converter=_slot)
     regress: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
     perturb: Callable[[Moment, Q], Q] | None = eqx.field(default=None, converter=_slot)
+
+    __hash__ = hash_of
+
+    def __repr__(self) -> str:
+        slots = {slot: getattr(self, slot) for slot in ("kernel", "regress", "perturb")}
+        return f"Errors({', '.join(f'{slot}={_shown(model)}' for slot, model in slots.items() if model is not None)})"
 
     def check(self, live: Bool[np.ndarray, "models states actions"], iterations: int) -> None:
         """Refuse errors made for other models or another number of iterations."""

@@ -1,5 +1,6 @@
 """Backward induction: a finite number of decisions, one backup each, with the rounding of all of them bounded."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from mdvi.planning.requests import check_weights, floats, log_prior_of
 from mdvi.regularizers import log_soft_argmax
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HorizonSolution:
     """The optimal values with h = 0 … H decisions behind one.
 
@@ -29,6 +30,13 @@ class HorizonSolution:
     upper: Float[np.ndarray, "stages states"]
     action: Int[np.ndarray, "decisions states"]
     problem: Problem
+
+    def __repr__(self) -> str:
+        decisions, states = self.action.shape
+        return (
+            f"HorizonSolution(decisions={decisions}, states={states}, gap={np.max(self.upper - self.lower):.3g},\n"
+            f"                value[0] in [{self.value[0].min():.6g}, {self.value[0].max():.6g}])"
+        )
 
     def log_policy(self, stage: int) -> Float[np.ndarray, "states actions"]:
         """Log π_h of decision h = `stage`; uniform over ties when λ = τ = 0."""
@@ -50,7 +58,7 @@ def backward_induction(
         v_H = final value,     v_h = M_{λ+τ}(r + λ log μ + γ P v_{h+1}),     h = H − 1 … 0
 
     Args:
-        mdp: the model.
+        mdp: the model; its discount may be 1.
         horizon: H ≥ 1.
         kl: λ, the weight of the KL to the prior.
         entropy: τ.
@@ -74,6 +82,10 @@ def backward_induction(
         if given.shape != (mdp.states,) or not np.isfinite(given).all():
             raise ValueError(f"final_value: expected {mdp.states} finite numbers, got shape {given.shape}")
         value[horizon] = np.where(mdp.terminal, 0.0, given)
+    scale = problem.max_gain + problem.temperature * (1 + math.log(problem.widest))
+    largest = (float(np.abs(value[horizon]).max()) + horizon * scale) * max(problem.contraction, 1.0) ** horizon
+    if not largest < 1e300:
+        raise ValueError(f"reward: values of up to {largest:.3g} overflow; scale the rewards down")
     action = np.zeros((horizon, mdp.states), np.int32)
     error = np.zeros(horizon + 1)
     for h in reversed(range(horizon)):

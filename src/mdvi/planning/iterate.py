@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import check_discount
 from mdvi.planning.bellman import BellmanOperator, Objective, objective_of, optimum, policy_value
 from mdvi.planning.bounds import with_bound
 from mdvi.planning.errors import Errors, Moment
@@ -111,6 +112,8 @@ def iterate(
     """
     check_request(iterations, record, RECORDS, dtype)
     models = [model.table() for model in as_list("mdp", mdp, FiniteMDP)]
+    for model in models:
+        check_discount(model.discount)
     schemes = as_list("scheme", scheme, Scheme | DualAveraging)
     check_schedules(schemes, iterations)
     seeds = seeds_of(seed)
@@ -129,7 +132,7 @@ def iterate(
             tuple(record), mdps, dense, stack("scheme", schemes), errors, jnp.asarray(seeds), q, log_policy
         )
         records = _loop(runs, carry, int(iterations), tuple(record), progress)
-        optimal_q = None if runs.optimal_q is None else np.asarray(runs.optimal_q)
+        optimal_q = None if runs.optimal_q is None else np.where(mdps.legal, runs.optimal_q, -np.inf)
     facts = {"uniform_start": initial_policy is None, "exact_greedy_step": errors.perturb is None}
     trace = of_records(mdp, scheme, seed, optimal_q, records, **facts)
     return with_bound(trace) if "bound" in record else trace
@@ -230,7 +233,8 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
 def _observe(run: _Run, carry: _Carry, record: tuple[str, ...]) -> dict[str, Any]:
     """What the trace keeps of one iteration."""
     q = carry.state.q
-    seen: dict[str, Any] = {"q": q, "log_policy": carry.log_policy, "errors": carry.error}
+    legal_q = jnp.where(run.mdp.legal, q, -jnp.inf)
+    seen: dict[str, Any] = {"q": legal_q, "log_policy": carry.log_policy, "errors": carry.error}
     seen = {name: table for name, table in seen.items() if name in record}
     if "loss" in record or "normalized_loss" in record:
         loss, normalized = _losses(run, carry.log_policy)

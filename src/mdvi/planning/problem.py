@@ -9,32 +9,37 @@ With d = Tv − v, computed to within ±E, and all rows of P summing to between 
 where σ is whichever of σ₋, σ₊ gives the wider interval. Sources: MacQueen (1966), Porteus (1971); that M_t is
 monotone and moves by c when its argument does is all they need. Rounding after Higham (2002), section 3.1, and
 Blanchard, Higham and Higham (2021) for the soft maximum.
+
+What is claimed can be proved again by `checker.py`, which knows nothing of v: "What the checker can prove" in
+docs/theory.md says why. It is why d and Tv are stretched, and why E is that of the largest bound, not of v.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
 
-from mdvi.mdp.kernels import MatrixFree
+from mdvi.mdp.kernels import MatrixFree, Sparse
 from mdvi.mdp.model import FiniteMDP
 from mdvi.planning import sweeps
 from mdvi.regularizers import soft_maximum
 
 U = float(np.finfo(float).eps) / 2  # the rounding unit
 # How far the computed d is stretched, and the computed Tv, in units of the bound E on one backup's error. One would be
-# right; the excess lets an independent checker prove T lower ≥ lower and T upper ≤ upper with its own rounding.
+# right; with these T lower − lower and upper − T upper are at least 2E, of which the checker needs one for its own
+# rounding and one to see it.
 _STRETCH_CHANGE, _STRETCH_VALUE = 4.0, 3.0
 _SHARES = 256  # of the states, surveyed at the same time
 
 Values = Float[np.ndarray, " states"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backup:
     """What one application of T leaves.
 
@@ -55,13 +60,13 @@ class Backup:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interval:
-    """v* lies between value − below and value + above; at terminal states it is zero.
+    """v* lies between value − below and value + above, and within `Problem.known`; at terminal states it is zero.
 
     Attributes:
         value: Tv.
-        below: one number for all states; negative when all of v* is known to be larger.
+        below: one number for all states; negative when all of v* is known to be larger, ∞ when rounding hides it.
         above: likewise.
         gap: the largest upper − lower, rounded up.
         rounding: the part of the gap that is due to rounding.
@@ -74,7 +79,7 @@ class Interval:
     rounding: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A model with a temperature t and a gain g, prepared for sweeps.
 
@@ -94,10 +99,10 @@ class Problem:
     """
 
     mdp: FiniteMDP
-    gain: Float[np.ndarray, "states actions"]
+    gain: Float[np.ndarray, "states actions"] = field(repr=False)
     temperature: float
-    offset: Float[np.ndarray, "states actions"] | None
-    rows: tuple[Any, Any, Any] | None
+    offset: Float[np.ndarray, "states actions"] | None = field(repr=False)
+    rows: tuple[Any, Any, Any] | None = field(repr=False)
     terms: int
     slack: int
     least_sum: float
@@ -115,6 +120,36 @@ class Problem:
     def contraction(self) -> float:
         """ρ = γσ₊, rounded up."""
         return self.discount * self.greatest_sum * (1 + 2 * U)
+
+    @property
+    def _least_contraction(self) -> float:
+        """γσ₋, rounded down."""
+        return self.discount * self.least_sum * (1 - 2 * U)
+
+    @cached_property
+    def known(self) -> tuple[float, float]:
+        """Bounds on v* without a backup, terminal states left out.
+
+            min_s max_a g / (1 − γσ) ≤ v* ≤ (max g + t log |A|) / (1 − γσ)
+
+        σ is σ₊ or σ₋, whichever gives the wider bound. Where the numerator has no rounding error, neither has its sign.
+        """
+        best = self.gain.max(-1)[~np.asarray(self.mdp.terminal)]
+        if not best.size:
+            return 0.0, 0.0
+        least, most = float(best.min()), float(best.max())
+        error = self.slack * self.max_gain
+        error += 0.0 if self.offset is None else 2 * self.max_gain + 16 * self.max_offset
+        most += self.temperature * math.log(self.widest) * (1 + 16 * U)
+        return self._forever(least - U * error, -math.inf), self._forever(most + U * error, math.inf)
+
+    def _forever(self, reward: float, outward: float) -> float:
+        """The value of this reward in every state, rounded outward but not beyond zero."""
+        if reward == 0:
+            return 0.0
+        if (reward > 0) == (outward > 0):
+            return math.nextafter(reward / (1 - self.contraction) * (1 + 4 * U), outward)
+        return math.nextafter(reward / (1 - self._least_contraction) * (1 - 4 * U), outward)
 
     @cached_property
     def branching(self) -> float:
@@ -156,15 +191,20 @@ class Problem:
 
     def interval(self, backup: Backup) -> Interval:
         """What a backup proves about v*."""
-        largest = max(_size(backup.v), _size(backup.value))
-        # What is proved must withstand a backup of the bounds themselves, which may be far larger than v.
-        reach = max(abs(self._reach(backup.high, 0.0)), abs(self._reach(-backup.low, 0.0)))
-        largest = (largest + reach) * (1 + 1e-9)
+        largest = self._largest(max(_size(backup.v), _size(backup.value)), max(abs(backup.low), abs(backup.high)))
+        if largest == math.inf:
+            return Interval(backup.value, math.inf, math.inf, self._widest, self._widest)
         error = self.rounding(largest)
         above = self._reach(backup.high, error)
         below = self._reach(-backup.low, error)
-        gap = (below + above) * (1 + 4 * U) + 4 * U * largest
-        return Interval(backup.value, below, above, gap, self.narrowest(largest))
+        gap = min((below + above) * (1 + 4 * U) + 4 * U * largest, self._widest)
+        return Interval(backup.value, below, above, gap, min(self._narrowest(largest), self._widest))
+
+    def bounds(self, interval: Interval) -> tuple[Values, Values]:
+        """The lower and the upper bound on v* in every state."""
+        ends, (least, most) = np.asarray(self.mdp.terminal), self.known
+        lower, upper = np.maximum(interval.value - interval.below, least), interval.value + interval.above
+        return np.where(ends, 0.0, lower), np.where(ends, 0.0, np.minimum(upper, most))
 
     def floor(self, interval: Interval) -> float:
         """The narrowest interval that rounding will let us prove, v* being at least as large as it is known to be."""
@@ -173,7 +213,29 @@ class Problem:
 
     def narrowest(self, largest: float) -> float:
         """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
+        largest = self._largest(largest, 0.0)
+        return self._widest if largest == math.inf else min(self._narrowest(largest), self._widest)
+
+    def _narrowest(self, largest: float) -> float:
         return 2 * self._reach(0.0, self.rounding(largest)) + 4 * U * largest
+
+    @property
+    def _widest(self) -> float:
+        """The width of what is known without a backup, rounded up."""
+        return (self.known[1] - self.known[0]) * (1 + 4 * U)
+
+    def _largest(self, size: float, change: float) -> float:
+        """The largest |bound| that a backup proves where |v| ≤ `size` and |Tv − v| ≤ `change`.
+
+        It contains rounding errors that are themselves proportional to it: l = size + reach(change, E(l)), which is
+        linear in l. Infinite where that has no solution, because γ is so close to 1 that rounding hides the difference.
+        """
+        once = self.contraction / (1 - self.contraction)
+        times = _STRETCH_CHANGE * once + _STRETCH_VALUE
+        share = times * 1.01 * U * (self.terms + 8 + self.slack)
+        if share > 0.5:
+            return math.inf
+        return (size + once * change + times * self.rounding(0.0)) / (1 - share) * (1 + 1e-9)
 
     def width(self, low: float, high: float) -> float:
         """How wide the interval of a change between low and high is, rounding left out."""
@@ -182,7 +244,7 @@ class Problem:
     def _reach(self, change: float, error: float) -> float:
         """γσ (change + E) / (1 − γσ) + E, rounded up, with the σ that makes it larger."""
         change = change + _STRETCH_CHANGE * error
-        sigma = self.contraction if change >= 0 else self.discount * self.least_sum * (1 - 2 * U)
+        sigma = self.contraction if change >= 0 else self._least_contraction
         reach = sigma * change / (1 - sigma)
         return reach + 8 * U * abs(reach) + _STRETCH_VALUE * error
 
@@ -216,15 +278,21 @@ def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any, terms: float) -> Prob
     """
     states, actions = mdp.states, mdp.actions
     weights = np.where(mdp.live, policy, 0.0)
-    pick = scipy.sparse.csr_array(
-        (weights.ravel(), np.arange(states * actions), np.arange(0, states * actions + 1, actions)),
-        shape=(states, states * actions),
-    )
+    s, a = np.nonzero(weights)
+    pick = scipy.sparse.csr_array((weights[s, a], (s, s * actions + a)), shape=(states, states * actions))
     chain = pick @ mdp.kernel.csr()
+    chain.sort_indices()
     gain = np.where(mdp.terminal, 0.0, (weights * mdp.reward).sum(-1) + bonus)
-    induced = FiniteMDP(chain, gain[:, None], float(mdp.discount), terminal=mdp.terminal, substochastic=True)
-    problem = _prepared(induced, np.asarray(induced.reward), None, 0.0, slack=2 * actions + 16)
-    return replace(problem, max_gain=max(problem.max_gain, terms))
+    # The rows are right by construction, but for roundings that `slack` counts: nobody has to check them.
+    parts = Sparse(chain.indptr, chain.indices, chain.data, states), gain[:, None], np.ones((states, 1), bool)
+    induced = eqx.tree_at(lambda mdp: (mdp.kernel, mdp.reward, mdp.legal), mdp, parts)
+    problem = _prepared(induced, gain[:, None], None, 0.0, slack=2 * actions + 16)
+    return replace(
+        problem,
+        max_gain=max(problem.max_gain, terms),
+        least_sum=problem.least_sum * (1 - problem.slack * U),
+        greatest_sum=problem.greatest_sum * (1 + problem.slack * U),
+    )
 
 
 def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, temperature: float, slack: int) -> Problem:
@@ -246,7 +314,7 @@ def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, tem
         sweeps.survey(*rows, np.asarray(reward, np.float64), offset, *masks, gain, facts)
         less_least, greatest, terms, widest, max_gain, max_offset = facts.max(0).tolist()
         least, terms, widest = -less_least, int(terms), int(widest)
-    problem = Problem(
+    return Problem(
         mdp=mdp,
         gain=gain,
         temperature=float(temperature),
@@ -260,15 +328,14 @@ def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, tem
         max_offset=max_offset,
         widest=max(widest, 1),
     )
-    _check_contraction(problem)
-    return problem
 
 
-def _check_contraction(problem: Problem) -> None:
+def check_contraction(problem: Problem) -> None:
+    """Values of infinitely many decisions exist, and are numbers."""
     if problem.contraction >= 1:
         raise ValueError(
-            f"discount: {problem.discount!r} is so close to 1 that rounding in the rows of P hides the difference; "
-            "give a smaller one"
+            f"discount: {problem.discount!r} times the largest sum of a row of P is not below 1 for certain; "
+            "give a smaller one, or rows that sum to 1 (FiniteMDP takes normalize=True)"
         )
     scale = problem.max_gain + problem.temperature * (1 + math.log(problem.widest))
     if not scale / (1 - problem.contraction) < 1e300:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from mdvi.mdp.kernels import MatrixFree, Sparse
 from mdvi.mdp.model import FiniteMDP
-from mdvi.mdp.validation import physical_memory
+from mdvi.mdp.validation import check_discount, physical_memory, row_tolerance
 
 
 def check_request(
@@ -24,6 +24,7 @@ def check_request(
     """Every argument of `solve` but the prior."""
     if not isinstance(mdp, FiniteMDP):
         raise ValueError(f"mdp: expected a FiniteMDP, got {type(mdp).__name__}")
+    check_discount(mdp.discount)
     check_weights(kl, entropy)
     check_number("tolerance", tolerance, positive=True)
     if time_limit is not None:
@@ -74,8 +75,37 @@ def log_prior_of(mdp: FiniteMDP, kl: float, prior: Any) -> Float[np.ndarray, "st
     return np.log(np.where(mdp.live, mu, 1.0)) if kl else None
 
 
+def policy_of(mdp: FiniteMDP, given: Any) -> Float[np.ndarray, "states actions"]:
+    """The table of a policy that is given as a table, or as one action for each state."""
+    legal, terminal = np.asarray(mdp.legal), np.asarray(mdp.terminal)
+    action = floats("policy", given)
+    kind = getattr(given, "dtype", np.asarray(given).dtype)
+    if action.ndim != 1:
+        epsilon = float(np.finfo(kind if kind.kind == "f" else float).eps)
+        return checked_policy("policy", given, legal, terminal, tolerance=row_tolerance(mdp.actions, epsilon))
+    if action.shape != terminal.shape or kind.kind not in "iu":
+        raise ValueError(
+            f"policy: expected probabilities of shape {legal.shape} or integers of shape {terminal.shape}, "
+            f"got {kind} of shape {action.shape}"
+        )
+    chosen = np.where(terminal, 0, action).astype(np.int64)
+    for s in np.flatnonzero((chosen < 0) | (chosen >= mdp.actions))[:1]:
+        raise ValueError(f"policy: state {s} takes action {chosen[s]}, outside 0…{mdp.actions - 1}")
+    for s in np.flatnonzero(~legal[np.arange(mdp.states), chosen])[:1]:
+        raise ValueError(f"policy: state {s} takes action {chosen[s]}, which is illegal")
+    table = np.zeros(legal.shape)
+    table[np.arange(mdp.states), chosen] = 1.0
+    return table
+
+
 def checked_policy(
-    name: str, given: Any, legal: np.ndarray, terminal: np.ndarray, *, positive: bool = False
+    name: str,
+    given: Any,
+    legal: np.ndarray,
+    terminal: np.ndarray,
+    *,
+    positive: bool = False,
+    tolerance: float = 0.0,
 ) -> Float[np.ndarray, "states actions"]:
     """Probabilities over legal actions, shape (states, actions); rows of terminal states are not looked at."""
     pi = floats(name, given)
@@ -88,7 +118,8 @@ def checked_policy(
         raise ValueError(f"{name}: state {s}, action {a}{advice} probability {pi[s, a]}{rule}")
     for s, a in np.argwhere(~legal & ~terminal[:, None] & (pi != 0))[:1]:
         raise ValueError(f"{name}: state {s}, action {a} is illegal but has probability {pi[s, a]}")
-    for s in np.flatnonzero(~terminal & ~(np.abs(pi.sum(-1) - 1) <= 1e-12 * pi.shape[-1]))[:1]:
+    tolerance = max(tolerance, 1e-12 * pi.shape[-1])
+    for s in np.flatnonzero(~terminal & ~(np.abs(pi.sum(-1) - 1) <= tolerance))[:1]:
         raise ValueError(f"{name}: state {s} has probabilities that sum to {pi[s].sum():.15g}, not 1")
     return pi
 

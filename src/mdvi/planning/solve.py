@@ -14,7 +14,7 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.planning.ladder import Rung, directly, in_bands, in_order
 from mdvi.planning.methods import METHODS, Aim, width_of
 from mdvi.planning.order import leaps, outward
-from mdvi.planning.problem import Backup, Interval, Problem, Values, problem_of
+from mdvi.planning.problem import Backup, Interval, Problem, Values, check_contraction, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
 from mdvi.planning.watch import TIME_LIMIT, Stopped, stoppable
 from mdvi.regularizers import log_soft_argmax
@@ -41,7 +41,7 @@ _STALLED = 50  # backups without progress, at the level of rounding, before givi
 Progress = Callable[[int, float], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """v* of a regularised problem, with the interval that is proved.
 
@@ -74,11 +74,19 @@ class Solution:
     trace: Float[np.ndarray, " backups"]
     problem: Problem = field(repr=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"Solution(status={self.status!r}, gap={self.gap:.3g}, tolerance={self.tolerance:.3g},\n"
+            f"         states={len(self.value)}, value in [{self.value.min():.6g}, {self.value.max():.6g}],\n"
+            f"         method={self.method!r}, backups={self.backups}, seconds={self.seconds:.3g})"
+        )
+
     @cached_property
     def q(self) -> Float[np.ndarray, "states actions"]:
-        """r + γ P value; −∞ where (s, a) cannot be met."""
+        """r + γ P value, −∞ for illegal actions; 0 in terminal states, where nothing is chosen."""
         q = self.problem.action_values(self.value)
-        return q if self.problem.offset is None else q - self.problem.offset
+        q = q if self.problem.offset is None else q - self.problem.offset
+        return np.where(self.problem.mdp.terminal[:, None], 0.0, q)
 
     @cached_property
     def least_error(self) -> float:
@@ -98,7 +106,6 @@ class Solution:
         for first in range(0, mdp.states, _BLOCK):
             block = slice(first, first + _BLOCK)
             x = self.q[block] if problem.offset is None else self.q[block] + problem.offset[block]
-            x = np.where(mdp.terminal[block, None], 0.0, x)
             out[block] = log_soft_argmax(x, problem.temperature, legal[block])
         return out
 
@@ -155,6 +162,7 @@ def solve_problem(
 ) -> Solution:
     """`solve`, for a problem that is already prepared."""
     start = time.monotonic() if start is None else start
+    check_contraction(problem)
     road = _Road(problem, tolerance, method, progress)
     with stoppable(start, time_limit) as watch:
         status = road.follow(watch)
@@ -309,11 +317,9 @@ class _Road:
         """What is proved, as a `Solution`."""
         assert self.best is not None
         interval, action = self.best
-        ends = np.asarray(self.problem.mdp.terminal)
-        lower = np.where(ends, 0.0, interval.value - interval.below)
-        upper = np.where(ends, 0.0, interval.value + interval.above)
+        lower, upper = self.problem.bounds(interval)
         return Solution(
-            value=np.where(ends, 0.0, interval.value + (interval.above - interval.below) / 2),
+            value=(lower + upper) / 2,
             lower=lower,
             upper=upper,
             gap=interval.gap,

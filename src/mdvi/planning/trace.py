@@ -13,7 +13,7 @@ from mdvi.scheme import DualAveraging, Scheme
 AXES = ("scheme", "mdp", "seed")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Trace:
     """The record of `mdvi.iterate`.
 
@@ -39,9 +39,21 @@ class Trace:
     exact_greedy_step: bool
     records: Mapping[str, np.ndarray]
 
+    def __repr__(self) -> str:
+        series = [x for name, x in self.records.items() if name != "optimal_q"]
+        *grid, _ = series[0].shape[: len(self.axes) + 1] if series else [0]
+        lines = [", ".join(f"{axis}s={size}" for axis, size in zip(self.axes, grid, strict=False))]
+        lines += [f"scheme={self.scheme!r}"] if "scheme" not in self.axes else []
+        lines += [f"iterations={series[0].shape[len(self.axes)] - 1}"] if series else []
+        if "loss" in self.records:
+            last = self.records["loss"][..., -1]
+            lines.append(f"last loss in [{last.min():.6g}, {last.max():.6g}]")
+        lines.append(f"records={sorted(self.records)}")
+        return f"Trace({', '.join(filter(None, lines))})"
+
     @property
     def q(self) -> Float[np.ndarray, "*grid k states actions"]:
-        """q_k, in units of reward."""
+        """q_k, in units of reward; −∞ for illegal actions, 0 in terminal states."""
         return self._series("q")
 
     @property
@@ -91,7 +103,7 @@ class Trace:
 
     @property
     def optimal_q(self) -> Float[np.ndarray, "*problems states actions"]:
-        """q_*, with the axes scheme and mdp; recorded with the losses and the bound."""
+        """q_*, with the axes scheme and mdp, −∞ for illegal actions; recorded with the losses and the bound."""
         return self._series("optimal_q")
 
     def _series(self, name: str) -> np.ndarray:
