@@ -15,7 +15,7 @@ from PIL import Image
 import mdvi as library
 from hostile import Row
 from mdvi import envs
-from mdvi.deep import episodes
+from mdvi.deep import checkpoint, episodes
 from mdvi.deep import run as running
 from mdvi.deep.host import HostPopulation
 from mdvi.deep.run import Interrupted, Report
@@ -109,7 +109,7 @@ def test_the_folder_of_a_large_replay_holds_it_once(tmp_path, monkeypatch):
         with pytest.raises(Interrupted):
             library.train(env, "dqn", steps=4000, out=folder, report=report, checkpoint_every=0.0, **TINY)
     segments = sorted((folder / "checkpoint" / "replay").glob("*"))
-    rows = [running.checkpoint.read(path.parent, int(path.stem))[0]["where"].size for path in segments]
+    rows = [checkpoint.read(path.parent, int(path.stem), 2**20)[0]["where"].size for path in segments]
     assert len(segments) > 2
     assert 200 <= sum(rows) <= 200 + 260  # what is needed, and a little that leaves at the next checkpoint
     segments[-1].write_bytes(b"nothing")

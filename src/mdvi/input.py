@@ -4,6 +4,7 @@ What is wrong with a file is a ValueError. What is wrong with the machine, such 
 permission that is missing, stays the OSError that it is: it says nothing about the file.
 """
 
+import io
 import json
 import os
 import stat
@@ -37,10 +38,34 @@ def kind(path: Path, links: bool = True) -> str | None:
         return None
 
 
+def opened(path: Path, links: bool = True) -> io.BufferedReader:
+    """A regular file, opened for reading; a pipe or a device is not even opened, so that nothing waits for it.
+
+    Args:
+        path: of the file.
+        links: follow a link at the end of the path.
+
+    Raises:
+        ValueError: for anything but a regular file.
+        OSError: when it is not there, or the machine cannot open it.
+    """
+    found = kind(path, links)
+    if found not in ("a file", None):
+        raise ValueError(f"{path}: expected a file, found {found}; remove it, or name another path")
+    # Between the look and the opening, the file may have given way to a pipe or a link.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
+    file = open(os.open(path, flags), "rb")  # noqa: SIM115
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path}: expected a file; remove it, or name another path")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def read(path: Path, most: int, links: bool = True) -> bytes:
     """The content of a regular file.
-
-    A pipe or a device is not even opened, so that nothing waits for it.
 
     Args:
         path: of the file.
@@ -51,19 +76,12 @@ def read(path: Path, most: int, links: bool = True) -> bytes:
         ValueError: for anything but a regular file, and for one that is too large.
         OSError: when it is not there, or the machine cannot read it.
     """
-    found = kind(path, links)
-    if found not in ("a file", None):
-        raise ValueError(f"{path}: expected a file, found {found}; remove it, or name another path")
-    # Between the look and the opening, the file may have given way to a pipe or a link.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
-    with open(os.open(path, flags), "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise ValueError(f"{path}: expected a file; remove it, or name another path")
-        if facts.st_size > most:
-            raise ValueError(f"{path}: has {facts.st_size} bytes; at most {most} are read")
-        data = file.read(facts.st_size + 1)
-    if len(data) > facts.st_size:
+    with opened(path, links) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"{path}: has {size} bytes; at most {most} are read")
+        data = file.read(size + 1)
+    if len(data) > size:
         raise ValueError(f"{path}: grows while it is read; try again when it is complete")
     return data
 

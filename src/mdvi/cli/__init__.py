@@ -1,6 +1,7 @@
 """The command line.
 
-Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverged, 130 interrupted, 143 terminated.
+Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverged, 129 terminal closed,
+130 interrupted, 143 terminated.
 """
 
 import os

@@ -84,9 +84,12 @@ def csv_of(columns: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_targets(plot: Path | None, **files: Path | None) -> None:
-    """Whether all of these could be written, asked before the work starts; keywords are the names of the options."""
-    from mdvi.output import check_target
+def check_targets(plot: Path | None, *, run: Path | None = None, **files: Path | None) -> None:
+    """Whether all of these could be written, asked before the work starts; keywords are the names of the options.
+
+    In the folder of a run, which may come from somebody else, they may not be links that lead out of it.
+    """
+    from mdvi.output import check_inside, check_target
 
     if plot is not None and plot.suffix not in (".pdf", ".png", ".svg"):
         raise ValueError(f"{plot}: expected a name ending in .pdf, .png, .svg")
@@ -97,6 +100,8 @@ def check_targets(plot: Path | None, **files: Path | None) -> None:
         if path in taken:
             raise ValueError(f"{path}: given for both --{taken[path]} and --{option}")
         taken[path] = option
+        if run is not None:
+            check_inside(path, run)
         check_target(path)
 
 

@@ -178,7 +178,7 @@ def play_command(
     """Film one episode of a trained policy."""
     from mdvi.study.film import film_file
 
-    check_targets(None, video=video)
+    check_targets(None, run=folder, video=video)
     if video.suffix not in (".gif", ".mp4"):
         raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
     run = _load(folder, env)
@@ -196,13 +196,13 @@ def plot_command(
     from mdvi.study.plots import as_bytes, cells_plot, learning_plot
 
     path = out or folder / "curves.png"
-    check_targets(path)
+    second = path.with_name(f"{path.stem}-cells{path.suffix}")
+    check_targets(path, run=folder, cells=second)
     config, metrics = read_config(folder), read_metrics(folder)
     title = f"{config['env']}, {config['agent']}, {len(config['seeds'])} seeds"
     files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(_curves(metrics), title), path.suffix[1:])}
     cells = _cells(metrics)
     if cells is not None:
-        second = path.with_name(f"{path.stem}-cells{path.suffix}")
         files[second] = as_bytes(cells_plot(cells[0], cells[1], cells[2], title), path.suffix[1:])
     write(files)
     for name in files:
@@ -224,7 +224,7 @@ def export_command(
     if file.suffix != ".npz":
         raise ValueError(f"{file}: expected a name ending in .npz")
     program = file.with_suffix(".py")
-    check_targets(None, file=file, program=program)
+    check_targets(None, run=folder, file=file, program=program)
     run = _load(folder, env)
     text = (files("mdvi") / "deep" / "numpy_policy.py").read_text(encoding="utf-8")
     write({file: arrays.save(policy.exported(*run.networks(member))), program: text})

@@ -1,24 +1,33 @@
 """Checkpoints: named arrays and a note in one file, whole or absent, with a digest of everything in it.
 
 Files are safetensors, which hold numbers and text and can run nothing. The last two are kept, so that one that was
-damaged afterwards costs the time since the other.
+damaged afterwards costs the time since the other. Only files of exactly the names that `write` gives count, and links
+are not followed. What is wrong with a file is a ValueError, what is wrong with the machine stays an OSError: a disk
+that cannot be read for a moment says nothing about the files on it.
 """
 
 import hashlib
+import io
 import json
+import os
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from mdvi import output
+from mdvi import input, output
 
+_Found = TypeVar("_Found")
 _SUFFIX = ".safetensors"
+_NAME = re.compile(rf"[0-9]{{10}}{re.escape(_SUFFIX)}")
 _KEPT = 2
-_UNSOUND = (ValueError, KeyError, TypeError, OSError, SafetensorError)
+_MOST_HEAD, _MOST_NOTE = 100_000_000, 2**25  # bytes; safetensors takes no longer heads
+_UNSOUND = (ValueError, KeyError, TypeError, SafetensorError)
 
 
 def write(
@@ -32,47 +41,65 @@ def write(
     text = json.dumps(note, sort_keys=True)
     arrays = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     data = save(arrays, {"note": text, "digest": _digest(arrays, text)})
-    output.write(_path(folder, serial), data)
-    for old in _files(folder)[kept:] if kept else ():
-        old.unlink()
+    output.write(_path(folder, serial), data, links=False)
+    if kept:
+        keep(folder, serials(folder)[:kept])
 
 
-def read(folder: Path, serial: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the note of one checkpoint.
+def read(folder: Path, serial: int, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the note of one checkpoint that has at most so many bytes.
 
     Raises:
         ValueError: when it is not there, or not sound.
+        OSError: when the machine cannot read it.
     """
     path = _path(folder, serial)
     try:
-        return _read(path)
+        return _read(path, most)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: is missing") from None
     except _UNSOUND as error:
-        raise ValueError(f"{path}: damaged ({' '.join(str(error).split())[:80]})") from None
+        raise ValueError(_damaged(path, error)) from None
 
 
-def remove(folder: Path, serial: int) -> None:
-    """Remove one checkpoint, if it is there."""
-    _path(folder, serial).unlink(missing_ok=True)
+def keep(folder: Path, numbers: Collection[int]) -> None:
+    """Remove all checkpoints of a folder but these."""
+    for serial in serials(folder):
+        if serial not in numbers:
+            _path(folder, serial).unlink(missing_ok=True)
 
 
-def latest(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
-    """The newest checkpoint that is sound: arrays, note, and a line for each newer one that is not.
+def serials(folder: Path) -> list[int]:
+    """The numbers of the checkpoints in a folder, newest first."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted((int(name.removesuffix(_SUFFIX)) for name in names if _NAME.fullmatch(name)), reverse=True)
+
+
+def latest(folder: Path, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
+    """The newest checkpoint that is sound and has at most so many bytes.
 
     Returns:
-        None when the folder has no checkpoint.
+        Arrays, note, and a line for each newer one that is not sound; None when the folder has no checkpoint.
 
     Raises:
         ValueError: when it has some and none is sound.
+        OSError: when the machine cannot read one.
     """
-    remarks: list[str] = []
-    for path in _files(folder):
-        try:
-            return *_read(path), remarks
-        except _UNSOUND as error:
-            remarks.append(f"{path}: damaged ({' '.join(str(error).split())[:80]})")
-    if remarks:
-        raise ValueError(f"{'; '.join(remarks)}; no checkpoint in this folder can be read: start again in another one")
-    return None
+    found = _newest(folder, lambda path: _read(path, most))
+    return found and (*found[0], found[1])
+
+
+def latest_note(folder: Path) -> dict[str, Any] | None:
+    """The note of the newest checkpoint that has one, without its arrays, and not compared with its digest.
+
+    Raises:
+        ValueError, OSError: as `latest`.
+    """
+    found = _newest(folder, _read_note)
+    return found and found[0]
 
 
 def flatten(tree: Any, prefix: str) -> dict[str, np.ndarray]:
@@ -108,19 +135,52 @@ def _path(folder: Path, serial: int) -> Path:
     return folder / f"{serial:010d}{_SUFFIX}"
 
 
-def _files(folder: Path) -> list[Path]:
-    """Newest first."""
-    return sorted(folder.glob(f"*{_SUFFIX}"), reverse=True)
+def _newest(folder: Path, reading: Callable[[Path], _Found]) -> tuple[_Found, list[str]] | None:
+    """What is read from the newest checkpoint that allows it, and a line for each newer one."""
+    remarks: list[str] = []
+    for serial in serials(folder):
+        path = _path(folder, serial)
+        try:
+            return reading(path), remarks
+        except _UNSOUND as error:
+            remarks.append(_damaged(path, error))
+    if remarks:
+        raise ValueError(f"{'; '.join(remarks)}; no checkpoint in this folder can be read: start again in another one")
+    return None
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    data = path.read_bytes()
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path}: damaged ({' '.join(str(error).removeprefix(f'{path}: ').split())[:80]})"
+
+
+def _read(path: Path, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    data = input.read(path, most, links=False)
     arrays = load(data)
-    size = int.from_bytes(data[:8], "little")
-    facts = json.loads(data[8 : 8 + size])["__metadata__"]
-    if _digest(arrays, facts["note"]) != facts["digest"]:
+    text, digest = _facts(io.BytesIO(data).read)
+    if _digest(arrays, text) != digest:
         raise ValueError("its digest does not fit its content")
-    return arrays, json.loads(facts["note"])
+    return arrays, _note(text)
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    with input.opened(path, links=False) as file:
+        return _note(_facts(file.read)[0])
+
+
+def _facts(read: Callable[[int], bytes]) -> list[str]:
+    """The note and the digest in the head of a file, from what reads so many bytes: texts, whatever else is there."""
+    size = int.from_bytes(read(8), "little")
+    if size > _MOST_HEAD:
+        raise ValueError(f"its head has {size} bytes; at most {_MOST_HEAD} are read")
+    head, decoder = read(size).decode(), json.JSONDecoder()
+    return [decoder.raw_decode(head, head.index(f'"{name}":"') + len(name) + 3)[0] for name in ("note", "digest")]
+
+
+def _note(text: str) -> dict[str, Any]:
+    found = input.parsed(text) if len(text) <= _MOST_NOTE else None
+    if not isinstance(found, dict):
+        raise ValueError("its note is not one of mdvi's")
+    return found
 
 
 def _digest(arrays: dict[str, np.ndarray], text: str) -> str:

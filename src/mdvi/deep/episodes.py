@@ -116,10 +116,16 @@ class Episodes:
         return arrays | {"episodes.actions": np.concatenate(past)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take up where `save` was called."""
+        """Take up where `save` was called.
+
+        Raises:
+            ValueError: when there is not an action for each step that is counted.
+        """
         for name in _KEPT:
             getattr(self, name)[:] = arrays[f"episodes.{name}"]
         counts = arrays["episodes.counts"]
+        if (counts < 0).any() or counts.sum() != len(arrays["episodes.actions"]):
+            raise ValueError("there is not an action for each step of the running episodes")
         steps = int(counts.max())
         table, self.since = np.zeros((steps, len(counts)), np.int32), steps - counts
         for i, past in enumerate(np.split(arrays["episodes.actions"], np.cumsum(counts)[:-1])):

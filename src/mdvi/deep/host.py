@@ -96,6 +96,11 @@ class HostPopulation:
         self._segments = Segments()
 
     @property
+    def bytes_kept(self) -> float:
+        """The most that a checkpoint takes, but for the lines of metrics and the replay."""
+        return self.bytes_needed
+
+    @property
     def done(self) -> int:
         """Environment steps of all members together, of `goal`."""
         return self.goal if self.finished else self.steps * len(self.agents)
@@ -294,9 +299,7 @@ class HostPopulation:
             return arrays, note
         arrays |= checkpoint.flatten({"learner": self.learner, "acting": self._acting}, "")
         arrays |= self.episodes.save() | {"chosen": np.asarray(self._chosen)}
-        if folder is not None and self.finished:
-            self._segments.clear(folder)
-        elif folder is not None:
+        if folder is not None and not self.finished:
             note["segments"] = self._segments.write(folder, serial, self.replay)
         note["draws"] = [draw.bit_generator.state for draw in self._draws]
         note["probes"] = 0 if self.learner.probe is None else self.learner.probe.action.shape[1]
@@ -318,6 +321,8 @@ class HostPopulation:
             return
         self._start()
         template = self.learner
+        if not 0 <= note["probes"] <= self.settings.warmup:
+            raise ValueError(f"probes: expected 0 to {self.settings.warmup}, got {note['probes']}")
         if note["probes"]:
             template = vmapped.probed(template, no_steps(self.env.observation, (len(self.seeds), note["probes"])))
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")

@@ -156,7 +156,13 @@ class HostReplay:
 
     @staticmethod
     def _rows(start: np.ndarray, end: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """Streams and rows of the entries from start to end of each."""
+        """Streams and rows of the entries from start to end of each.
+
+        Raises:
+            ValueError: for more entries than there is room for, or fewer than none.
+        """
+        if ((end < start) | (end - start > room)).any():
+            raise ValueError(f"expected 0 to {room} new entries of each stream, got {(end - start).tolist()}")
         streams = np.repeat(np.arange(len(end)), end - start)
         numbers = np.concatenate([np.arange(a, b) for a, b in zip(start, end, strict=True)])
         return streams, numbers % room

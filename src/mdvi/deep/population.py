@@ -107,6 +107,11 @@ class Population:
         return self.bytes_each * self.at_once
 
     @property
+    def bytes_kept(self) -> float:
+        """The most that a checkpoint takes, but for the lines of metrics."""
+        return self.bytes_each * len(self.groups)
+
+    @property
     def waves(self) -> str:
         """That not all members run at the same time, in words; "" where they do."""
         return "" if self.at_once == len(self.groups) else f", {self.at_once} members at a time"

@@ -2,24 +2,31 @@
 
 config.json     what was asked for
 metrics.csv     a line for each member every `log_period` environment steps
-checkpoint/     the whole program, the last two times it was saved
+checkpoint/     the whole program, the last two times it was saved; a large replay is in checkpoint/replay/
 summary.json    what came out
 """
 
+import array
 import csv
 import hashlib
 import io
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mdvi import input
+from mdvi.deep.folder import LOCK, check
 from mdvi.deep.ledger import Ledger
 from mdvi.deep.settings import Settings
 
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
+REPLAY = "replay"  # in CHECKPOINT
+_MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is of a line of metrics.csv
+_MOST_COLUMNS = 1000
 # What config.json holds besides the version.
 _KINDS: dict[str, Any] = {
     "env": str,
@@ -51,10 +58,34 @@ def metrics_csv(ledger: Ledger, columns: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def columns_of(text: str) -> dict[str, np.ndarray]:
-    """The columns of what `metrics_csv` writes; what is empty is NaN, and without lines there are none."""
-    rows = list(csv.DictReader(io.StringIO(text)))
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in (rows[0] if rows else ())}
+def columns_of(lines: Iterable[str]) -> dict[str, np.ndarray]:
+    """The columns of the lines that `metrics_csv` writes; what is empty is NaN, and without lines there are none.
+
+    Raises:
+        ValueError: for anything else than numbers, lines of different lengths, or thousands of columns.
+    """
+    rows = csv.reader(lines)
+    names = next(rows, [])
+    if len(names) > _MOST_COLUMNS:
+        raise ValueError(f"expected at most {_MOST_COLUMNS} columns, got {len(names)}")
+    columns = [array.array("d") for _ in names]
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(names):
+            raise ValueError(f"line {number} has {len(row)} columns, not {len(names)}")
+        for column, cell in zip(columns, row, strict=True):
+            column.append(float(cell or "nan"))
+    return {name: np.array(column) for name, column in zip(names, columns, strict=True) if len(column)}
+
+
+def check_names(folder: Path) -> None:
+    """Whether the folder of a run has files and folders of its own where they belong.
+
+    A folder may come from somebody else: nothing in it is read or written through a link.
+
+    Raises:
+        ValueError: naming what is a link, or of the wrong kind.
+    """
+    check(folder, files=(CONFIG, METRICS, SUMMARY, LOCK), folders=(CHECKPOINT, f"{CHECKPOINT}/{REPLAY}"))
 
 
 def read_metrics(folder: Path) -> dict[str, np.ndarray]:
@@ -62,14 +93,14 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: when there are none.
+        OSError: when the machine cannot read it.
     """
     path = folder / METRICS
-    if not path.exists():
-        raise ValueError(f"{folder}: has no {METRICS}; is it the folder of a training run?")
-    try:
-        columns = columns_of(path.read_text(encoding="utf-8"))
-    except (ValueError, TypeError, csv.Error) as error:
-        raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
+    with _opened(folder, METRICS) as file, io.TextIOWrapper(file, encoding="utf-8") as text:
+        try:
+            columns = columns_of(iter(lambda: text.readline(_LONGEST), ""))
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
     if not columns:
         raise ValueError(f"{path}: no line of metrics yet; train longer")
     for name in ("env_steps", "member", "kl", "entropy", "beta", "learning_rate", "last_100"):
@@ -82,19 +113,51 @@ def read_config(folder: Path) -> dict[str, Any]:
     """What a run was made with.
 
     Raises:
-        ValueError: when it is not there or cannot be read.
+        ValueError: when it is not there or cannot be understood.
+        OSError: when the machine cannot read it.
     """
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{folder}: has no {CONFIG}; is it the folder of a training run?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from None
+    config = _json_in(folder, CONFIG, _MOST_CONFIG)
     for name, kinds in _KINDS.items():
-        if not isinstance(config, dict) or name not in config or not _is_of(config[name], kinds):
-            raise ValueError(f"{path}: damaged: {name} is missing or of the wrong kind")
+        if name not in config or not _is_of(config[name], kinds):
+            raise ValueError(f"{folder / CONFIG}: damaged: {name} is missing or of the wrong kind")
     return config
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What came out of a run; empty for one that is not finished.
+
+    Raises:
+        ValueError: when it cannot be understood.
+        OSError: when the machine cannot read it.
+    """
+    if input.kind(folder / SUMMARY, links=False) is None:
+        return {}
+    try:
+        return _json_in(folder, SUMMARY, _MOST_SUMMARY)
+    except ValueError as error:
+        raise ValueError(f"{error}; `mdvi train --out {folder}` writes it again") from None
+
+
+def _opened(folder: Path, name: str) -> io.BufferedReader:
+    """A file of a run."""
+    check_names(folder)
+    try:
+        return input.opened(folder / name, links=False)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{folder}: has no {name}; is it the folder of a training run?") from None
+
+
+def _json_in(folder: Path, name: str, most: int) -> dict[str, Any]:
+    """The object in a file of at most so many bytes."""
+    with _opened(folder, name) as file:
+        text = file.read(most + 1)
+    try:
+        found = input.parsed(text) if len(text) <= most else None
+    except ValueError as error:
+        raise ValueError(f"{folder / name}: damaged ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{folder / name}: damaged (expected an object of at most {most} bytes)")
+    return found
 
 
 def digest_of(config: dict[str, Any]) -> str:

@@ -1,8 +1,6 @@
 """A run: a population trained in a folder that it can be stopped in and taken up from at any time."""
 
 import contextlib
-import fcntl
-import json
 import math
 import os
 import signal
@@ -12,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdvi import output
-from mdvi.deep import checkpoint, record
-from mdvi.deep.host import HostPopulation
-from mdvi.deep.population import Population
+from mdvi.deep import kept, record
+from mdvi.deep.folder import InUse, locked
+from mdvi.deep.kept import AnyPopulation
+
+__all__ = ["AnyPopulation", "InUse", "Interrupted", "Report", "Signals", "locked", "signals", "train"]
 
 _LARGE = 1e9  # bytes of memory worth a warning
 _ROUND = 0.5  # seconds between looks at the signals and the progress bar
-LOCK = ".lock"
-AnyPopulation = Population | HostPopulation
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -76,74 +73,24 @@ def train(
 
     Raises:
         ValueError: when the folder holds something else, is in use, or has no sound checkpoint.
-        Interrupted: after SIGINT or SIGTERM; at the second signal the process ends at once.
+        Interrupted: after SIGINT, SIGTERM or SIGHUP; at the second signal the process ends at once.
     """
     report = report or Report()
     if folder is None:
         with signals() as stopped, contextlib.closing(population):
             _work(population, stopped, report, columns, lambda: None, math.inf)
         return record.summary_of(population.ledger, population.settings, columns)
-    folder = folder.absolute()  # environments may change the directory
-    config = _check_folder(folder, config, fresh, report.remark)
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), signals() as stopped, contextlib.closing(population):
-        for half in folder.rglob(f"{output.HALF}*"):  # of a process that was killed while it wrote
-            half.unlink()
-        serial = _restore(population, folder, config, report)
-        if not (folder / record.CONFIG).exists():
-            output.write(folder / record.CONFIG, json.dumps(config, indent=1) + "\n")
-        digest = record.digest_of(config)
-
-        def save() -> None:
-            nonlocal serial
-            serial += 1
-            place = folder / record.CHECKPOINT
-            arrays, note = population.save(place, serial)
-            checkpoint.write(place, serial, arrays, note | {"serial": serial, "config": digest})
-            output.write(folder / record.METRICS, record.metrics_csv(population.ledger, columns))
-
+    folder = folder.resolve()  # environments may change the directory, and somebody a link
+    kept.check_free(folder, fresh)
+    with contextlib.ExitStack() as stack:
+        place = kept.Kept(population, columns, config, stack.enter_context(locked(folder)), stack, report.remark)
+        stopped = stack.enter_context(signals())
+        stack.enter_context(contextlib.closing(population))
+        kept.check_free(folder, fresh)  # nobody else can change it any more
+        place.open()
         if not population.finished:
-            _work(population, stopped, report, columns, save, every)
-        summary = record.summary_of(population.ledger, population.settings, columns)
-        output.write(folder / record.METRICS, record.metrics_csv(population.ledger, columns))
-        output.write(folder / record.SUMMARY, json.dumps(summary, indent=1) + "\n")
-        return summary
-
-
-def restore(
-    population: AnyPopulation, folder: Path, config: dict[str, Any], remark: Callable[[str], None], whole: bool = True
-) -> int:
-    """Load the newest sound checkpoint of a folder, if there is one, and tell its number.
-
-    Args:
-        population: what to load it into.
-        folder: of the run.
-        config: what it was made with.
-        remark: called with a line for each checkpoint that is damaged.
-        whole: also what only more training needs.
-
-    Raises:
-        ValueError: when none of several is sound, or they are of another population or configuration.
-    """
-    found = checkpoint.latest(folder / record.CHECKPOINT)
-    if found is None:
-        return 0
-    arrays, note, remarks = found
-    digest = record.digest_of(config)
-    if note.get("config", digest) != digest:
-        raise ValueError(
-            f"{folder / record.CONFIG}: is not what the checkpoints were made with; put back what was changed, or "
-            "train in another folder"
-        )
-    for line in remarks:
-        remark(f"{line}; the checkpoint before it is used")
-    try:
-        population.restore(arrays, note, folder / record.CHECKPOINT if whole else None)
-        return int(note["serial"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{folder / record.CHECKPOINT}: does not fit {record.CONFIG} or this version of mdvi ({error})"
-        ) from None
+            _work(population, stopped, report, columns, place.save, every)
+        return place.finish()
 
 
 def _work(
@@ -162,19 +109,29 @@ def _work(
     if population.bytes_needed > _LARGE or population.waves:
         report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{population.waves}")
     report.progress(population.done, population.goal)
-    while not population.finished:
-        _tell(population, report)
-        population.advance(_ROUND, lambda: bool(stopped.number))
+
+    def tell() -> None:
         _tell(population, report)
         report.progress(population.done, population.goal)
         for number, status in enumerate(population.ledger.status):
             if status and not known[number]:
                 report.remark(f"member {number}: {status}")
-        known = list(population.ledger.status)
+            known[number] = status
         for number, rows in population.ledger.rows.items():
             for row in rows[seen[number] :]:
                 report.tables(columns[number] | row)
             seen[number] = len(rows)
+
+    while not population.finished:
+        _tell(population, report)
+        population.advance(_ROUND, lambda: bool(stopped.number))
+        try:
+            tell()
+        except BaseException:  # nobody listens any more: what was done is kept all the same
+            save()
+            if not stopped.number:
+                raise
+            raise Interrupted(stopped.number) from None
         if stopped.number or population.finished or time.monotonic() - saved > every:
             save()
             saved = time.monotonic()
@@ -189,91 +146,37 @@ def _tell(population: AnyPopulation, report: Report) -> None:
         report.remark(line)
 
 
-def _restore(population: AnyPopulation, folder: Path, config: dict[str, Any], report: Report) -> int:
-    serial = restore(population, folder, config, report.remark)
-    if not serial and (folder / record.METRICS).exists():
-        report.remark(f"{folder}: its checkpoints are gone; training begins again")
-        (folder / record.SUMMARY).unlink(missing_ok=True)
-    if serial and not population.finished:
-        report.remark(f"resuming at {population.done} of {population.goal} {population.unit}")
-    return serial
-
-
-def _check_folder(folder: Path, config: dict[str, Any], fresh: bool, remark: Callable[[str], None]) -> dict[str, Any]:
-    """The configuration that the folder was made with, if it is this one; this one in a new folder."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file; --out needs a folder")
-    output.check_target(folder / record.CONFIG)
-    if not folder.exists() or not any(entry.name != LOCK for entry in folder.iterdir()):
-        return config
-    if fresh:
-        raise ValueError(f"{folder}: is not empty, and --fresh asks for a folder that is; remove it or name another")
-    if not (folder / record.CONFIG).exists():
-        raise ValueError(f"{folder}: is not empty and holds no run; name another folder")
-    try:
-        known = record.read_config(folder)
-    except ValueError as error:
-        found = checkpoint.latest(folder / record.CHECKPOINT)
-        if found is None or found[1].get("config") != record.digest_of(config):
-            raise
-        remark(f"{error}; it is written again, since the checkpoints are of what is asked for")
-        (folder / record.CONFIG).unlink()
-        return config
-    for name in config:
-        if known.get(name) != config[name] and name != "version":
-            raise ValueError(
-                f"{folder}: was made with {name} = {json.dumps(known.get(name))}, not {json.dumps(config[name])}; "
-                "repeat the command that made it, or name another folder"
-            )
-    return known
-
-
-@contextlib.contextmanager
-def locked(folder: Path, shared: bool = False) -> Iterator[None]:
-    """Keep others from training in this folder; the lock goes with the process, however that ends.
-
-    Args:
-        folder: which.
-        shared: others that share it are welcome.
-
-    Raises:
-        InUse: when somebody trains there.
-    """
-    with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            raise InUse(f"{folder}: another process is training in it") from None
-        yield
-
-
-class InUse(ValueError):  # noqa: N818
-    """Somebody else trains in a folder."""
-
-
 @dataclass
 class Signals:
-    """What SIGINT and SIGTERM have asked for.
+    """What SIGINT, SIGTERM and SIGHUP have asked for.
 
     Attributes:
         number: of the first one; 0 for none.
+        terminals: standard output and error, where they are terminals.
     """
 
     number: int = 0
+    terminals: tuple[int, ...] = ()
 
     def note(self, number: int, _: Any) -> None:
         """The handler; at the second signal, the process ends here and now."""
         if self.number:
             os._exit(128 + number)
         self.number = number
+        if number == signal.SIGHUP:  # the terminal is gone, and writing to it would fail
+            for terminal in self.terminals:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), terminal)
 
 
 @contextlib.contextmanager
 def signals() -> Iterator[Signals]:
-    """SIGINT and SIGTERM as a note to be looked at between rounds of work."""
-    stopped = Signals()
+    """SIGINT, SIGTERM and SIGHUP as a note to be looked at between rounds of work; nohup stays in force."""
+    stopped = Signals(terminals=tuple(number for number in (1, 2) if os.isatty(number)))
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
     try:
-        before = {number: signal.signal(number, stopped.note) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, stopped.note) for number in heard}
     except ValueError:  # not the main thread: whoever owns it handles signals
         yield stopped
         return

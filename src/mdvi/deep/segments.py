@@ -6,8 +6,9 @@ import numpy as np
 
 from mdvi.deep import checkpoint
 from mdvi.deep.host_replay import HostReplay
+from mdvi.deep.record import REPLAY
 
-_FOLDER = "replay"
+_SPARE = 2**20  # bytes of a part that are not of the replay
 
 
 class Segments:
@@ -21,18 +22,17 @@ class Segments:
         self.known: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def write(self, folder: Path, serial: int, replay: HostReplay) -> list[int]:
-        """Add a part, and remove those that neither this checkpoint nor the one before needs.
+        """Add a part; where parts are missing from the folder, it has all that the replay holds.
 
         Returns:
             The numbers of the parts that make the replay.
         """
+        if not {number for number, _, _ in self.known} <= set(checkpoint.serials(folder / REPLAY)):
+            self.known = []
         nothing = np.zeros_like(replay.filmed)
-        last, filmed, taken = self.known[-1] if self.known else (serial, nothing, nothing)
-        checkpoint.write(folder / _FOLDER, serial, replay.since(filmed, taken), {}, kept=None)
-        needed = [part for part in self.known if part[0] == last or (part[1] > filmed - replay.room).any()]
-        for part in self.known:
-            if part[0] not in {number for number, _, _ in needed}:
-                checkpoint.remove(folder / _FOLDER, part[0])
+        _, filmed, taken = self.known[-1] if self.known else (serial, nothing, nothing)
+        checkpoint.write(folder / REPLAY, serial, replay.since(filmed, taken), {}, kept=None)
+        needed = [part for part in self.known if (part[1] > replay.filmed - replay.room).any()]
         self.known = [*needed, (serial, replay.filmed.copy(), replay.taken.copy())]
         return [number for number, _, _ in self.known]
 
@@ -41,13 +41,11 @@ class Segments:
 
         Raises:
             ValueError: when one of them is missing or damaged.
+            OSError: when the machine cannot read one.
         """
+        if serials != sorted(set(serials)):
+            raise ValueError("the parts of the replay are not in their order")
+        most = 2 * (replay.frames.nbytes + replay.age.nbytes + replay.steps.nbytes) + _SPARE
         for serial in serials:
-            replay.extend(checkpoint.read(folder / _FOLDER, serial)[0])
+            replay.extend(checkpoint.read(folder / REPLAY, serial, most)[0])
             self.known.append((serial, replay.filmed.copy(), replay.taken.copy()))
-
-    def clear(self, folder: Path) -> None:
-        """Remove all parts, when nobody will learn from them any more."""
-        for serial, _, _ in self.known:
-            checkpoint.remove(folder / _FOLDER, serial)
-        self.known = []

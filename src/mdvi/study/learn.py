@@ -1,7 +1,6 @@
 """Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi import arguments
-from mdvi.deep import host_policy, policy, record, run
+from mdvi.deep import host_policy, kept, policy, record, run
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.run import AnyPopulation, Report
 from mdvi.envs import Environment, Hosted
@@ -159,7 +158,7 @@ def train(
 
     Raises:
         ValueError: for what cannot be meant, naming it.
-        Interrupted: after SIGINT or SIGTERM, with everything saved.
+        Interrupted: after SIGINT, SIGTERM or SIGHUP, with everything saved.
     """
     _check_kind(env)
     if workers is not None:
@@ -178,7 +177,12 @@ def train(
         population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
         report=report,
     )  # fmt: skip
-    return Run(population, config, record.columns_of(record.metrics_csv(population.ledger, columns)), summary)
+    return Run(population, config, _metrics(population, columns), summary)
+
+
+def _metrics(population: AnyPopulation, columns: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """The columns of the lines of metrics of a population."""
+    return record.columns_of(record.metrics_csv(population.ledger, columns).splitlines())
 
 
 def _check_kind(env: Any) -> None:
@@ -213,6 +217,7 @@ def request_in(folder: str | Path) -> dict[str, Any]:
         ValueError: when there is none, or its environment is code that has to be named by whoever runs it.
     """
     config = record.read_config(Path(folder))
+    kept.check_claims(Path(folder), config)
     arguments.check_harmless(config["env"])
     return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
 
@@ -230,6 +235,8 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
     """
     folder = Path(folder)
     config = record.read_config(folder)
+    if not kept.check_claims(folder, config):
+        raise ValueError(f"{folder}: has no checkpoint yet; train longer")
     name = config["env"]
     if env is None and re.fullmatch(_OBJECT, name):
         raise ValueError(f"{folder}: is a run of an environment that was an object in Python: mdvi.load({folder}, env)")
@@ -246,11 +253,5 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
         population, columns = population_of(config, env, memory=float("inf"))
     except ValueError as error:
         raise ValueError(f"{folder / record.CONFIG}: {error}") from None
-    if not run.restore(population, folder, config, remark, whole=False):
-        raise ValueError(f"{folder}: has no checkpoint yet; train longer")
-    path = folder / record.SUMMARY
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
-    return Run(population, config, record.columns_of(record.metrics_csv(population.ledger, columns)), summary)
+    kept.restore(population, folder, config, remark, whole=False)
+    return Run(population, config, _metrics(population, columns), record.read_summary(folder))

@@ -94,9 +94,8 @@ def population_of(
     if not seeds or any(seed != int(seed) or not 0 <= seed < 2**32 for seed in seeds):
         raise ValueError(f"seeds: expected at least one, all whole and in 0…2³² − 1, got {str(seeds)[:60]}")
     for name, values in axes.items():
-        twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
-        if twice is not None:  # they would pass for independent ones
-            raise ValueError(f"{name}: {twice:g} is there twice")
+        if len(set(values)) < len(values):  # they would pass for independent ones
+            raise ValueError(f"{name}: {max(values, key=values.count):g} is there twice")
     _check_count(math.prod(map(len, axes.values())))
     cells = [Cell(*numbers) for numbers in itertools.product(*axes.values())]
     return population_with(config, cells, env, workers, memory, out)
