@@ -16,7 +16,6 @@ import mdvi as library
 from hostile import Row
 from mdvi import envs
 from mdvi.deep import checkpoint, episodes
-from mdvi.deep import run as running
 from mdvi.deep.host import HostPopulation
 from mdvi.deep.run import Interrupted, Report
 from test_cli import run
