@@ -4,34 +4,52 @@ Terminal states are absorbing and worth zero, entropy included; illegal actions 
 otherwise is translated both ways, and the notes say what was. `docs/formats.md` has the table.
 """
 
+import re
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
-from mdvi import output
+from mdvi import input, output
 from mdvi.mdp.formats import arrays, cassandra, csv, drn, gym, npz, prism, toolbox
-from mdvi.mdp.formats.text import Format, FormatError, Imported, Source
+from mdvi.mdp.formats.text import Format, FormatError, Imported, Names, Source
 from mdvi.mdp.formats.toolbox import from_toolbox, to_toolbox
 from mdvi.mdp.listing import LineError
+from mdvi.mdp.memory import memory_left
 from mdvi.mdp.model import FiniteMDP
-from mdvi.mdp.validation import physical_memory
+from mdvi.words import plain
 
 FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT for module in (npz, toolbox, gym, csv, prism, drn, cassandra)
 }
 
-__all__ = ["FORMATS", "Format", "FormatError", "Imported", "from_toolbox", "parse", "read", "to_toolbox", "write"]
+NO_NAMES = Names()
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "FormatError",
+    "Imported",
+    "Names",
+    "from_toolbox",
+    "parse",
+    "read",
+    "to_toolbox",
+    "write",
+]
 
 
-def read(path: str | PathLike[str], discount: float | None = None, format: str | None = None) -> Imported:
+def read(
+    path: str | PathLike[str], discount: float | None = None, format: str | None = None, reward: str | None = None
+) -> Imported:
     """The model in a file.
 
     Args:
         path: the file; the format follows from its suffix, for .npz from the names of its arrays.
-        discount: γ in [0, 1), instead of the file's own. Formats without one need it.
+        discount: γ in [0, 1], instead of the file's own. Formats without one need it.
         format: one of `FORMATS`, whatever the suffix.
+        reward: which of several rewards to read, by its name, or "none"; only for the formats prism and drn.
 
     Raises:
         FormatError: one line, `path:line: what is wrong`.
@@ -39,9 +57,28 @@ def read(path: str | PathLike[str], discount: float | None = None, format: str |
     path = Path(path)
     data = _bytes(path)
     chosen = _format(path, format, data)
-    beside = {suffix: path.with_suffix(suffix) for suffix in chosen.siblings}
-    siblings = {suffix: _bytes(other) for suffix, other in beside.items() if other != path and other.exists()}
-    return parse(Source(data, discount, siblings), chosen.name, path)
+    siblings = {end: _bytes(path.with_name(f"{path.stem}{end}")) for end in _beside(path, chosen)}
+    return parse(Source(data, discount, siblings, reward, path.stem), chosen.name, path)
+
+
+def _beside(path: Path, chosen: Format) -> list[str]:
+    """How the names of the files beside a file that belong to it go on after its stem."""
+    ends = [
+        suffix for suffix in chosen.siblings if path.with_suffix(suffix) != path and path.with_suffix(suffix).exists()
+    ]
+    if chosen.several:
+        names = [other.name for other in path.absolute().parent.iterdir()]
+        # m10.srew belongs to m10.tra where there is one, and not to m.tra or m1.tra.
+        others = [name.removesuffix(path.suffix) for name in names if name.endswith(path.suffix) and name != path.name]
+        for name in names:
+            tag, dot, suffix = name.removeprefix(path.stem).rpartition(".")
+            if not name.startswith(path.stem) or f"{dot}{suffix}" not in chosen.several:
+                continue
+            if re.fullmatch(r"[0-9]+|[._-].+", tag) and not any(
+                name.startswith(other) for other in others if len(other) > len(path.stem)
+            ):
+                ends.append(f"{tag}.{suffix}")
+    return ends
 
 
 def parse(source: Source, format: str, path: str | PathLike[str] = "input") -> Imported:
@@ -49,24 +86,28 @@ def parse(source: Source, format: str, path: str | PathLike[str] = "input") -> I
     try:
         # Numbers that overflow are found out by the model's own checks.
         with np.errstate(all="ignore"):
-            model, notes = FORMATS[format].read(source)
+            model, notes, names = FORMATS[format].read(source)
+            names.check(model.states, model.actions)
     except MemoryError:
         raise FormatError(f"{_plain(path)}: does not fit into memory") from None
     except ValueError as error:
         found = error if isinstance(error, LineError) else LineError(str(error))
-        place = Path(path).with_suffix(found.suffix) if found.suffix else path
+        place = Path(path).with_name(f"{Path(path).stem}{found.suffix}") if found.suffix else path
         line = f":{found.line}" if found.line else ""
         raise FormatError(f"{_plain(place)}{line}: {_plain(error)[:400]}") from None
-    return Imported(model, format, notes)
+    return Imported(model, format, notes, names)
 
 
-def write(model: FiniteMDP, path: str | PathLike[str], format: str | None = None) -> tuple[str, ...]:
+def write(
+    model: FiniteMDP, path: str | PathLike[str], format: str | None = None, names: Names = NO_NAMES
+) -> tuple[str, ...]:
     """Write a model, whole or not at all; formats of several files put them beside the first.
 
     Args:
         model: any model but a matrix-free one.
         path: the file; the format follows from its suffix, for .npz it is mdvi's own.
         format: one of `FORMATS`, whatever the suffix.
+        names: what to call states and actions, as `read` gives them.
 
     Returns:
         Notes on what was translated or left out.
@@ -77,7 +118,7 @@ def write(model: FiniteMDP, path: str | PathLike[str], format: str | None = None
     path = Path(path)
     chosen = _format(path, format, None)
     try:
-        files, notes = chosen.write(model)
+        files, notes = chosen.write(model, names.check(model.states, model.actions))
         for suffix, data in reversed(files.items()):  # the first file last: where it is, all are
             output.write(path if suffix == chosen.suffixes[0] else path.with_suffix(suffix), data)
     except OSError as error:
@@ -89,15 +130,11 @@ def write(model: FiniteMDP, path: str | PathLike[str], format: str | None = None
 
 def _bytes(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():
-            raise FormatError(f"{_plain(path)}: is no regular file")
-        if path.stat().st_size > physical_memory() // 8:
-            raise FormatError(f"{_plain(path)}: a file of {path.stat().st_size} bytes does not fit into memory")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{_plain(path)}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        return input.read(path, memory_left() // 8)
+    except ValueError as error:
+        raise FormatError(_plain(error)) from None
+    except OSError as error:
+        raise FormatError(f"{_plain(path)}: cannot be read: {error.strerror or error}") from None
 
 
 def _format(path: Path, name: str | None, data: bytes | None) -> Format:
@@ -126,5 +163,5 @@ def _known(name: str, names: list[str]) -> str:
 
 
 def _plain(text: object) -> str:
-    """One line."""
-    return " ".join(str(text).split())
+    """One line that a terminal only shows."""
+    return plain(" ".join(str(text).split()))

@@ -10,31 +10,43 @@
     0.5 0.5
     R: go : 0 : * : * 1.0
 
-Later entries override earlier ones, `*` is everything. Observations, their probabilities O and the start are not read;
-a reward that depends on the observation is refused. A reward of -inf forbids the action. Absorbing states that pay
+Later entries override earlier ones, `*` is everything, and a colon may stand before numbers too. The state is taken as
+observed: rewards that depend on the observation are averaged,
+
+    r(s, a, s') = Σ_o O(o | a, s') R(a, s, s', o),
+
+and O is read for nothing else; the start is not read. A reward of -inf forbids the action. Absorbing states that pay
 nothing are terminal.
+
+Source: Cassandra, "POMDP file format", pomdp.org.
 """
 
-from collections.abc import Iterator
+import math
+import re
+from array import array
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mdvi.mdp.formats.text import Format, Source, lines, real, shown, terminal_notes, whole
-from mdvi.mdp.listing import Collector, LineError, Transitions, assemble, check_size, count, keys, listing, match
+from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, terminal_notes, whole
+from mdvi.mdp.listing import Collector, LineError, Transitions, assemble, check_size, count, keys, listing, located
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import NEARLY
 
 KEYWORDS = ("discount", "values", "states", "actions", "observations", "start", "T", "O", "R")
-MOST_EXPANDED = 2**20
+WORDS = (*KEYWORDS, "reward", "rewards", "cost", "costs", "uniform", "identity", "reset", "include", "exclude")
+MOST_EXPANDED = 2**20  # entries that * and uniform stand for
+MOST_OBSERVED = 2**23  # numbers that rewards of observations may take
+MOST_WORK = 2**30  # steps that rewards with * may take
 
 
-def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+def read(source: Source) -> Result:
     """The model of a .mdp or .POMDP file."""
+    source.check_reward()
     problem = _Problem(source)
     for number, tokens in _statements(source.data):
-        try:
+        with located(number):
             problem.take(number, tokens)
-        except ValueError as error:
-            raise LineError(str(error), number) from None
     return problem.model()
 
 
@@ -44,6 +56,8 @@ def _statements(data: bytes) -> Iterator[tuple[int, list[str]]]:
     begun = 0
     for number, line in lines(data):
         tokens = line.partition("#")[0].replace(":", " : ").split()
+        if tokens[1:2] == [":"] and tokens[0].lower() in KEYWORDS:
+            tokens[0] = tokens[0].lower()
         if tokens and tokens[0] in KEYWORDS:
             if pending:
                 yield begun, pending
@@ -66,38 +80,33 @@ class _Problem:
         self.discount: float | None = None
         self.costs = False
         self.ignored: dict[str, int] = {}
-        self.moves, self.payments = Collector(), Collector()
-        # The last line that set a whole row, and the last reward of a pair whatever the next state.
-        self.row_set = self.paid_line = np.zeros((0, 0), np.int64)
-        self.paid = np.zeros((0, 0))
+        self.moves = Collector()
+        self.row_set = np.zeros((0, 0), np.int64)  # the last line that set a whole row
+        # Of each R: action, state, next state and observation (-1 for all), rows and columns of its numbers.
+        self.paid, self.rewards = array("q"), array("d")
         self.budget = source.size + MOST_EXPANDED
 
     def take(self, number: int, tokens: list[str]) -> None:
         """One statement."""
-        keyword, values = tokens[0], tokens[1:]
+        keyword, values = tokens[0], tokens[1 + (tokens[1:2] == [":"]) :]
         if keyword in ("O", "start"):
             self.ignored[keyword] = self.ignored.get(keyword, 0) + 1
-            return
-        if values[:1] != [":"]:
-            raise ValueError(f"{keyword} should be followed by a colon")
-        values = values[1:]
-        if keyword in ("T", "R"):
+        elif keyword == "T":
             self._ready()
-            places = [values[0]] if values else []
-            while values[2 * len(places) - 1 : 2 * len(places)] == [":"] and len(values) > 2 * len(places):
-                places.append(values[2 * len(places)])
-            rest = values[2 * len(places) - 1 :] if places else []
-            (self._transition if keyword == "T" else self._reward)(number, places, rest)
+            self._transition(number, *self._places(values, ("actions", "states", "states"), self._fits_transition))
+        elif keyword == "R":
+            self._ready()
+            self._reward(*self._places(values, ("actions", "states", "states", "observations"), self._fits_reward))
         elif keyword in ("states", "actions", "observations"):
             self._declare(keyword, values)
         elif len(values) != 1:
             raise ValueError(f"{keyword} should have one value, not {len(values)}")
         elif keyword == "discount":
             self.discount = real(values[0], "discount")
-        elif values[0] not in ("reward", "cost"):
+        elif values[0].lower() not in ("reward", "rewards", "cost", "costs"):
             raise ValueError(f"values should be reward or cost, not {shown(values[0])}")
         else:
-            self.costs = values[0] == "cost"
+            self.costs = values[0].lower().startswith("cost")
 
     def _declare(self, keyword: str, values: list[str]) -> None:
         if keyword in self.sizes:
@@ -113,7 +122,7 @@ class _Problem:
         self.sizes[keyword], self.names[keyword] = size, names
 
     def _ready(self) -> None:
-        """The tables, once both sizes are known."""
+        """The table of rows, once both sizes are known."""
         if self.row_set.size:
             return
         for needed in ("states", "actions"):
@@ -121,11 +130,50 @@ class _Problem:
                 raise ValueError(f"{needed} should be declared before T and R")
         shape = self.sizes["states"], self.sizes["actions"]
         check_size(*shape, self.source.size)
-        self.row_set, self.paid_line, self.paid = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
+        self.row_set = np.zeros(shape, np.int64)
+
+    def _places(
+        self, values: list[str], kinds: tuple[str, ...], fits: Callable[[int, int, str], bool]
+    ) -> tuple[list[range], list[str]]:
+        """What stands between the colons, as indices, and the numbers after it, with or without one more colon."""
+        groups: list[list[str]] = [[]]
+        for value in values:
+            if value != ":":
+                groups[-1].append(value)
+            elif len(groups) > len(kinds):
+                raise ValueError(f"more than {len(kinds) + 1} colons")
+            else:
+                groups.append([])
+        *before, last = groups
+        if any(len(group) != 1 for group in before):
+            raise ValueError("one name or number should stand between two colons")
+        places = [group[0] for group in before]
+        # The last place, if the numbers come right after it.
+        if len(places) < len(kinds) and last and self._is_place(kinds[len(places)], last[0]):
+            if not places or fits(len(places) + 1, len(last) - 1, last[-1]):
+                places, last = [*places, last[0]], last[1:]
+        elif len(places) < len(kinds) and not fits(len(places), len(last), last[-1] if last else ""):
+            places, last = [*places, *last[:1]], last[1:]  # to be refused by its name
+        return [self._chosen(kind, place) for kind, place in zip(kinds, places, strict=False)], last
+
+    def _is_place(self, kind: str, token: str) -> bool:
+        if token == "*" or token in self.names.get(kind, {}):
+            return True
+        return token.isdecimal() and len(token) <= 15 and int(token) < self.sizes.get(kind, 1)
+
+    def _fits_transition(self, places: int, values: int, last: str) -> bool:
+        if last in ("uniform", "identity"):
+            return values == 1 and places <= (2 if last == "uniform" else 1)
+        return values == (0, self.sizes["states"] ** 2, self.sizes["states"], 1)[places]
+
+    def _fits_reward(self, places: int, values: int, last: str) -> bool:
+        states, watched = self.sizes["states"], self.sizes.get("observations", 1)
+        return values in ((), (), (states, states * watched), (1, watched), (1,))[places]
 
     def _chosen(self, kind: str, token: str) -> range:
         """The indices that a name, a number or `*` stands for."""
-        size, place = self.sizes[kind], self.names[kind].get(token, -1)
+        # Where no observations are declared, there is one.
+        size, place = self.sizes.get(kind, 1), self.names.get(kind, {}).get(token, -1)
         if token == "*":
             return range(size)
         if place < 0:
@@ -138,22 +186,19 @@ class _Problem:
 
     def _spend(self, *sizes: int) -> None:
         """Wildcards and words such as `uniform` stand for no more entries than the machine can hold."""
-        for size in sizes[1:]:
-            sizes = (sizes[0] * size,)
-        self.budget -= sizes[0]
+        self.budget -= math.prod(sizes)
         if self.budget < 0:
             raise ValueError(f"the entries with * and uniform are more than {self.source.size + MOST_EXPANDED}")
 
-    def _transition(self, number: int, places: list[str], values: list[str]) -> None:
-        if not 1 <= len(places) <= 3:
+    def _transition(self, number: int, places: list[range], values: list[str]) -> None:
+        if not places:
             raise ValueError("T should be followed by `action`, `action : state` or `action : state : next state`")
         states = self.sizes["states"]
-        acts = self._chosen("actions", places[0])
-        here = self._chosen("states", places[1] if len(places) > 1 else "*")
+        acts, here = places[0], places[1] if len(places) > 1 else range(states)
         if len(places) == 3:
             if len(values) != 1:
                 raise ValueError(f"T with an action and two states should have one probability, not {len(values)}")
-            p, there = real(values[0], "probability"), self._chosen("states", places[2])
+            p, there = real(values[0], "probability"), places[2]
             self._spend(len(acts), len(here), len(there))
             if len(acts) == len(here) == len(there) == 1:
                 self.moves.add(number, here.start, acts.start, there.start, p)
@@ -178,59 +223,131 @@ class _Problem:
                 self._spend(len(acts), len(row))
                 self.moves.add_block(number, row, np.array(acts)[:, None], successor, table[row, successor])
 
-    def _reward(self, number: int, places: list[str], values: list[str]) -> None:
-        if not 2 <= len(places) <= 4:
+    def _reward(self, places: list[range], values: list[str]) -> None:
+        if len(places) < 2:
             raise ValueError("R should be followed by `action : state [: next state [: observation]]`")
         states, watched = self.sizes["states"], self.sizes.get("observations", 1)
-        acts, here = self._chosen("actions", places[0]), self._chosen("states", places[1])
-        each = 1
-        if len(places) == 4:
-            if watched > 1 and places[3] != "*":
-                raise ValueError("a reward that depends on the observation; only fully observed models are read")
-        elif len(values) == watched * (states if len(places) == 2 else 1):
-            each = watched
-        rows = [values[i : i + each] for i in range(0, len(values), each)]
-        if any(row != [row[0]] * len(row) for row in rows):
-            raise ValueError("rewards that depend on the observation; only fully observed models are read")
-        if len(rows) != (states if len(places) == 2 else 1):
+        if not self._fits_reward(len(places), len(values), ""):
             raise ValueError(f"R has {count(len(values), 'value')}, which do not fit {count(states, 'state')}")
-        paid = [real(row[0], "reward") for row in rows]
-        paid = [0.0 - r for r in paid] if self.costs else paid
-        self._spend(len(acts), len(here))
-        if len(places) > 2 and places[2] == "*":
-            block = np.s_[here.start : here.stop, acts.start : acts.stop]
-            self.paid[block], self.paid_line[block] = paid[0], number
-            return
-        there = range(states) if len(places) == 2 else self._chosen("states", places[2])
-        self._spend(len(acts), len(here), len(there))
-        self.payments.add_block(number, *_grid(here, acts, there), 0.0, np.array(paid))
+        table = np.array([real(value, "reward") for value in values]).reshape(states if len(places) == 2 else 1, -1)
+        if len(values) > 1 and (table == table[:, :1]).all():
+            table = table[:, :1]
+        observed = len(places) == 4 and len(places[3]) < watched
+        chosen = [place.start if len(place) == 1 else -1 for place in places[:3]] + [-1] * (3 - len(places[:3]))
+        self.paid.extend((*chosen, places[3].start if observed else -1, *table.shape))
+        self.rewards.frombytes((0.0 - table if self.costs else table).tobytes())
 
-    def model(self) -> tuple[FiniteMDP, tuple[str, ...]]:
+    def model(self) -> Result:
         """The model, after the last statement."""
         self._ready()
         shape = self.row_set.shape[0], self.row_set.shape[1]
         given = self.moves.transitions()
-        given = _last(given.at(given.line >= self.row_set[given.state, given.action]), self.row_set.shape)
-        given = given._replace(reward=self._rewards(given))
+        given = _last(given.at(given.line >= self.row_set[given.state, given.action]), shape)
+        paid = self._rewards(given)
         notes: tuple[str, ...] = ()
-        if "observations" in self.sizes:
+        observed = paid.shape[1] > 1
+        if observed:
+            given, more = _averaged(given, paid, self._observations())
+            notes += (*more, "rewards of observations averaged with O; the state is taken as observed")
+        else:
+            given = given._replace(reward=paid[:, 0])
+        if "observations" in self.sizes and not observed:
             notes += (f"{count(self.sizes['observations'], 'observation')} not read: the state is taken as observed",)
         notes += tuple(
-            f"{count(n, 'entry').replace('entrys', 'entries')} {k} not read" for k, n in self.ignored.items()
+            f"{n} {'entry' if n == 1 else 'entries'} {k} not read"
+            for k, n in self.ignored.items()
+            if not (observed and k == "O")
         )
+        if not len(self.rewards):
+            notes += ("there is no R, so every reward is 0",)
         gamma = self.source.gamma(self.discount)
         model, more = assemble(given, shape, gamma, absorbing=True, advice="give it a T for some action")
-        return model, notes + more
+        return model, notes + more, Names(tuple(self.names["states"]), tuple(self.names["actions"]))
 
     def _rewards(self, given: Transitions) -> np.ndarray:
-        """r(s, a, s') of each transition: of its own entry or of one for all next states, whichever came later."""
-        paid = self.paid[given.state, given.action]
-        own = _last(self.payments.transitions(), self.row_set.shape)
-        if not len(own.line):
-            return paid
-        mine = match(keys(own, self.row_set.shape), keys(given, self.row_set.shape))
-        later = (mine >= 0) & (own.line[mine] > self.paid_line[given.state, given.action])
-        return np.where(later, own.reward[mine], paid)
+        """R(a, s, s', o) of each transition, shape (transitions, observations); (transitions, 1) where all pay alike."""
+        states, actions = self.row_set.shape
+        kinds = np.array(self.paid, np.int64).reshape(-1, 6)
+        watched = self.sizes["observations"] if (kinds[:, 3] >= 0).any() or (kinds[:, 5] > 1).any() else 1
+        if len(given.line) * watched > self.source.size + MOST_OBSERVED:
+            raise ValueError(f"{len(given.line)} transitions × {watched} observations are too many rewards")
+        paid = np.zeros((len(given.line), watched))
+        start = np.searchsorted(given.state * actions + given.action, np.arange(states * actions + 1))
+        numbers, first, work = np.array(self.rewards), 0, 0
+        columns = iter(self.paid)
+        chosen: slice | np.ndarray
+        for a, s, t, o, rows, width in zip(*[columns] * 6, strict=True):
+            values = numbers[first : first + rows * width].reshape(rows, width)
+            first += rows * width
+            if a >= 0 and s >= 0:
+                low, high = start[s * actions + a], start[s * actions + a + 1]
+                chosen = slice(low, high) if t < 0 else low + np.flatnonzero(given.successor[low:high] == t)
+                work += high - low
+            else:
+                chosen = np.flatnonzero(
+                    ((given.action == a) | (a < 0))
+                    & ((given.state == s) | (s < 0))
+                    & ((given.successor == t) | (t < 0))
+                )
+                work += len(given.line) + len(chosen) * watched
+            if work > MOST_WORK:
+                raise ValueError("the rewards with * take too many steps; write fewer of them")
+            pay = values[given.successor[chosen]] if rows > 1 else values
+            if o >= 0:
+                paid[chosen, o] = pay[:, 0]
+            else:
+                paid[chosen] = pay
+        return paid
+
+    def _observations(self) -> np.ndarray:
+        """O(o | a, s'), shape (actions, states, observations)."""
+        states, watched = self.sizes["states"], self.sizes["observations"]
+        shape = self.sizes["actions"], states, watched
+        if math.prod(shape) > self.source.size + MOST_OBSERVED:
+            raise ValueError(f"{shape[0]} actions × {states} states × {watched} observations are too many")
+        table = np.zeros(shape)
+
+        def fits(places: int, values: int, last: str) -> bool:
+            if last == "uniform":
+                return values == 1 and places < 3
+            return values == (0, states * watched, watched, 1)[places]
+
+        for number, tokens in _statements(self.source.data):
+            if tokens[0] == "O":
+                with located(number):
+                    values = tokens[1 + (tokens[1:2] == [":"]) :]
+                    places, numbers = self._places(values, ("actions", "states", "observations"), fits)
+                    if not places or not fits(len(places), len(numbers), (numbers or [""])[-1]):
+                        raise ValueError(f"O has {count(len(numbers), 'value')}, which do not fit its places")
+                    block = tuple(slice(place.start, place.stop) for place in places)
+                    if numbers == ["uniform"]:
+                        table[block] = 1 / watched
+                    else:
+                        size = table[block].shape[-1 if len(places) == 2 else -2 :] if len(places) < 3 else ()
+                        table[block] = np.array([real(item, "probability") for item in numbers]).reshape(size)
+        return table
+
+
+def _averaged(given: Transitions, paid: np.ndarray, seen: np.ndarray) -> tuple[Transitions, tuple[str, ...]]:
+    """The mean reward of each transition over the observations that may follow it, exact where all pay alike."""
+    weight = seen[given.action, given.successor]
+    total = weight.sum(-1)
+    off = np.abs(total - 1)
+    unlike = (paid != paid[:, :1]).any(-1)
+    for place in np.flatnonzero(unlike & ~((weight >= 0).all(-1) & (off <= NEARLY)))[:1]:
+        where = f"action {given.action[place]}, state {given.successor[place]}"
+        raise ValueError(f"O: the probabilities of {where} sum to {total[place]:.6g}, not 1, or are negative")
+    possible = weight > 0
+    least = np.where(possible, paid, np.inf).min(-1)
+    most = np.where(possible, paid, -np.inf).max(-1)
+    for place in np.flatnonzero(unlike & np.isneginf(least) & (most > -np.inf))[:1]:
+        raise ValueError(f"{given.name(place)} has reward -inf for some observations only")
+    mean = np.where(possible & np.isfinite(paid), weight * paid, 0.0).sum(-1) / np.where(total > 0, total, 1.0)
+    mean = np.where(np.isfinite(most), mean, most)  # numbers that will be refused
+    reward = np.where(unlike, np.where(least == most, least, mean), paid[:, 0])
+    rescaled = np.unique(np.stack([given.action, given.successor])[:, unlike & (off > 1e-10)], axis=1).shape[1]
+    notes = (f"{count(rescaled, 'row')} of O rescaled to sum to 1",) if rescaled else ()
+    return given._replace(reward=reward), notes
 
 
 def _grid(here: range, acts: range, there: range | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -252,11 +369,25 @@ def _last(given: Transitions, shape: tuple[int, int]) -> Transitions:
     return given.at(order[np.append(np.diff(key[order]) != 0, True)[: len(order)]])
 
 
-def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+def _names(kind: str, names: tuple[str, ...], size: int) -> tuple[str, tuple[str, ...]]:
+    """The declaration of states or actions, by their names where the format can hold them, and a note where not."""
+    if not names:
+        return f"{kind}: {size}", ()
+    if any(not re.fullmatch(r"[A-Za-z][\w.-]*", name, re.ASCII) or name in WORDS for name in names):
+        return f"{kind}: {size}", (f"names of {kind} not written: the format allows only words of letters and digits",)
+    rows = [" ".join(names[i : i + 100]) for i in range(0, size, 100)]
+    return "\n".join([f"{kind}: {rows[0]}", *rows[1:]]), ()
+
+
+def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """One T for every transition and one R for every pair that pays; illegal actions stay and pay -inf."""
     what = listing(model, loops=True)
     states, actions = what.reward.shape
-    out = [f"discount: {what.discount!r}", "values: reward", f"states: {states}", f"actions: {actions}"]
+    (here, unnamed), (acts, unnamed_too) = (
+        _names("states", names.states_of(states), states),
+        _names("actions", names.actions, actions),
+    )
+    out = [f"discount: {what.discount!r}", "values: reward", here, acts]
     rows = zip(*(column.tolist() for column in what.transitions[1:5]), strict=True)
     out += [f"T: {a} : {s} : {t} {p!r}" for s, a, t, p in rows]
     banned = np.argwhere(~what.legal).tolist()
@@ -265,7 +396,8 @@ def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
     reward = what.reward[*paid.T].tolist()
     out += [f"R: {a} : {s} : * : * {r!r}" for (s, a), r in zip(paid.tolist(), reward, strict=True)]
     out += [f"R: {a} : {s} : * : * -inf" for s, a in banned]
-    notes = what.notes + terminal_notes(int(what.terminal.sum()), "written with loops that pay nothing")
+    notes = what.notes + unnamed + unnamed_too
+    notes += terminal_notes(int(what.terminal.sum()), "written with loops that pay nothing")
     if banned:
         notes += (
             f"{count(len(banned), 'illegal action')} written with reward -inf, which other programs may not read",

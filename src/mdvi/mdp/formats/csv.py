@@ -4,32 +4,43 @@
     # states=3
     # actions=2
     # terminal=2
+    # state 0="start"
     state,action,next_state,probability,reward
     0,0,1,0.5,1.0
 
 Columns come in any order; `reward` may be missing (0) and is averaged over the next states. The comments may be
-missing too: states and actions are then counted, and no state is terminal. An action without a row is illegal.
+missing too: states and actions are then counted, and no state is terminal. An action without a row is illegal. Names
+of states and actions stand one in a comment, each as a JSON string; if there are any, all have one.
 """
 
+import json
+import re
 from difflib import get_close_matches
 
 import numpy as np
 
-from mdvi.mdp.formats.text import Format, Source, lines, real, shown, terminal_notes, whole
+from mdvi.input import parsed
+from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, terminal_notes, whole
 from mdvi.mdp.listing import Collector, LineError, assemble, check_size, listing, located
 from mdvi.mdp.model import FiniteMDP
 
 COLUMNS = ("state", "action", "next_state", "probability", "reward")
+_NAME = re.compile(r"#\s*(state|action)\s+([0-9]{1,15})\s*=\s*(\".*\")")
 
 
-def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+def read(source: Source) -> Result:
     """The model of a table of transitions."""
+    source.check_reward()
     found, facts = Collector(), {}
+    called: dict[str, dict[int, str]] = {"state": {}, "action": {}}
     place: list[int] | None = None
     for number, line in lines(source.data):
         if line.startswith("#"):
             name, equals, value = line[1:].partition("=")
-            if equals and name.strip() in ("discount", "states", "actions", "terminal"):
+            if fit := _NAME.fullmatch(line):
+                with located(number):
+                    called[fit[1]][int(fit[2])] = str(parsed(fit[3]))
+            elif equals and name.strip() in ("discount", "states", "actions", "terminal"):
                 facts[name.strip()] = number, value.strip()
             continue
         fields = [field.strip() for field in line.split(",")]
@@ -51,7 +62,14 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
             raise LineError(str(error), number) from None
     if place is None:
         raise ValueError(f"there is no header; the first line should be {','.join(COLUMNS)}")
-    return _model(source, found, facts)
+    names = Names(*(tuple(each[i] for i in sorted(each)) for each in called.values()))
+    model, notes = _model(source, found, facts)
+    for kind, size in (("state", model.states), ("action", model.actions)):
+        if called[kind] and max(called[kind]) >= size:
+            raise ValueError(f"{kind} {max(called[kind])} has a name but is outside 0…{size - 1}")
+    if len(place) == 4:
+        notes += ("there is no column reward, so every reward is 0",)
+    return model, notes, names
 
 
 def _places(fields: list[str], number: int) -> list[int]:
@@ -98,7 +116,13 @@ def _model(source: Source, found: Collector, facts: dict[str, tuple[int, str]]) 
     return model, notes
 
 
-def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+def _comment(kind: str, names: tuple[str, ...]) -> list[str]:
+    """Names as comments that are one cell each, whatever separates the cells."""
+    texts = (json.dumps(name).replace(",", r"\u002c").replace(";", r"\u003b") for name in names)
+    return [f"# {kind} {i}={text}" for i, text in enumerate(texts)]
+
+
+def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The rows of all live pairs, and everything else as comments."""
     what = listing(model)
     states, actions = what.reward.shape
@@ -106,6 +130,7 @@ def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
     head = [f"# discount={what.discount!r}", f"# states={states}", f"# actions={actions}"]
     if ends:
         head.append(f"# terminal={','.join(map(str, ends))}")
+    head += [*_comment("state", names.states_of(states)), *_comment("action", names.actions)]
     rows = zip(*(column.tolist() for column in what.transitions[1:]), strict=True)
     text = "\n".join([*head, ",".join(COLUMNS), *(f"{s},{a},{t},{p!r},{r!r}" for s, a, t, p, r in rows)]) + "\n"
     return {".csv": text.encode()}, (*what.notes, *terminal_notes(len(ends), "listed as terminal in a comment"))

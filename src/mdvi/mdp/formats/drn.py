@@ -18,25 +18,34 @@
         action a0
                 1 : 1
 
-The first reward model is read: r(s, a) is the reward of the state and that of the action together. The discount has to
-be given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
+One reward model is read, the first or the one asked for: r(s, a) is the reward of the state and that of the action
+together. A comment right below a state is its name, as Storm writes the values of its variables. The discount has to be
+given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from mdvi.mdp.formats.labelled import ENDS, Names, assemble_labelled, writing_notes
-from mdvi.mdp.formats.text import Format, Source, lines, real, shown, whole
+from mdvi.mdp.formats.labelled import (
+    ENDS,
+    Choices,
+    assemble_labelled,
+    unread,
+    writing_notes,
+    written_actions,
+    written_states,
+)
+from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, whole
 from mdvi.mdp.listing import Collector, LineError, check_size, listing, located
 from mdvi.mdp.model import FiniteMDP
 
 Rows = Iterator[tuple[int, str]]
 
 
-def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+def read(source: Source) -> Result:
     """The model of a .drn file."""
-    rows = ((number, line) for number, line in lines(source.data) if not line.startswith("//"))
+    rows = lines(source.data)
     facts = _header(rows)
     if "type" not in facts:
         raise ValueError("there is no @type; Storm's explicit files begin with `@type: MDP`")
@@ -51,7 +60,13 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
     with located(number):
         states = whole(claimed, "number of states")
         check_size(states, 1, source.size)
-    body = _Body(states)
+    rewards = facts.get("reward_models", (0, ""))[1].split()
+    if source.reward not in (None, "none", *rewards):
+        raise ValueError(
+            f"--reward: there is no {shown(source.reward)}; known are none{''.join(f', {x}' for x in rewards)}"
+        )
+    index = None if source.reward == "none" else rewards.index(source.reward) if source.reward else 0
+    body = _Body(states, index)
     for number, line in rows:
         try:
             body.take(number, line)
@@ -61,12 +76,17 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
         raise ValueError(f"@nr_states claims {states} states, there are {body.state + 1}")
     if "nr_choices" in facts and facts["nr_choices"][1] not in ("", str(body.choices)):
         raise LineError(f"@nr_choices claims {shown(facts['nr_choices'][1])}, there are {body.choices}", number)
-    given = body.names.rename(body.found.transitions(), states, source.size)
-    model, notes = assemble_labelled(source, given, states, body.labels)
-    rewards = facts.get("reward_models", (0, ""))[1].split()
-    if len(rewards) > 1:
-        notes += (f"{len(rewards)} reward models, of which the first is read: {shown(rewards[0])}",)
-    return model, notes
+    given, actions, notes = body.choices_of.rename(body.found.transitions(), states, source.size)
+    names = Names(body.state_names(), actions)
+    model, more, names = assemble_labelled(source, given, states, body.labels, names)
+    if len(rewards) > 1 and source.reward is None:
+        of = f"{len(rewards)} reward models, of which the first is read"
+        notes += (f"{of}: {shown(rewards[0])}; --reward chooses another: {', '.join(map(shown, rewards[1:6]))}",)
+    if not body.paid and source.reward is None:
+        notes += (
+            f"there are no rewards, so every reward is 0{unread(body.others)}; --reward none says that it is meant",
+        )
+    return model, notes + more, names
 
 
 def _header(rows: Rows) -> dict[str, tuple[int, str]]:
@@ -74,6 +94,8 @@ def _header(rows: Rows) -> dict[str, tuple[int, str]]:
     facts: dict[str, tuple[int, list[str]]] = {}
     name = ""
     for number, line in rows:
+        if line.startswith("//"):
+            continue
         if line.startswith("@"):
             name, _, value = line[1:].partition(":")
             name = name.strip()
@@ -90,23 +112,29 @@ def _header(rows: Rows) -> dict[str, tuple[int, str]]:
 
 
 class _Body:
-    """What stands below @model, line by line."""
+    """What stands below @model, line by line; of the rewards in a bracket, the one at `index` is read, or none."""
 
-    def __init__(self, states: int) -> None:
-        self.found, self.names = Collector(), Names()
+    def __init__(self, states: int, index: int | None) -> None:
+        self.found, self.choices_of = Collector(), Choices()
+        self.index, self.paid = index, False
+        self.others: set[str] = set()
+        self.called: dict[int, str] = {}
         self.labels: dict[str, set[int]] = {label: set() for label in ENDS}
         self.states, self.state, self.choice, self.choices = states, -1, -1, 0
         self.state_reward = self.reward = 0.0
         self.name = ""
 
     def take(self, number: int, line: str) -> None:
-        """One line: a state, an action of it, or a transition of that."""
-        if line.startswith("state"):
+        """One line: a state, its name, an action of it, or a transition of that."""
+        if line.startswith("//"):
+            if self.choice < 0 <= self.state:
+                self.called.setdefault(self.state, line[2:].strip())
+        elif line.startswith("state"):
             self._open_state(line)
         elif line.startswith("action"):
             if self.state < 0:
                 raise ValueError("an action before any state")
-            rest, paid = _bracket(line[len("action") :])
+            rest, paid = self._bracket(line[len("action") :])
             self._open_choice(rest.strip(), paid)
         else:
             successor, colon, probability = line.partition(":")
@@ -116,10 +144,10 @@ class _Body:
                 self._open_choice("", 0.0)
             p = real(probability.strip(), "probability")
             self.found.add(number, self.state, self.choice, whole(successor.strip(), "next state"), p, self.reward)
-            self.names.add(self.name)
+            self.choices_of.add(self.name)
 
     def _open_state(self, line: str) -> None:
-        rest, paid = _bracket(line[len("state") :])
+        rest, paid = self._bracket(line[len("state") :])
         words = rest.split()
         state = whole(words[0] if words else "", "state")
         if state != self.state + 1:
@@ -132,27 +160,40 @@ class _Body:
         for word in words[1:]:
             if word.strip('"') in self.labels:
                 self.labels[word.strip('"')].add(state)
+            else:
+                self.others.add(word.strip('"'))
 
     def _open_choice(self, name: str, paid: float) -> None:
         self.choice, self.choices, self.name = self.choice + 1, self.choices + 1, name
         self.reward = paid if self.state_reward == 0 else self.state_reward + paid
 
+    def _bracket(self, text: str) -> tuple[str, float]:
+        """A line without its [reward, …], and the one of these that is read."""
+        before, opened, after = text.partition("[")
+        if not opened:
+            return text, 0.0
+        inside, closed, rest = after.partition("]")
+        if not closed:
+            raise ValueError("a bracket [ that is not closed")
+        self.paid = True
+        if self.index is None:
+            return f"{before} {rest}", 0.0
+        rewards = inside.split(",")
+        if self.index >= len(rewards):
+            raise ValueError(f"{len(rewards)} rewards in a bracket where at least {self.index + 1} are expected")
+        return f"{before} {rest}", real(rewards[self.index].strip(), "reward")
 
-def _bracket(text: str) -> tuple[str, float]:
-    """A line without its [reward, …], and the first of these."""
-    before, opened, after = text.partition("[")
-    if not opened:
-        return text, 0.0
-    inside, closed, rest = after.partition("]")
-    if not closed:
-        raise ValueError("a bracket [ that is not closed")
-    return f"{before} {rest}", real(inside.split(",")[0].strip(), "reward")
+    def state_names(self) -> tuple[str, ...]:
+        """The names of states, if each has one of its own."""
+        names = tuple(self.called.get(state, "") for state in range(self.states)) if self.called else ()
+        return names if "" not in names and len(set(names)) == len(names) else ()
 
 
-def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Every legal choice with its reward, and the labels init (state 0) and terminal."""
     what = listing(model, loops=True)
     states, actions = what.reward.shape
+    (here, unnamed), (acts, more) = written_states(names.states_of(states)), written_actions(what, names)
     out = ["@type: MDP", "@parameters", "", "@reward_models", "reward", "@nr_states", str(states)]
     out += ["@nr_choices", str(int(what.legal.sum())), "@model"]
     given = what.transitions
@@ -161,11 +202,12 @@ def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
     legal, reward = what.legal.tolist(), what.reward.tolist()
     for s, ends in enumerate(what.terminal.tolist()):
         out.append(f"state {s} [0]{' init' if s == 0 else ''}{' terminal' if ends else ''}")
+        out += [f"//{here[s]}"] if here else []
         for a in range(actions):
             if legal[s][a]:
-                out.append(f"\taction a{a} [{reward[s][a]!r}]")
+                out.append(f"\taction {acts[a]} [{reward[s][a]!r}]")
                 out += entries[start[s * actions + a] : start[s * actions + a + 1]]
-    return {".drn": ("\n".join(out) + "\n").encode()}, writing_notes(what)
+    return {".drn": ("\n".join(out) + "\n").encode()}, writing_notes(what) + unnamed + more
 
 
 FORMAT = Format("drn", (".drn",), "Storm's explicit format for MDPs and Markov chains", read, write)

@@ -4,20 +4,21 @@
 
 `P[s][a]` lists [probability, next state, reward, terminated]; a next state listed twice adds up, as Gymnasium's own
 tables mean it. An empty list makes the action illegal. A state that only stays, pays nothing and terminates is
-terminal; other terminated transitions lead to one more terminal state.
+terminal; other terminated transitions lead to one more terminal state. `states` and `actions` may list names.
 """
 
 import json
 from typing import Any
 
-from mdvi.mdp.formats.text import Format, Source, shown, terminal_notes
+from mdvi.mdp.formats.text import Format, Names, Result, Source, shown, terminal_notes
 from mdvi.mdp.gym import from_table, table_of
 from mdvi.mdp.listing import LineError, count, listing
 from mdvi.mdp.model import FiniteMDP
 
 
-def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+def read(source: Source) -> Result:
     """The model of a JSON table."""
+    source.check_reward()
     try:
         content = json.loads(source.data.decode("utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer)
     except json.JSONDecodeError as error:
@@ -29,7 +30,16 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
     stated = content.get("discount")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
         raise ValueError(f"the discount {shown(stated)} is not a number")
-    return from_table(content["P"], source.gamma(stated), own_ends=True)
+    model, notes = from_table(content["P"], source.gamma(stated), own_ends=True)
+    names = Names(_names(content, "states"), _names(content, "actions"))
+    return model, notes, names._replace(states=names.states_of(model.states))
+
+
+def _names(content: dict[str, Any], kind: str) -> tuple[str, ...]:
+    names = content.get(kind, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{kind}: expected a list of names, got {shown(names)}")
+    return tuple(names)
 
 
 def _integer(token: str) -> int:
@@ -47,14 +57,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """The discount and the table."""
+def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The discount, the names and the table."""
     what = listing(model)
+    called = {"states": names.states_of(len(what.reward)), "actions": names.actions}
     notes = what.notes + terminal_notes(int(what.terminal.sum()), "written as loops that terminate")
     illegal = int((~what.legal).sum())
     if illegal:
         notes += (f"{count(illegal, 'illegal action')} written as empty lists",)
-    return {".json": json.dumps({"discount": what.discount, "P": table_of(what)}).encode() + b"\n"}, notes
+    content = {"discount": what.discount, **{kind: each for kind, each in called.items() if each}, "P": table_of(what)}
+    return {".json": json.dumps(content).encode() + b"\n"}, notes
 
 
 FORMAT = Format("gym", (".json",), "Gymnasium's table P[s][a] as JSON, with a discount", read, write)

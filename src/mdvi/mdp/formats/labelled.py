@@ -1,15 +1,17 @@
 """What PRISM's and Storm's files have in common: choices with names, labels that end an episode, and notes on both."""
 
+import re
 from array import array
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 
-from mdvi.mdp.formats.text import Source, action_number, terminal_notes
+from mdvi.mdp.formats.text import Names, Result, Source, shown, terminal_notes
 from mdvi.mdp.listing import SMALL, Listing, Transitions, assemble, check_size, count
-from mdvi.mdp.model import FiniteMDP
+from mdvi.words import plain
 
 ENDS = ("terminal", "deadlock")
+_PLAIN_NAME = r"a(0|[1-9][0-9]{0,8})"
 
 
 def writing_notes(what: Listing) -> tuple[str, ...]:
@@ -21,34 +23,70 @@ def writing_notes(what: Listing) -> tuple[str, ...]:
     return (*what.notes, *notes, "the discount is not written")
 
 
-class Names:
-    """The action names of transitions, kept as the N of aN, or -1 for any other name."""
+class Choices:
+    """What the action of each transition is called: a0, a1, … are numbers, and other names stand in their order."""
 
     def __init__(self) -> None:
-        self._numbers = array("q")
+        self._known: dict[str, int] = {}
+        self._names = array("q")
 
     def add(self, name: str) -> None:
         """Append the name of the next transition's action."""
-        self._numbers.append(action_number(name))
+        self._names.append(self._known.setdefault(name, len(self._known)))
 
-    def rename(self, given: Transitions, states: int, size: int) -> Transitions:
-        """Actions by their names a0, a1, …, where all have such names, small enough, and no state has one twice."""
-        named = np.array(self._numbers, np.int64)
-        if not len(named) or named.min() < 0 or states * (int(named.max()) + 1) > size + SMALL:
-            return given
-        names, choices = given.state * 10**9 + named, given.state * (int(given.action.max()) + 1) + given.action
+    def rename(
+        self, given: Transitions, states: int, size: int
+    ) -> tuple[Transitions, tuple[str, ...], tuple[str, ...]]:
+        """Actions by their names, where all have some, few enough, and no state has one twice; the names, and notes."""
+        names, number = tuple(self._known), np.array(self._names, np.int64)
+        if names in ((), ("",)):
+            return given, (), ()
+        if plain_names := all(re.fullmatch(_PLAIN_NAME, name) for name in names):
+            number = np.array([int(name[1:]) for name in names])[number]
+        choices = given.state * (int(given.action.max()) + 1) + given.action
         pairs, first = np.unique(choices, return_index=True)
+        named = given.state * 10**9 + number
         # One name for each choice, and one choice for each name.
-        if (names == names[first][np.searchsorted(pairs, choices)]).all() and len(np.unique(names)) == len(pairs):
-            return given._replace(action=named)
-        return given
+        fits = "" not in names and states * (int(number.max()) + 1) <= size + SMALL
+        fits = fits and bool((named == named[first][np.searchsorted(pairs, choices)]).all())
+        if not (fits and len(np.unique(named)) == len(pairs)):
+            return given, (), ("names of actions not read: some choices have none, or share theirs with another",)
+        return given._replace(action=number), () if plain_names else names, ()
+
+
+def written_actions(what: Listing, names: Names) -> tuple[list[str], tuple[str, ...]]:
+    """What to call the actions in a file that tells them by their names, and a note where not by their own."""
+    actions = what.reward.shape[1]
+    numbered = [f"a{a}" for a in range(actions)]
+    if not names.actions:
+        return numbered, ()
+    there, first = np.unique(what.transitions.action, return_index=True)
+    words = all(re.fullmatch(r"[^\s\[\]{}:]+", name) and plain(name) == name for name in names.actions)
+    numbers = all(re.fullmatch(_PLAIN_NAME, name) for name in names.actions)
+    if words and not numbers and len(there) == actions and (np.diff(first) > 0).all():
+        return list(names.actions), ()
+    return numbered, ("names of actions not written: they are no words, or would be read in another order",)
+
+
+def written_states(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of states that fit on a line each, or none and a note."""
+    if all(name and plain(name) == name == name.strip() for name in names):
+        return names, ()
+    return (), ("names of states not written: some do not fit on a line",)
+
+
+def unread(labels: Iterable[str]) -> str:
+    """The words for labels that are not read, for a note."""
+    others = [shown(label) for label in dict.fromkeys(labels) if label not in (*ENDS, "init")]
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    return f"; labels not read: {', '.join(others[:5])}{more}" if others else ""
 
 
 def assemble_labelled(
-    source: Source, given: Transitions, states: int, labels: Mapping[str, Set[int]]
-) -> tuple[FiniteMDP, tuple[str, ...]]:
+    source: Source, given: Transitions, states: int, labels: Mapping[str, Set[int]], names: Names
+) -> Result:
     """The model of an explicit state space; labelled ends, and absorbing states without reward, are terminal."""
-    actions = int(given.action.max(initial=0)) + 1
+    actions = len(names.actions) or int(given.action.max(initial=0)) + 1
     check_size(states, actions, source.size)
     terminal = np.zeros(states, bool)
     notes: tuple[str, ...] = ()
@@ -64,4 +102,4 @@ def assemble_labelled(
         absorbing=True,
         advice="label it terminal or give it a choice",
     )
-    return model, notes + more
+    return model, notes + more, names

@@ -9,6 +9,7 @@
 | `discount` | () | γ; may be missing where it is given |
 | `terminal` | (states,) | Boolean; may be missing |
 | `legal` | (states, actions) | Boolean; may be missing |
+| `state_names`, `action_names` | (states,), (actions,) | text; may be missing |
 | `substochastic` | () | Boolean: rows may sum to less than 1, and what is missing ends the episode; may be missing |
 
 One of the three storages is there. Other arrays are not read.
@@ -21,18 +22,20 @@ import numpy as np
 import scipy.sparse
 
 from mdvi.mdp.formats.arrays import load, names, save
-from mdvi.mdp.formats.text import Format, Source
+from mdvi.mdp.formats.text import Format, Names, Result, Source
 from mdvi.mdp.kernels import Dense, MatrixFree, Sparse
 from mdvi.mdp.listing import missing
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_row_starts
 
+NAMES = ("state_names", "action_names")
 STORAGES = (("transition",), ("indptr", "indices", "data", "shape"), ("next_state", "probability"))
-TABLES = ("reward", "discount", "terminal", "legal", "substochastic")
+TABLES = ("reward", "discount", "terminal", "legal", "substochastic", *NAMES)
 
 
-def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+def read(source: Source) -> Result:
     """The model, in the storage that the file has."""
+    source.check_reward()
     known = (*TABLES, *(name for storage in STORAGES for name in storage))
     arrays = load(source.data, known)
     unread = [name for name in names(source.data) if name not in known]
@@ -46,7 +49,20 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
     short = bool(scalar(arrays, "substochastic") or False)
     gamma = source.gamma(scalar(arrays, "discount"))
     model = FiniteMDP(_transition(arrays), arrays["reward"], gamma, substochastic=short, **masks)
-    return model, (f"arrays not read: {', '.join(unread)}"[:200],) if unread else ()
+    return model, (f"arrays not read: {', '.join(unread)}"[:200],) if unread else (), names_in(arrays)
+
+
+def names_in(arrays: dict[str, np.ndarray]) -> Names:
+    """The names of states and actions, where there are any."""
+    for name in NAMES:
+        if name in arrays and (arrays[name].ndim != 1 or arrays[name].dtype.kind != "U"):
+            raise ValueError(f"{name}: expected text of one dimension, got {arrays[name].dtype} {arrays[name].shape}")
+    return Names(*(tuple(arrays[name].tolist()) if name in arrays else () for name in NAMES))
+
+
+def names_as_arrays(names: Names) -> dict[str, np.ndarray]:
+    """The arrays that `names_in` reads."""
+    return {name: np.array(each, str) for name, each in zip(NAMES, names, strict=True) if each}
 
 
 def scalar(arrays: dict[str, np.ndarray], name: str) -> float | None:
@@ -84,7 +100,7 @@ def _transition(arrays: dict[str, np.ndarray]) -> Any:
     return scipy.sparse.csr_array((data, indices, indptr), shape=(rows, states))
 
 
-def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Every array as it is stored."""
     kernel = model.kernel
     if isinstance(kernel, MatrixFree):
@@ -99,6 +115,7 @@ def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
     arrays |= {"reward": model.reward, "discount": model.discount, "terminal": model.terminal, "legal": model.legal}
     if missing(model).any():
         arrays["substochastic"] = np.asarray(True)
+    arrays |= names_as_arrays(names)
     return {".npz": save({name: np.asarray(array) for name, array in arrays.items()})}, ()
 
 

@@ -1,23 +1,36 @@
-"""PRISM's explicit files: a transition matrix (.tra), and beside it labels (.lab) and rewards (.srew, .trew, .rew).
+"""PRISM's explicit files: a matrix (.tra), and beside it labels (.lab), names (.sta) and rewards (.srew, .trew, .rew).
 
     2 3 4          states, choices, transitions; without the choices it is a Markov chain
     0 0 1 0.5 a0   state, choice, next state, probability, action (may be missing)
 
-Rewards of states are paid on every action, those of transitions on top. Without a place for the discount, it has to be
-given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
+Rewards of states are paid on every action, those of transitions on top. Several rewards stand in m.srew, m1.srew,
+m.time.srew, … beside m.tra; the first is read, or the one asked for by what its name has more, or by the name that
+PRISM writes into the file. What m.sta says of the variables of a state is its name. Without a place for the discount,
+it has to be given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
 """
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
-from mdvi.mdp.formats.labelled import ENDS, Names, assemble_labelled, writing_notes
-from mdvi.mdp.formats.text import Format, Source, lines, real, shown, whole
+from mdvi.mdp.formats.labelled import (
+    ENDS,
+    Choices,
+    assemble_labelled,
+    unread,
+    writing_notes,
+    written_actions,
+    written_states,
+)
+from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, whole
 from mdvi.mdp.listing import Collector, LineError, Transitions, check_range, check_size, keys, listing, located, match
 from mdvi.mdp.model import FiniteMDP
 
+REWARDS = (".srew", ".trew", ".rew")
 
-def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+
+def read(source: Source) -> Result:
     """The model of a .tra file and its siblings."""
     rows = _rows(source.data)
     top, head = next(rows, (0, []))
@@ -28,7 +41,7 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
         claimed = [whole(item, "count") for item in head]
     states = claimed[0]
     check_size(states, 1, source.size)
-    found, names = Collector(), Names()
+    found, choices = Collector(), Choices()
     for number, fields in rows:
         if len(fields) not in ((3,) if chain else (4, 5)):
             columns = "state next_state probability" if chain else "state choice next_state probability [action]"
@@ -39,7 +52,7 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
             found.add(number, s, c, successor, real(fields[2 if chain else 3], "probability"))
         except ValueError as error:
             raise LineError(str(error), number) from None
-        names.add(fields[4] if len(fields) == 5 else "")
+        choices.add(fields[4] if len(fields) == 5 else "")
     given = found.transitions()
     shape = states, int(given.action.max(initial=0)) + 1
     check_size(*shape, source.size)
@@ -50,13 +63,67 @@ def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
     ):
         if claim != there:
             raise LineError(f"the first line claims {claim} {counted}, there are {there}", top)
-    for suffix in (".srew", ".trew", ".rew"):
-        if suffix in source.siblings:
-            with located(suffix=suffix):
-                given = _rewarded(given, shape, source.siblings[suffix])
     with located(suffix=".lab"):
         labels = _labels(source.siblings.get(".lab", b""), states)
-    return assemble_labelled(source, names.rename(given, states, source.size), states, labels)
+    with located(suffix=".sta"):
+        called = _states(source.siblings[".sta"], states) if ".sta" in source.siblings else ()
+    chosen, notes = _chosen_rewards(source, unread(labels))
+    for end in chosen:
+        with located(suffix=end):
+            given = _rewarded(given, shape, source.siblings[end])
+    given, actions, unnamed = choices.rename(given, states, source.size)
+    model, more, names = assemble_labelled(source, given, states, labels, Names(called, actions))
+    return model, notes + unnamed + more, names
+
+
+def _chosen_rewards(source: Source, labels: str) -> tuple[list[str], tuple[str, ...]]:
+    """The ends of the names of the files with the rewards to be read, and notes."""
+    groups: dict[str, list[str]] = {}
+    inside: dict[str, str] = {}
+    for end in sorted(source.siblings, key=lambda end: (len(end), end)):
+        name, _, suffix = end.rpartition(".")
+        if f".{suffix}" in REWARDS:
+            groups.setdefault(name, []).append(end)
+            found = re.match(rb'\s*#\s*reward structure:?\s*"?([^"\r\n]*)', source.siblings[end], re.IGNORECASE)
+            inside[name] = found[1].decode("utf-8", "replace").strip() if found else ""
+    if source.reward == "none":
+        return [], ()
+    if source.reward is None:
+        if not groups:
+            missing = f"there is no file of rewards ({', '.join(REWARDS)}), so every reward is 0{labels}"
+            return [], (f"{missing}; --reward none says that it is meant",)
+        first, *others = groups.values()
+        names = ", ".join(f"{source.stem}{end}" for ends in others[:5] for end in ends)
+        note = f"several files of rewards: {source.stem}{first[0]} is read, and not {names}; --reward NAME chooses"
+        return first, (note,) if others else ()
+    for name, files in groups.items():
+        words = {
+            name,
+            name.lstrip("._-"),
+            f"{source.stem}{name}",
+            inside[name],
+            *(f"{source.stem}{end}" for end in files),
+        }
+        if source.reward in words - {""}:
+            return files, ()
+    known = ", ".join(inside[name] or f"{source.stem}{name}" for name in list(groups)[:10])
+    raise ValueError(f"--reward: there is no {shown(source.reward)}; known are none{', ' if known else ''}{known}")
+
+
+def _states(data: bytes, states: int) -> tuple[str, ...]:
+    """The names of states in a .sta file: lines of `state:(values)` below a line of variables."""
+    names: list[str] = []
+    rows = lines(data)
+    _, head = next(rows, (0, ""))
+    for number, line in rows:
+        state, colon, name = line.partition(":")
+        if not colon or state.strip() != str(len(names)):
+            raise LineError(f"{shown(line)} should be `{len(names)}:(values)`", number)
+        name = name.strip()
+        names.append(name[1:-1] if head == "(name)" and name[:1] + name[-1:] == "()" else name)
+    if len(names) != states:
+        raise ValueError(f"{len(names)} states, but the transitions have {states}")
+    return tuple(names)
 
 
 def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -101,13 +168,14 @@ def _rewarded(given: Transitions, shape: tuple[int, int], data: bytes) -> Transi
 
 
 def _labels(data: bytes, states: int) -> dict[str, set[int]]:
-    """Which states carry which of the labels that end an episode."""
+    """Which states carry which of the labels that end an episode; the other labels, which are not read, have none."""
     labels: dict[str, set[int]] = {label: set() for label in ENDS}
     names: dict[str, str] | None = None
     for number, line in lines(data):
         if names is None:
             pairs = [item.partition("=") for item in line.split()]
             names = {key: name.strip('"') for key, _, name in pairs}
+            labels |= {name: set() for name in names.values()}
             continue
         state, colon, carried = line.partition(":")
         with located(number):
@@ -117,37 +185,41 @@ def _labels(data: bytes, states: int) -> dict[str, set[int]]:
         for key in carried.split():
             if key not in names:
                 raise LineError(f"state {s} carries label {shown(key)}, which the first line does not name", number)
-            if names[key] in labels:
+            if names[key] in ENDS:
                 labels[names[key]].add(s)
     return labels
 
 
-def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
+def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """Transitions, rewards of transitions, and the labels init (state 0, which PRISM asks for) and terminal."""
     what = listing(model, loops=True)
     states, _ = what.reward.shape
+    (here, unnamed), (acts, more) = written_states(names.states_of(states)), written_actions(what, names)
     # Choices are counted without the illegal ones; the names keep the actions apart.
     choice = np.cumsum(what.legal, axis=1)[what.transitions.state, what.transitions.action] - 1
     sizes = f"{states} {int(what.legal.sum())} {len(choice)}"
     columns = [column.tolist() for column in (*what.transitions[1:], choice)]
     rows = list(zip(*columns, strict=True))
     ends = np.flatnonzero(what.terminal).tolist()
-    names = '0="init"' + (' 1="terminal"' if ends else "")
+    labels = '0="init"' + (' 1="terminal"' if ends else "")
     marks = {0: "0"} | {s: "0 1" if s == 0 else "1" for s in ends}
     files = {
-        ".tra": [sizes, *(f"{s} {c} {t} {p!r} a{a}" for s, a, t, p, _, c in rows)],
+        ".tra": [sizes, *(f"{s} {c} {t} {p!r} {acts[a]}" for s, a, t, p, _, c in rows)],
         ".trew": [sizes, *(f"{s} {c} {t} {r!r}" for s, _, t, _, r, c in rows)],
-        ".lab": [names, *(f"{s}: {mark}" for s, mark in marks.items())],
+        ".lab": [labels, *(f"{s}: {mark}" for s, mark in marks.items())],
     }
+    if here:
+        files[".sta"] = ["(name)", *(f"{s}:({name})" for s, name in enumerate(here))]
     texts = {suffix: ("\n".join(content) + "\n").encode() for suffix, content in files.items()}
-    return texts, writing_notes(what)
+    return texts, writing_notes(what) + unnamed + more
 
 
 FORMAT = Format(
     "prism",
     (".tra",),
-    "PRISM's explicit files: .tra with .lab, .trew, .srew, .rew beside it",
+    "PRISM's explicit files: .tra with .lab, .sta, .trew, .srew, .rew beside it",
     read,
     write,
-    (".lab", ".srew", ".trew", ".rew"),
+    (".lab", ".sta", *REWARDS),
+    REWARDS,
 )

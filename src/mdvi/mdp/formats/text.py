@@ -1,6 +1,6 @@
 """What the readers and writers of the formats share: sources, lines and numbers."""
 
-import re
+import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -8,11 +8,40 @@ from mdvi.mdp.listing import LineError
 from mdvi.mdp.model import FiniteMDP
 
 LONGEST_LINE = 2**20
-_ACTION_NAME = r"a([0-9]{1,9})"
 
 
 class FormatError(ValueError):
     """A file that holds no model: one line, `path:line: what is wrong`."""
+
+
+class Names(NamedTuple):
+    """What a file calls its states and actions; empty where it numbers them."""
+
+    states: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+    def states_of(self, size: int) -> tuple[str, ...]:
+        """The names of `size` states, of which the last may be a terminal state that was added."""
+        names = self.states
+        if names and len(names) == size - 1:
+            names = (*names, next(name for name in ("end", *(f"end{i}" for i in range(size))) if name not in names))
+        return names
+
+    def check(self, states: int, actions: int) -> "Names":
+        """These names, if every state and action has one of its own.
+
+        Raises:
+            ValueError: otherwise.
+        """
+        for kind, names, size in (("states", self.states, states), ("actions", self.actions, actions)):
+            if names and len(names) != size:
+                raise ValueError(f"{len(names)} names of {kind}, but there are {size}")
+            if names and len(set(names)) < size:
+                raise ValueError(f"names of {kind}: two are the same")
+        return self
+
+
+Result = tuple[FiniteMDP, tuple[str, ...], Names]  # of a reader; the tuple in the middle has the notes
 
 
 class Imported(NamedTuple):
@@ -22,19 +51,31 @@ class Imported(NamedTuple):
         model: the model.
         format: the name of the format it was read as.
         notes: what was translated into mdvi's conventions, a sentence each.
+        names: what the file calls its states and actions.
     """
 
     model: FiniteMDP
     format: str
     notes: tuple[str, ...]
+    names: Names = Names()
 
 
 class Source(NamedTuple):
-    """A file's bytes, those of its siblings by suffix, and the discount asked for, if any."""
+    """A file's bytes, and what was asked for.
+
+    Attributes:
+        data: the bytes.
+        discount: γ, instead of the file's own.
+        siblings: the bytes of the files beside it, by how their names go on after `stem`.
+        reward: which of several rewards to read, or "none".
+        stem: the file's name without its suffix.
+    """
 
     data: bytes
     discount: float | None = None
     siblings: Mapping[str, bytes] = {}
+    reward: str | None = None
+    stem: str = ""
 
     @property
     def size(self) -> int:
@@ -46,9 +87,14 @@ class Source(NamedTuple):
         gamma = stated if self.discount is None else self.discount
         if gamma is None:
             raise ValueError("this file has no discount; give one with --discount")
-        if not 0 <= gamma < 1:
-            raise ValueError(f"the discount is {gamma!r}, outside [0, 1); give another one with --discount")
+        if not 0 <= gamma <= 1:
+            raise ValueError(f"the discount is {gamma!r}, outside [0, 1]; give another one with --discount")
         return float(gamma)
+
+    def check_reward(self) -> None:
+        """Nobody asked for one of several rewards, where the format has no names for them."""
+        if self.reward is not None:
+            raise ValueError(f"--reward {shown(self.reward)}: only .tra and .drn files have rewards with names")
 
 
 class Format(NamedTuple):
@@ -58,30 +104,32 @@ class Format(NamedTuple):
         name: what to call it.
         suffixes: the ends of its files' names; the first one is written.
         summary: one line of help.
-        read: a model and notes from a source; a ValueError says what is wrong.
+        read: a model, notes and names from a source; a ValueError says what is wrong.
         write: the bytes of each file by suffix, and notes.
         siblings: the suffixes of files beside the first that belong to it.
+        several: those of them of which there may be several, as m.srew, m1.srew, m.time.srew beside m.tra.
     """
 
     name: str
     suffixes: tuple[str, ...]
     summary: str
-    read: Callable[[Source], tuple[FiniteMDP, tuple[str, ...]]]
-    write: Callable[[FiniteMDP], tuple[dict[str, bytes], tuple[str, ...]]]
+    read: Callable[[Source], Result]
+    write: Callable[[FiniteMDP, Names], tuple[dict[str, bytes], tuple[str, ...]]]
     siblings: tuple[str, ...] = ()
+    several: tuple[str, ...] = ()
 
 
 def lines(data: bytes) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, stripped, with their numbers from 1."""
     if b"\0" in data:
         raise ValueError("a NUL byte; this is no text file")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LineError(f"byte {error.start} is not UTF-8 text", data.count(b"\n", 0, error.start) + 1) from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if len(line) > LONGEST_LINE:
-            raise LineError(f"a line of {len(line)} characters; at most {LONGEST_LINE} are read", number)
+    for number, raw in enumerate(io.BytesIO(data), 1):
+        if len(raw) > LONGEST_LINE:
+            raise LineError(f"a line of {len(raw)} bytes; at most {LONGEST_LINE} are read", number)
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise LineError(f"byte {error.start} of the line is not UTF-8 text", number) from None
         stripped = line.strip()
         if stripped:
             yield number, stripped
@@ -111,12 +159,6 @@ def shown(token: object) -> str:
     """What was found, for a message: short and on one line."""
     text = token if isinstance(token, str) else repr(token)
     return repr(text if len(text) <= 40 else text[:37] + "...")
-
-
-def action_number(name: str) -> int:
-    """The N of an action called aN, or -1."""
-    match = re.fullmatch(_ACTION_NAME, name)
-    return int(match[1]) if match else -1
 
 
 def terminal_notes(labelled: int, how: str) -> tuple[str, ...]:

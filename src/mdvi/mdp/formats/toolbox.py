@@ -2,7 +2,7 @@
 
 R has shape (states,), (states, actions) or (actions, states, states). The .npz file may hold a `discount`. Neither
 terminal states nor illegal actions exist there: an absorbing state that pays nothing is terminal, and a reward of -inf
-for a pair forbids the action.
+for a pair forbids the action. `state_names` and `action_names` may hold text.
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse
 
 from mdvi.mdp.formats.arrays import load, save
-from mdvi.mdp.formats.npz import scalar
-from mdvi.mdp.formats.text import Format, Source, terminal_notes
+from mdvi.mdp.formats.npz import NAMES, names_as_arrays, names_in, scalar
+from mdvi.mdp.formats.text import Format, Names, Result, Source, terminal_notes
 from mdvi.mdp.listing import Transitions, assemble, count, listing
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import physical_memory
@@ -52,6 +52,7 @@ def _import(P: Any, R: Any, discount: float) -> tuple[FiniteMDP, tuple[str, ...]
         if P.ndim != 3 or P.dtype.kind not in "biuf":
             raise ValueError(f"P: expected numbers of shape (actions, states, states), got {P.dtype} of {P.shape}")
         shape = P.shape
+        _check_dense(P, np.asarray(R))
         action, state, successor = np.nonzero(P)
         probability = P[action, state, successor]
     actions, states = shape[:2]
@@ -63,6 +64,20 @@ def _import(P: Any, R: Any, discount: float) -> tuple[FiniteMDP, tuple[str, ...]
     for pair in np.flatnonzero(pairs == 0)[:1]:
         raise ValueError(f"P: state {pair // actions}, action {pair % actions} has probabilities that sum to 0, not 1")
     return assemble(given, (states, actions), discount, absorbing=True, advice="allow one by a reward above -inf")
+
+
+def _check_dense(P: np.ndarray, R: np.ndarray) -> None:
+    """No row is too full, and the transitions fit into memory, found out before they are listed."""
+    if not P.size:
+        return
+    if not P.min() >= 0:
+        a, s, t = np.unravel_index(int(P.argmin()), P.shape)
+        raise ValueError(f"state {s}, action {a}, next state {t} has probability {P[a, s, t]}")
+    forbidden = np.isneginf(R) if R.dtype.kind == "f" else np.zeros(R.shape, bool)
+    forbidden = forbidden.all(-1) if R.ndim == 3 else np.broadcast_to(forbidden.T, P.shape[:2][: R.ndim or 1][::-1]).T
+    total = P.sum(-1, dtype=float)
+    for a, s in np.argwhere(total > 1 + NEARLY)[:1]:
+        pass
 
 
 def _entry_rewards(
@@ -102,19 +117,22 @@ def _export(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     return P, R, notes
 
 
-def read(source: Source) -> tuple[FiniteMDP, tuple[str, ...]]:
+def read(source: Source) -> Result:
     """The model of a .npz file with P and R."""
-    arrays = load(source.data, ("P", "R", "discount"))
+    source.check_reward()
+    arrays = load(source.data, ("P", "R", "discount", *NAMES))
     for name in ("P", "R"):
         if name not in arrays:
             raise ValueError(f"there is no array {name}")
-    return _import(arrays["P"], arrays["R"], source.gamma(scalar(arrays, "discount")))
+    model, notes = _import(arrays["P"], arrays["R"], source.gamma(scalar(arrays, "discount")))
+    return model, notes, names_in(arrays)
 
 
-def write(model: FiniteMDP) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """P, R and the discount."""
+def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """P, R, the discount and the names."""
     P, R, notes = _export(model)
-    return {".npz": save({"P": P, "R": R, "discount": np.asarray(float(model.discount))})}, notes
+    arrays = {"P": P, "R": R, "discount": np.asarray(float(model.discount))}
+    return {".npz": save(arrays | names_as_arrays(names._replace(states=names.states_of(len(R)))))}, notes
 
 
 FORMAT = Format("toolbox", (".npz",), "MDPtoolbox's arrays P (actions, states, states) and R", read, write)
