@@ -14,6 +14,7 @@ import scipy.sparse
 from bad_models import ARRAYS, BAD_ARRAYS, BAD_ROWS, CSR, TABLE, TEXT, files_of, rows
 from mdvi import FiniteMDP, mdp
 from mdvi.mdp import FORMATS, FormatError
+from mdvi.mdp.formats import Names
 from mdvi.mdp.formats.arrays import save
 from model_files import (
     EXPECTED,
@@ -113,7 +114,7 @@ def test_a_chain_of_all_formats_changes_nothing(tmp_path):
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "npz"])
 def test_missing_mass_goes_to_one_more_terminal_state(name):
     model = FiniteMDP(np.full((2, 2, 2), 0.25), np.ones((2, 2)), 0.9, substochastic=True)
-    files, notes = FORMATS[name].write(model)
+    files, notes = FORMATS[name].write(model, Names())
     read = read_bytes(files, name, 0.9).model
     assert "one more terminal state" in notes[0]
     assert read.states == 3

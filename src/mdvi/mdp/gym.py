@@ -56,7 +56,9 @@ def _make(name: str, options: dict[str, Any]) -> Any:
     return environment
 
 
-def from_table(table: Any, discount: float, *, own_ends: bool = False) -> tuple[FiniteMDP, tuple[str, ...]]:
+def from_table(
+    table: Any, discount: float, *, own_ends: bool = False, rescale: bool = False
+) -> tuple[FiniteMDP, tuple[str, ...]]:
     """A model from P[s][a] = [(probability, next state, reward, terminated), …], and notes.
 
     Args:
@@ -65,6 +67,7 @@ def from_table(table: Any, discount: float, *, own_ends: bool = False) -> tuple[
         discount: γ in [0, 1).
         own_ends: a state in which every transition stays, pays nothing and terminates is terminal itself; only
             terminated transitions into other states lead to one extra state, the last. Otherwise all of them do.
+        rescale: whether rows whose sums are off by at most 1e-4 are divided by them.
     """
     found = Collector()
     states = _members(table, "P", None)
@@ -95,7 +98,8 @@ def from_table(table: Any, discount: float, *, own_ends: bool = False) -> tuple[
         terminal[-1] = True
         given = given._replace(successor=np.where(to_extra, len(states), given.successor))
     advice = "give it an action, or let its actions stay and terminate"
-    model, more = assemble(given, (len(terminal), actions), discount, terminal=terminal, merge=True, advice=advice)
+    shape = len(terminal), actions
+    model, more = assemble(given, shape, discount, terminal=terminal, merge=True, rescale=rescale, advice=advice)
     return model, (*notes, *more)
 
 

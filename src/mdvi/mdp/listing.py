@@ -10,7 +10,7 @@ import scipy.sparse
 
 from mdvi.mdp.kernels import MatrixFree
 from mdvi.mdp.model import FiniteMDP
-from mdvi.mdp.validation import row_tolerance
+from mdvi.mdp.validation import NEARLY, row_tolerance
 
 SMALL = 2**20  # pairs (s, a) that any input may ask for
 
@@ -141,6 +141,7 @@ def assemble(
     terminal: np.ndarray | None = None,
     merge: bool = False,
     absorbing: bool = False,
+    rescale: bool = False,
     advice: str = "mark it terminal or give it an action",
 ) -> tuple[FiniteMDP, tuple[str, ...]]:
     """The model of a list of transitions: pairs (s, a) without any are illegal, rewards are averaged over s'.
@@ -152,13 +153,14 @@ def assemble(
         terminal: Boolean, shape (states,). What is listed for terminal states is not looked at.
         merge: whether a next state may be listed twice for one (s, a), which adds up; otherwise it is refused.
         absorbing: whether a state that cannot be left and pays nothing is terminal.
+        rescale: whether rows whose sums are off by at most 1e-4 are divided by them; otherwise they are refused.
         advice: what to do about a state without any transition.
 
     Returns:
         The model, and notes on what was translated.
     """
     states, actions = shape
-    notes = []
+    notes: list[str] = []
     check_range(given, shape)
     ends = np.zeros(states, bool) if terminal is None else terminal.copy()
     given = _in_order(given.at(~ends[given.state]) if ends.any() else given, actions)
@@ -173,6 +175,9 @@ def assemble(
         legal &= ~forbidden
         reward[forbidden] = 0.0
         given = given.at(~forbidden[given.state, given.action])
+    if rescale:
+        given, rescaled = _rescaled(given, shape)
+        notes += rescaled
     if absorbing:
         stuck = absorbing_states(given, reward, legal)
         if stuck.any():
@@ -190,7 +195,7 @@ def assemble(
 def absorbing_states(given: Transitions, reward: np.ndarray, legal: np.ndarray) -> np.ndarray:
     """The states whose every legal action stays there for certain and pays nothing, shape (states,)."""
     stays = np.zeros(legal.shape, bool)
-    loops = (given.successor == given.state) & (np.abs(given.probability - 1) < 1e-14)
+    loops = (given.successor == given.state) & (np.abs(given.probability - 1) <= row_tolerance(1))
     stays[given.state[loops], given.action[loops]] = True
     stays[given.state[~loops & (given.probability != 0)], given.action[~loops & (given.probability != 0)]] = False
     return legal.any(-1) & ((stays & (reward == 0)) | ~legal).all(-1)
@@ -267,6 +272,32 @@ def _without_repetitions(given: Transitions, actions: int, merge: bool) -> tuple
     mass = np.add.reduceat(given.probability, first)
     reward = _mean(given, first)
     return given.at(first)._replace(probability=mass, reward=reward), int(again.sum())
+
+
+def rescaling_note(total: np.ndarray, rows: np.ndarray) -> tuple[str, ...]:
+    """The words for rows that are divided by their sums; both arrays have shape (states, actions)."""
+    if not rows.any():
+        return ()
+    number, change = int(np.count_nonzero(rows)), float(np.abs(total - 1)[rows].max())
+    return (f"{count(number, 'row')} of probabilities rescaled to sum to 1; the largest change was {change:.2g}",)
+
+
+def rows_to_rescale(total: np.ndarray, terms: int, epsilon: float = float(np.finfo(float).eps)) -> np.ndarray:
+    """Which rows, by their sums, are no rounding of 1 in a sum of `terms` numbers, but one to a few decimals."""
+    off = np.abs(total - 1)
+    return (off > row_tolerance(terms, epsilon)) & (off <= NEARLY)
+
+
+def _rescaled(given: Transitions, shape: tuple[int, int]) -> tuple[Transitions, tuple[str, ...]]:
+    """Rows that were rounded to a few decimals are divided by their sums."""
+    pair = given.state * shape[1] + given.action
+    total = np.bincount(pair, given.probability, shape[0] * shape[1])
+    terms = int(np.bincount(pair, minlength=1).max())
+    rows = rows_to_rescale(total, terms)
+    if not rows.any():
+        return given, ()
+    probability = given.probability / np.where(rows, total, 1.0)[pair]
+    return given._replace(probability=probability), rescaling_note(total, rows)
 
 
 def _pair_rewards(given: Transitions, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

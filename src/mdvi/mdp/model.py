@@ -240,7 +240,7 @@ def _floats(name: str, values: Any) -> np.ndarray:
         array = np.asarray(values)
         if array.dtype.kind in "OSUc":
             raise TypeError
-        return array.astype(np.float64)
+        return array.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         raise ValueError(f"{name}: expected an array of real numbers, got {type(values).__name__}") from None
 

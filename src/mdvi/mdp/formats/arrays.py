@@ -1,4 +1,4 @@
-"""Named arrays in a .npz file, read without trusting it: headers tell the sizes before any array is read, no code can run.
+"""Named arrays in a .npz file, read without trusting it: sizes are known before an array is read, no code can run.
 
 Every number counts 8 bytes, whatever type it has in the file: that is what a model makes of it.
 """
@@ -124,7 +124,7 @@ def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _He
     begin = 10 if content[6] == 1 else 12
     end = begin + int.from_bytes(content[8:begin], "little")
     fit = re.fullmatch(_HEADER, content[begin:end].decode("latin-1"))
-    if fit is None:
+    if fit is None or (fit[2] == "U") != name.endswith("_names"):
         raise ValueError(f"{stem} is no plain array of numbers of at most 4 dimensions; objects are not read")
     order, kind, width, fortran, sizes = fit.groups()
     try:
@@ -152,11 +152,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: _Header) -
             content = file.read(count * width)
             if len(content) < count * width:
                 raise EOFError("an array ends too soon")
-            if kind == "b":
-                piece = np.frombuffer(content, np.uint8) != 0  # other bytes than 0 and 1 are no Booleans
-            else:
-                piece = np.frombuffer(content, header.dtype)
-            flat[begin : begin + count] = piece
+            piece = np.frombuffer(content, np.uint8 if kind == "b" else header.dtype)
+            flat[begin : begin + count] = piece  # as a Boolean, any byte but 0 is true
         if file.read(1):
             raise EOFError("an array goes on after its end")
     if kind == "U" and header.size and flat.view(np.uint32).max(initial=0) > 0x10FFFF:

@@ -261,11 +261,12 @@ class _Problem:
         if not len(self.rewards):
             notes += ("there is no R, so every reward is 0",)
         gamma = self.source.gamma(self.discount)
-        model, more = assemble(given, shape, gamma, absorbing=True, advice="give it a T for some action")
+        advice = "give it a T for some action"
+        model, more = assemble(given, shape, gamma, absorbing=True, rescale=True, advice=advice)
         return model, notes + more, Names(tuple(self.names["states"]), tuple(self.names["actions"]))
 
     def _rewards(self, given: Transitions) -> np.ndarray:
-        """R(a, s, s', o) of each transition, shape (transitions, observations); (transitions, 1) where all pay alike."""
+        """R(a, s, s', o) of each transition, shape (transitions, observations), or (transitions, 1) without o."""
         states, actions = self.row_set.shape
         kinds = np.array(self.paid, np.int64).reshape(-1, 6)
         watched = self.sizes["observations"] if (kinds[:, 3] >= 0).any() or (kinds[:, 5] > 1).any() else 1

@@ -111,6 +111,7 @@ def _model(source: Source, found: Collector, facts: dict[str, tuple[int, str]]) 
         (states, actions),
         source.gamma(stated.get("discount")),
         terminal=ends,
+        rescale=True,
         advice="declare it with `# terminal=` or give it a row",
     )
     return model, notes

@@ -30,7 +30,7 @@ def read(source: Source) -> Result:
     stated = content.get("discount")
     if stated is not None and (isinstance(stated, bool) or not isinstance(stated, int | float)):
         raise ValueError(f"the discount {shown(stated)} is not a number")
-    model, notes = from_table(content["P"], source.gamma(stated), own_ends=True)
+    model, notes = from_table(content["P"], source.gamma(stated), own_ends=True, rescale=True)
     names = Names(_names(content, "states"), _names(content, "actions"))
     return model, notes, names._replace(states=names.states_of(model.states))
 

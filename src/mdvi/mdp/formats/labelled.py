@@ -100,6 +100,7 @@ def assemble_labelled(
         source.gamma(),
         terminal=terminal,
         absorbing=True,
+        rescale=True,
         advice="label it terminal or give it a choice",
     )
     return model, notes + more, names

@@ -24,7 +24,7 @@ import scipy.sparse
 from mdvi.mdp.formats.arrays import load, names, save
 from mdvi.mdp.formats.text import Format, Names, Result, Source
 from mdvi.mdp.kernels import Dense, MatrixFree, Sparse
-from mdvi.mdp.listing import missing
+from mdvi.mdp.listing import missing, rescaling_note, rows_to_rescale
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_row_starts
 
@@ -48,8 +48,36 @@ def read(source: Source) -> Result:
     masks: dict[str, Any] = {name: arrays[name] for name in ("terminal", "legal") if name in arrays}
     short = bool(scalar(arrays, "substochastic") or False)
     gamma = source.gamma(scalar(arrays, "discount"))
-    model = FiniteMDP(_transition(arrays), arrays["reward"], gamma, substochastic=short, **masks)
-    return model, (f"arrays not read: {', '.join(unread)}"[:200],) if unread else (), names_in(arrays)
+    transition = _transition(arrays)
+    notes = () if short else _notes(transition, masks)
+    model = FiniteMDP(transition, arrays["reward"], gamma, substochastic=short, normalize=bool(notes), **masks)
+    if unread:
+        notes += (f"arrays not read: {', '.join(unread)}"[:200],)
+    return model, notes, names_in(arrays)
+
+
+def _notes(transition: Any, masks: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Whether rows have to be rescaled, and how many; anything else that is wrong with them is found later."""
+    if isinstance(transition, scipy.sparse.csr_array):
+        states = transition.shape[1]
+        if transition.shape[0] % states:
+            return ()
+        probability = transition.data
+        total, terms = (
+            (transition @ np.ones(states)).reshape(states, -1),
+            int(np.diff(transition.indptr).max(initial=1)),
+        )
+    else:
+        probability = transition[1] if isinstance(transition, tuple) else transition
+        if probability.ndim != 3:
+            return ()
+        total, terms = probability.sum(-1, dtype=float), probability.shape[-1]
+    epsilon = np.finfo(probability.dtype if probability.dtype.kind == "f" else float).eps
+    rows = rows_to_rescale(total, terms, float(epsilon))
+    for mask, dead in (("legal", False), ("terminal", True)):
+        if mask in masks and masks[mask].shape == rows.shape[: masks[mask].ndim]:
+            rows[masks[mask] == dead] = False
+    return rescaling_note(total, rows)
 
 
 def names_in(arrays: dict[str, np.ndarray]) -> Names:

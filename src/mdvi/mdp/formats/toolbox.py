@@ -14,8 +14,11 @@ from mdvi.mdp.formats.arrays import load, save
 from mdvi.mdp.formats.npz import NAMES, names_as_arrays, names_in, scalar
 from mdvi.mdp.formats.text import Format, Names, Result, Source, terminal_notes
 from mdvi.mdp.listing import Transitions, assemble, count, listing
+from mdvi.mdp.memory import memory_left
 from mdvi.mdp.model import FiniteMDP
-from mdvi.mdp.validation import physical_memory
+from mdvi.mdp.validation import NEARLY, physical_memory
+
+_LISTED = 160  # bytes that a transition takes while it is checked
 
 
 def from_toolbox(P: Any, R: Any, discount: float) -> FiniteMDP:
@@ -29,7 +32,7 @@ def from_toolbox(P: Any, R: Any, discount: float) -> FiniteMDP:
     Raises:
         ValueError: naming the state, the action and the value that is wrong.
     """
-    return _import(P, R, discount)[0]
+    return _import(P, R, discount, False)[0]
 
 
 def to_toolbox(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray]:
@@ -38,66 +41,69 @@ def to_toolbox(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray]:
     return P, R
 
 
-def _import(P: Any, R: Any, discount: float) -> tuple[FiniteMDP, tuple[str, ...]]:
-    if isinstance(P, list | tuple) and len(P) and all(scipy.sparse.issparse(matrix) for matrix in P):
-        matrices = [scipy.sparse.coo_array(matrix) for matrix in P]
-        shape = (len(matrices), *matrices[0].shape)
+def _import(P: Any, R: Any, discount: float, rescale: bool) -> tuple[FiniteMDP, tuple[str, ...]]:
+    sparse = isinstance(P, list | tuple) and len(P) and all(scipy.sparse.issparse(matrix) for matrix in P)
+    matrices = [scipy.sparse.coo_array(matrix) for matrix in P] if sparse else []
+    if sparse:
+        shape: tuple[int, ...] = (len(matrices), *matrices[0].shape)
         if any(matrix.shape != shape[1:] for matrix in matrices):
             raise ValueError("P: the matrices of the actions differ in shape")
-        action = np.repeat(np.arange(shape[0]), [matrix.nnz for matrix in matrices])
-        state, successor = (np.concatenate([m.coords[i] for m in matrices]).astype(np.int64) for i in (0, 1))
-        probability = np.concatenate([matrix.data for matrix in matrices])
     else:
         P = np.asarray(P)
+        shape = P.shape
         if P.ndim != 3 or P.dtype.kind not in "biuf":
             raise ValueError(f"P: expected numbers of shape (actions, states, states), got {P.dtype} of {P.shape}")
-        shape = P.shape
-        _check_dense(P, np.asarray(R))
-        action, state, successor = np.nonzero(P)
-        probability = P[action, state, successor]
     actions, states = shape[:2]
     if states != shape[2] or 0 in shape:
         raise ValueError(f"P: expected shape (actions, states, states), got {shape}")
-    reward = _entry_rewards(np.asarray(R), (actions, states), action, state, successor)
+    R = np.asarray(R)
+    _check_rewards(R, actions, states)
+    if sparse:
+        action = np.repeat(np.arange(actions), [matrix.nnz for matrix in matrices])
+        state, successor = (np.concatenate([m.coords[i] for m in matrices]).astype(np.int64) for i in (0, 1))
+        probability = np.concatenate([matrix.data for matrix in matrices])
+    else:
+        _check_dense(P, R)
+        action, state, successor = np.nonzero(P)
+        probability = P[action, state, successor]
+    reward = _entry_rewards(R, action, state, successor)
     given = Transitions(np.zeros_like(state), state, action, successor, probability.astype(float), reward)
     pairs = np.bincount(state * actions + action, minlength=states * actions)
     for pair in np.flatnonzero(pairs == 0)[:1]:
         raise ValueError(f"P: state {pair // actions}, action {pair % actions} has probabilities that sum to 0, not 1")
-    return assemble(given, (states, actions), discount, absorbing=True, advice="allow one by a reward above -inf")
+    advice = "allow one by a reward above -inf"
+    return assemble(given, (states, actions), discount, absorbing=True, rescale=rescale, advice=advice)
 
 
 def _check_dense(P: np.ndarray, R: np.ndarray) -> None:
     """No row is too full, and the transitions fit into memory, found out before they are listed."""
-    if not P.size:
-        return
     if not P.min() >= 0:
         a, s, t = np.unravel_index(int(P.argmin()), P.shape)
-        raise ValueError(f"state {s}, action {a}, next state {t} has probability {P[a, s, t]}")
+        raise ValueError(f"P: state {s}, action {a}, next state {t} has probability {P[a, s, t]}")
     forbidden = np.isneginf(R) if R.dtype.kind == "f" else np.zeros(R.shape, bool)
-    forbidden = forbidden.all(-1) if R.ndim == 3 else np.broadcast_to(forbidden.T, P.shape[:2][: R.ndim or 1][::-1]).T
+    forbidden = forbidden.all(-1) if R.ndim == 3 else np.broadcast_to(forbidden.T, P.shape[:2])
     total = P.sum(-1, dtype=float)
-    for a, s in np.argwhere(total > 1 + NEARLY)[:1]:
-        pass
+    for a, s in np.argwhere(~forbidden & (total > 1 + NEARLY))[:1]:
+        raise ValueError(f"P: state {s}, action {a} has probabilities that sum to {total[a, s]:.6g}, not 1")
+    needed, left = _LISTED * int(np.count_nonzero(P)), memory_left()
+    if needed > left:
+        raise ValueError(f"the model needs {needed / 2**30:.1f} GiB of memory, {left / 2**30:.1f} GiB are left")
 
 
-def _entry_rewards(
-    R: np.ndarray, shape: tuple[int, int], action: np.ndarray, state: np.ndarray, successor: np.ndarray
-) -> np.ndarray:
-    """The reward of every transition, whatever R is indexed by."""
-    actions, states = shape
+def _check_rewards(R: np.ndarray, actions: int, states: int) -> None:
+    """R has one of the three shapes."""
     if R.dtype.kind not in "biuf":
         raise ValueError(f"R: expected numbers, got {R.dtype}")
-    if R.shape == (states,):
-        paid = R[state]
-    elif R.shape == (states, actions):
-        paid = R[state, action]
-    elif R.shape == (actions, states, states):
-        paid = R[action, state, successor]
-    else:
-        raise ValueError(
-            f"R: expected shape {(states,)}, {(states, actions)} or {(actions, states, states)}, got {R.shape}"
-        )
-    return paid.astype(float)
+    shapes = (states,), (states, actions), (actions, states, states)
+    if R.shape not in shapes:
+        raise ValueError(f"R: expected shape {shapes[0]}, {shapes[1]} or {shapes[2]}, got {R.shape}")
+
+
+def _entry_rewards(R: np.ndarray, action: np.ndarray, state: np.ndarray, successor: np.ndarray) -> np.ndarray:
+    """The reward of every transition, whatever R is indexed by."""
+    if R.ndim == 3:
+        return R[action, state, successor].astype(float)
+    return (R[state, action] if R.ndim == 2 else R[state]).astype(float)
 
 
 def _export(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
@@ -124,7 +130,7 @@ def read(source: Source) -> Result:
     for name in ("P", "R"):
         if name not in arrays:
             raise ValueError(f"there is no array {name}")
-    model, notes = _import(arrays["P"], arrays["R"], source.gamma(scalar(arrays, "discount")))
+    model, notes = _import(arrays["P"], arrays["R"], source.gamma(scalar(arrays, "discount")), True)
     return model, notes, names_in(arrays)
 
 
