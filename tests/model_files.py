@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse
 
 from mdvi.mdp import FORMATS, FiniteMDP
-from mdvi.mdp.formats import Names, Source, parse
+from mdvi.mdp.formats import NO_NAMES, Source, parse
 from mdvi.mdp.formats.arrays import save
 
 LACK_DISCOUNT = ("prism", "drn")
@@ -103,7 +103,7 @@ def read_bytes(files, name, discount=None):
     return parse(Source(files[main], discount, {suffix: files[suffix] for suffix in rest}), name, f"model{main}")
 
 
-def written(model, name, names=Names()):
+def written(model, name, names=NO_NAMES):
     return FORMATS[name].write(model, names)[0]
 
 

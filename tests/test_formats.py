@@ -224,6 +224,9 @@ def test_small_files_never_take_long(name, data):
     refusal({FORMATS[name].suffixes[0]: data}, name)
 
 
+WATCHED = b"discount: 0.5\nstates: 1\nactions: 1\nobservations: 2\nT: 0 identity\n"
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
@@ -241,7 +244,11 @@ def test_small_files_never_take_long(name, data):
         ("cassandra", b"T: 0 identity\n", "states should be declared before"),
         ("cassandra", b"states: 2\nactions: 1\nT: 0\n1 0 0\n", "mdp:3: 3 values where 2 × 2"),
         ("cassandra", b"states: a b\nactions: 1\nT: 0 : c : a 1\n", "'c' is none of the 2 states"),
-        ("cassandra", b"states: 1\nactions: 1\nobservations: 2\nR: 0 : 0 : 0 : 1 3\n", "depends on the observation"),
+        ("cassandra", WATCHED + b"R: 0 : 0 : 0 : 2 3\n", "mdp:6: observation 2 is outside 0…1"),
+        ("cassandra", WATCHED + b"R: 0 : 0 : 0 : 1 3\n", "O: .*action 0, state 0 sum to 0, not 1"),
+        ("cassandra", WATCHED + b"O: 0 : 0 0.5 0.25\nR: 0 : 0 : 0 : 1 3\n", "O: .*sum to 0.75, not 1"),
+        ("cassandra", WATCHED + b"O: 0 : 0 0.5\nR: 0 : 0 : 0 : 1 3\n", "mdp:6: O has 1 value"),
+        ("cassandra", WATCHED + b"O: 0 uniform\nR: 0 : 0 : 0 : 1 -inf\n", "-inf for some observations only"),
         ("gym", b'{"P": {"0": {"1": []}}}', "no entry 0"),
         ("gym", b'{"P": [[[[1, 0, 0]]]]}', "state 0, action 0: expected .probability"),
         ("gym", b'{"P": [[[[1, 0, 0, 1]]]]}', "state 0, action 0: expected .probability"),
@@ -308,8 +315,6 @@ def test_claims_of_arrays_are_checked_before_memory_is_taken():
     assert "claims shape" in refusal(archive([("transition.npy", terabytes), ("reward.npy", terabytes)]), "npz")
     record = npy("{'descr': [('x', '<f8')], 'fortran_order': False, 'shape': (1,), }", b"\0" * 8)
     assert "no plain array" in refusal(archive([("transition.npy", record)]), "npz")
-    bomb = archive([("transition.npy", b"\0" * 10**8)], zipfile.ZIP_DEFLATED)
-    assert "which is not believed" in refusal(bomb, "npz")
     for name in ("../transition.npy", "a/transition.npy", "transition.txt"):
         assert "members should be called" in refusal(archive([(name, b"")]), "npz")
 
@@ -322,7 +327,7 @@ def test_files_are_told_by_suffix_and_arrays(tmp_path):
     with pytest.raises(FormatError, match="did you mean csv"):
         mdp.read(tmp_path / "x.csv", format="csvv")
     for place in (tmp_path, tmp_path / "none.csv"):
-        with pytest.raises(FormatError, match=r"regular file|cannot be read"):
+        with pytest.raises(FormatError, match=r"expected a file, found a folder|cannot be read"):
             mdp.read(place, format="csv")
     with pytest.raises(FormatError, match="cannot be written"):
         mdp.write(EXPECTED, tmp_path / "x.csv" / "y.csv")
