@@ -157,9 +157,7 @@ class _Problem:
         return [self._chosen(kind, place) for kind, place in zip(kinds, places, strict=False)], last
 
     def _is_place(self, kind: str, token: str) -> bool:
-        if token == "*" or token in self.names.get(kind, {}):
-            return True
-        return token.isdecimal() and len(token) <= 15 and int(token) < self.sizes.get(kind, 1)
+        return token == "*" or token in self.names.get(kind, {}) or token.isdecimal()
 
     def _fits_transition(self, places: int, values: int, last: str) -> bool:
         if last in ("uniform", "identity"):
