@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Int
 
-from mdvi.deep import targets
+from mdvi.deep import draws, targets
 from mdvi.deep.networks import Network
 from mdvi.deep.replay import Batch
 from mdvi.deep.targets import Construction, Numbers, Preferences
@@ -31,16 +31,29 @@ class Networks(eqx.Module):
 
 
 class Noise(NamedTuple):
-    """The random numbers behind a batch of actions: shapes (batch, actions) and (batch,)."""
+    """The random numbers behind a batch of actions.
+
+    Attributes:
+        gumbel: what samples a policy, shape (batch, actions).
+        uniform: what is below ε where an action is random, shape (batch,).
+        words: what that action is drawn from, see `mdvi.deep.draws`, shape (batch, 2).
+    """
 
     gumbel: Array
     uniform: Array
+    words: Array
 
 
 def noise(key: jax.Array, batch: int, actions: int) -> Noise:
     """Those that a key stands for."""
-    one, other = jax.random.split(key)
-    return Noise(jax.random.gumbel(one, (batch, actions)), jax.random.uniform(other, (batch,)))
+    one, other, third = jax.random.split(key, 3)
+    gumbel, uniform = jax.random.gumbel(one, (batch, actions)), jax.random.uniform(other, (batch,))
+    return Noise(gumbel, uniform, draws.words(third, (batch,)))
+
+
+def legal_on(env: Any, obs: Array, told: Array | None = None) -> Array:
+    """The legal actions that were told with observations, or else those that the environment reads off them."""
+    return env.legal(obs) if told is None else told
 
 
 class Agent(eqx.Module):
@@ -113,8 +126,8 @@ class Agent(eqx.Module):
         """The same with random numbers that were drawn before."""
         of = self.preferences(networks, obs)
         wanted = of.x + of.temperature * noise.gumbel if self.sampled else of.x
-        scores = jnp.where((noise.uniform < epsilon)[:, None], noise.gumbel, wanted)
-        return jnp.argmax(jnp.where(legal, scores, -jnp.inf), -1).astype(jnp.int32)
+        best = jnp.argmax(jnp.where(legal, wanted, -jnp.inf), -1)
+        return jnp.where(noise.uniform < epsilon, draws.choice(noise.words, legal), best).astype(jnp.int32)
 
     def epsilon_at(self, step: Any) -> Any:
         """ε after that many environment steps."""
@@ -131,16 +144,16 @@ class Agent(eqx.Module):
 
     def critic_target(self, env: Any, online: Networks, target: Networks, batch: Batch) -> Numbers:
         """The regression target of Q(s, a)."""
-        q, step = self.step_at(online, target, batch.next_obs, env.legal(batch.next_obs))
+        q, step = self.step_at(online, target, batch.next_obs, legal_on(env, batch.next_obs, batch.next_legal))
         y = targets.critic_target(self.scheme, batch.returns, batch.discount, q, step)
         if self.has_actor or not self.munchausen:
             return y
-        here = targets.implicit_step(self.scheme, target.critic(batch.obs), env.legal(batch.obs))
+        here = targets.implicit_step(self.scheme, target.critic(batch.obs), legal_on(env, batch.obs, batch.legal))
         return y + targets.munchausen_term(self.scheme, here, batch.action, self.lowest)
 
     def actor_loss(self, env: Any, actor: Network, online: Networks, target: Networks, batch: Batch) -> Numbers:
         """The loss of the policy on each observation of a batch."""
-        legal = env.legal(batch.obs)
+        legal = legal_on(env, batch.obs, batch.legal)
         q = (online if self.double else target).critic(batch.obs)
         if self.construction == "dual":
             h, wanted = actor(batch.obs), targets.dual_target(self.scheme, target.actor(batch.obs), q)  # type: ignore[misc]

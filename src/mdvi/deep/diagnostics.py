@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from mdvi.deep import targets
-from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.agent import Agent, Networks, legal_on
 from mdvi.deep.replay import Batch
 from mdvi.envs.base import Transition
 from mdvi.regularizers import entropy, kl_divergence
@@ -38,6 +38,8 @@ class Probe(eqx.Module):
     next_obs: Array
     average: Float[Array, " probes"]
     periods: Array
+    legal: Array | None = None
+    next_legal: Array | None = None
 
 
 def start_probe(steps: Transition) -> Probe:
@@ -45,8 +47,9 @@ def start_probe(steps: Transition) -> Probe:
     steps = jax.tree.map(lambda leaf: leaf[:_SIZE], steps)
     count = steps.action.shape[0]
     return Probe(
-        steps.action, steps.reward, steps.terminated, steps.obs, steps.next_obs, jnp.zeros(count), jnp.zeros(())
-    )
+        steps.action, steps.reward, steps.terminated, steps.obs, steps.next_obs, jnp.zeros(count), jnp.zeros(()),
+        steps.legal, steps.next_legal,
+    )  # fmt: skip
 
 
 def observe(env: Any, agent: Agent, online: Networks, target: Networks, probe: Any) -> tuple[Probe, dict[str, Array]]:
@@ -56,11 +59,14 @@ def observe(env: Any, agent: Agent, online: Networks, target: Networks, probe: A
         The probe to go on with, and: `policy_kl`, KL(π_{k+1}‖π_k); `entropy_nats`, H(π_{k+1}); `action_gap`;
         `bellman_error`, the root mean square of ε_{k+1}; `average_error`, that of E_{k+1}.
     """
-    legal = env.legal(probe.obs)
+    legal = legal_on(env, probe.obs, probe.legal)
     new, old = agent.preferences(online, probe.obs), agent.preferences(target, probe.obs)
     log_new, log_old = (targets.log_policy(of, legal) for of in (new, old))
     discount = env.discount * jnp.where(probe.terminated, 0.0, 1.0)
-    y = agent.critic_target(env, online, target, Batch(probe.obs, probe.action, probe.reward, discount, probe.next_obs))
+    batch = Batch(
+        probe.obs, probe.action, probe.reward, discount, probe.next_obs, probe.legal, probe.next_legal
+    )  # fmt: skip
+    y = agent.critic_target(env, online, target, batch)
     error = targets.at(online.critic(probe.obs), probe.action) - y
     beta, periods = agent.scheme.beta, probe.periods + 1
     average = jnp.where(

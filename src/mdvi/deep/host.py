@@ -71,7 +71,7 @@ class HostPopulation:
         stacked, self.seeds = batched(members)
         self.batch = jax.device_put(stacked)
         self._policies = host_acting.policies_of(env, stacked) if host_acting.suits(settings) else None
-        self._random = bool((np.asarray(stacked.epsilon) == 1).all())  # no network is needed to act
+        self._always_random = bool((np.asarray(stacked.epsilon) == 1).all())
         self._discount, self._clip, self._actions = float(env.discount), env.clip, env.actions
         self.total = settings.steps_after(settings.chunks(steps))
         self.ledger = Ledger(len(members))
@@ -84,7 +84,8 @@ class HostPopulation:
         self.bytes_needed += beside + (frames if scratch is None else 0)
         if scratch is not None:
             _check_disk(scratch, frames)
-        check_room(self.bytes_needed, f"{len(members)} member{'s' * (len(members) > 1)}", memory)
+        self._memory = memory
+        self._check_room(self.bytes_needed)
         self.steps = 0
         self._chosen: Any = None  # the actions of the next step
         self._chances: tuple[int, Any] = 0, []  # the random numbers of some steps with their ε, and the first of these
@@ -159,7 +160,7 @@ class HostPopulation:
         settings, spaces = self.settings, self.env.spaces
         streams = len(self.seeds) * settings.environments
         each = settings.replay // settings.environments
-        return HostReplay(streams, each, spaces.shape, spaces.dtype, self.env.stack, self.scratch)
+        return HostReplay(streams, each, spaces.shape, spaces.dtype, self.env.stack, self.scratch, spaces.actions)
 
     def _open(self) -> None:
         """Environments that can be stepped."""
@@ -177,7 +178,18 @@ class HostPopulation:
     def _begin(self, began: Step) -> None:
         """New episodes, where they could be begun."""
         self.replay.begin(began)
+        if not self.steps and self.replay.forbidden is not None:
+            self._check_room(self.bytes_needed + self.replay.forbidden.nbytes)
         self._fail(began.wrong, f"its reset after environment step {self.steps}")
+
+    def _check_room(self, needed: float) -> None:
+        members = len(self.agents)
+        check_room(needed, f"{members} member{'s' * (members > 1)}", self._memory)
+
+    @property
+    def _random(self) -> bool:
+        """Whether nothing is needed to act, neither a network nor what the environments have told."""
+        return self._always_random and self.replay.forbidden is None
 
     @property
     def _due(self) -> bool:
@@ -192,9 +204,10 @@ class HostPopulation:
     def _step(self) -> None:
         """Store what came of the actions that were chosen, and go on with the next ones."""
         each, clip = self.settings.environments, self._clip
-        if self._random:  # while the environments are still at work
+        ahead = self._random
+        if ahead:  # while the environments are still at work
             self._choose()
-        actions, told = self.episodes.recv(self._chosen if self._random else None)
+        actions, told = self.episodes.recv(self._chosen if ahead else None)
         self.steps += each
         ended, began = self.episodes.count(actions, told)
         for i, total, length in ended:
@@ -206,7 +219,7 @@ class HostPopulation:
         if self._due:
             self._act_by(self.learner.online)
         if not self.episodes.asked and not self.finished:  # before the gradient step: the choice would have to wait
-            if not self._random:
+            if not (ahead and self._random):  # which ends where a mask is told
                 self._choose()
             self.episodes.send(self._chosen, self._alive())
 
@@ -214,16 +227,17 @@ class HostPopulation:
         """Ask for the actions of the next step, without waiting for them."""
         members, each = len(self.seeds), self.settings.environments
         if self._random:
-            drawn = np.concatenate([draw.random(each) for draw in self._draws])
-            self._chosen = (drawn * self._actions).astype(np.int32)
+            drawn = [draw.integers(self._actions, size=each, dtype=np.int32) for draw in self._draws]
+            self._chosen = np.concatenate(drawn)
             return
-        obs = self.replay.latest()
+        obs, legal = self.replay.latest(), self.replay.latest_legal()
         obs = obs.reshape(members, each, *obs.shape[1:])
+        legal = None if legal is None else legal.reshape(members, each, -1)
         noise, epsilon = self._chances_now()
         if self._policies is not None:
-            self._chosen = host_acting.act(self._policies, self._layers, noise, epsilon, obs)
+            self._chosen = host_acting.act(self._policies, self._layers, noise, epsilon, obs, legal)
         else:
-            self._chosen = vmapped.act(self.env, self.batch, self._acting, noise, epsilon, obs)
+            self._chosen = vmapped.act(self.env, self.batch, self._acting, noise, epsilon, obs, legal)
 
     def _act_by(self, networks: Networks) -> None:
         """Choose actions by these networks from here on."""
@@ -240,7 +254,7 @@ class HostPopulation:
             # Exploration is that of the first gradient step while the replay is filled, as on the device.
             epsilon = vmapped.epsilons(self.batch, np.maximum(moments, np.uint32(self.settings.warmup)))
             pairs = zip(*map(np.asarray, (*drawn, epsilon)), strict=True)
-            self._chances, row = (self.steps, [(Noise(gumbel, uniform), e) for gumbel, uniform, e in pairs]), 0
+            self._chances, row = (self.steps, [(Noise(*parts), e) for *parts, e in pairs]), 0
         return self._chances[1][row]
 
     def _learn(self) -> None:
@@ -302,7 +316,9 @@ class HostPopulation:
         if folder is not None and not self.finished:
             note["segments"] = self._segments.write(folder, serial, self.replay)
         note["draws"] = [draw.bit_generator.state for draw in self._draws]
-        note["probes"] = 0 if self.learner.probe is None else self.learner.probe.action.shape[1]
+        probe = self.learner.probe
+        note["probes"] = 0 if probe is None else probe.action.shape[1]
+        note["masked_probes"] = probe is not None and probe.legal is not None
         for name, average in self._averages.items():
             arrays |= {f"{name}.{key}": value for key, value in average.save().items()}
         for number, ended in enumerate(self._ended):
@@ -324,7 +340,9 @@ class HostPopulation:
         if not 0 <= note["probes"] <= self.settings.warmup:
             raise ValueError(f"probes: expected 0 to {self.settings.warmup}, got {note['probes']}")
         if note["probes"]:
-            template = vmapped.probed(template, no_steps(self.env.observation, (len(self.seeds), note["probes"])))
+            actions = self._actions if note.get("masked_probes") else 0
+            steps = no_steps(self.env.observation, (len(self.seeds), note["probes"]), actions)
+            template = vmapped.probed(template, steps)
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
         self.learner = found["learner"]
         self._act_by(found["acting"])

@@ -5,11 +5,12 @@ step that is to run while the environments go on; and for small networks the cal
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 
-from mdvi.deep import targets
+from mdvi.deep import draws, targets
 from mdvi.deep.agent import Agent, Networks, Noise
 from mdvi.deep.settings import Settings
 from mdvi.envs.host import Hosted
@@ -55,15 +56,23 @@ def layers_of(networks: Networks) -> Layers:
 
 
 @np.errstate(all="ignore")  # a network that diverges is found out by its numbers
-def act(policies: Policies, layers: Layers, drawn: Noise, epsilon: np.ndarray, obs: np.ndarray) -> np.ndarray:
-    """`Agent.act_by` of every member where all actions are legal, shape (members, each).
+def act(
+    policies: Policies,
+    layers: Layers,
+    drawn: Noise,
+    epsilon: np.ndarray,
+    obs: np.ndarray,
+    legal: np.ndarray | None = None,
+) -> np.ndarray:
+    """`Agent.act_by` of every member, shape (members, each).
 
     Args:
         policies: what the outputs mean.
         layers: of the networks, shapes (members, inputs, outputs) and (members, 1, outputs).
-        drawn: shapes (members, each, actions) and (members, each).
+        drawn: shapes (members, each, …).
         epsilon: shape (members,).
         obs: shape (members, each, …).
+        legal: shape (members, each, actions); None where all actions are.
     """
     x = obs.reshape(*obs.shape[:2], -1).astype(np.float32, copy=False)
     if policies.scale is not None:
@@ -74,5 +83,9 @@ def act(policies: Policies, layers: Layers, drawn: Noise, epsilon: np.ndarray, o
     scores = policies.factor * (x @ weight + offset)
     if policies.sampled:
         scores = scores + policies.temperature * drawn.gumbel
-    explores = drawn.uniform < epsilon[:, None]
-    return np.where(explores[..., None], drawn.gumbel, scores).argmax(-1).astype(np.int32)
+    words: Any = drawn.words
+    if legal is None:
+        anything = draws.below(words, np.uint32(scores.shape[-1]))
+    else:
+        scores, anything = np.where(legal, scores, -np.inf), draws.choice(words, legal)
+    return np.where(drawn.uniform < epsilon[:, None], anything, scores.argmax(-1)).astype(np.int32)

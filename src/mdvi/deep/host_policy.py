@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.agent import Agent, Networks, legal_on
 from mdvi.deep.host_replay import HostReplay
 from mdvi.envs.host import Hosted, step
 
@@ -15,8 +15,10 @@ _AT_ONCE = 16  # environments that are stepped together
 
 
 @jax.jit
-def _act(env: Hosted, agent: Agent, networks: Networks, obs: Any, key: jax.Array, number: Any, epsilon: Any) -> Any:
-    return agent.act(networks, obs, env.legal(obs), jax.random.fold_in(key, number), epsilon)
+def _act(
+    env: Hosted, agent: Agent, networks: Networks, obs: Any, told: Any, key: jax.Array, number: Any, epsilon: Any
+) -> Any:
+    return agent.act(networks, obs, legal_on(env, obs, told), jax.random.fold_in(key, number), epsilon)
 
 
 def evaluate(
@@ -48,14 +50,15 @@ def evaluate(
             numbers = np.arange(first, min(first + count, episodes))
             going = np.arange(count) < len(numbers)
             told = worlds.reset(np.resize(seeds[numbers], count), np.ones(count, bool))
-            seen = HostReplay(count, env.stack + 1, env.spaces.shape, env.spaces.dtype, env.stack)
+            seen = _seen(env, count)
             seen.begin(told)
             for moment in range(limit):
                 _check(told.wrong, going)
                 if not going.any():
                     break
                 number = np.uint32(first * limit + moment)
-                actions = np.asarray(_act(env, agent, networks, seen.latest(), key, number, np.float32(epsilon)))
+                obs, legal = seen.latest(), seen.latest_legal()
+                actions = np.asarray(_act(env, agent, networks, obs, legal, key, number, np.float32(epsilon)))
                 told = step(worlds, actions, going)
                 seen.add(actions, told.reward, told)
                 played = going & told.real
@@ -77,14 +80,15 @@ def film(
     """
     agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
     world = env.source.watched()
-    seen = HostReplay(1, env.stack + 1, env.spaces.shape, env.spaces.dtype, env.stack)
+    seen = _seen(env, 1)
     with contextlib.closing(world):
         total, told = 0.0, world.reset(np.array([seed]), np.ones(1, bool))
         seen.begin(told)
         frames = [world.picture()]
         for moment in range(limit):
             _check(told.wrong, np.ones(1, bool))
-            action = np.asarray(_act(env, agent, networks, seen.latest(), key, np.uint32(moment), np.float32(0)))
+            obs, legal = seen.latest(), seen.latest_legal()
+            action = np.asarray(_act(env, agent, networks, obs, legal, key, np.uint32(moment), np.float32(0)))
             told = step(world, action, np.ones(1, bool))
             seen.add(action, told.reward, told)
             total += float(told.reward[0])
@@ -92,6 +96,12 @@ def film(
             if told.terminated[0] or told.truncated[0]:
                 break
     return frames, total
+
+
+def _seen(env: Hosted, count: int) -> HostReplay:
+    """What puts together the observations of so many environments."""
+    spaces = env.spaces
+    return HostReplay(count, env.stack + 1, spaces.shape, spaces.dtype, env.stack, actions=spaces.actions)
 
 
 def _check(wrong: list[str], going: np.ndarray) -> None:

@@ -7,6 +7,8 @@ The frames of one environment are a stream, the last one of an episode among the
 A transition is the number i of the frame it was chosen on, with what was done and paid; what followed is frame i + 1,
 whether or not an episode ended there. Of two transitions in a row the second goes on from the first if its number is
 one more. A stack of n frames reaches back to the first frame of the episode, and is zero before.
+
+Where an environment tells which actions are legal, a bit for each action is kept beside the frame it was told with.
 """
 
 import tempfile
@@ -35,10 +37,19 @@ class HostReplay:
         filmed: frames ever seen by each stream.
         taken: transitions ever made by each.
         oldest: the first transition that was still whole when some were drawn last.
+        forbidden: the actions that are illegal on each frame, bits of bytes, shape (streams, room, bytes); None until
+            some are told.
     """
 
     def __init__(
-        self, streams: int, size: int, shape: tuple[int, ...], dtype: Any, stack: int, scratch: Path | None = None
+        self,
+        streams: int,
+        size: int,
+        shape: tuple[int, ...],
+        dtype: Any,
+        stack: int,
+        scratch: Path | None = None,
+        actions: int = 0,
     ) -> None:
         """An empty replay.
 
@@ -49,8 +60,9 @@ class HostReplay:
             dtype: of a frame.
             stack: frames that make an observation.
             scratch: a folder to keep the frames in, in a file without a name; default in memory.
+            actions: how many there are, where it may be told which are legal.
         """
-        self.stack, self.size = stack, size
+        self.stack, self.size, self.actions = stack, size, actions
         self.room = room_for(size, shape)
         where = (streams, self.room, *shape)
         if scratch is None:
@@ -61,6 +73,7 @@ class HostReplay:
         self.age = np.zeros((streams, self.room), np.uint8)
         self.steps = np.zeros((streams, size), _STEP)
         self.filmed, self.taken, self.oldest = (np.zeros(streams, np.int64) for _ in range(3))
+        self.forbidden: np.ndarray | None = None
 
     def add(self, actions: np.ndarray, reward: np.ndarray, told: Step) -> None:
         """Store a step of every stream, and the first frames of the episodes that began."""
@@ -71,12 +84,17 @@ class HostReplay:
         made["terminated"], made["truncated"] = told.terminated[who], told.truncated[who]
         self.steps[who, self.taken[who] % self.size] = made
         self.taken[who] += 1
-        self._film(who, told.following, np.minimum(self.age[who, latest % self.room] + 1, self.stack - 1))
+        age = np.minimum(self.age[who, latest % self.room] + 1, self.stack - 1)
+        self._film(who, told.following, age, told.legal)
         self.begin(told)
 
     def latest(self) -> np.ndarray:
         """What every stream would be acted on, shape (streams, …)."""
         return self._stacks(np.arange(len(self.filmed)), self.filmed - 1)
+
+    def latest_legal(self) -> np.ndarray | None:
+        """The actions that are legal there, shape (streams, actions); None where it was never told."""
+        return self._legal(np.arange(len(self.filmed)), self.filmed - 1)
 
     def first_steps(self, streams: slice, count: int) -> Transition:
         """The oldest transitions of some streams, in the order they were made."""
@@ -87,8 +105,9 @@ class HostReplay:
             found.append((np.full_like(numbers, one), numbers))
         stream, number = (np.concatenate(parts)[:count] for parts in zip(*found, strict=True))
         made = self.steps[stream, number % self.size]
-        obs, following = self._stacks(stream, made["where"]), self._stacks(stream, made["where"] + 1)
-        return Transition(obs=obs, next_obs=following, **{name: made[name] for name in _TOLD})
+        (obs, legal), (following, next_legal) = (self._seen(stream, made["where"] + i) for i in (0, 1))
+        told = {name: made[name] for name in _TOLD}
+        return Transition(obs=obs, next_obs=following, legal=legal, next_legal=next_legal, **told)
 
     def sample(self, draws: Sequence[np.random.Generator], batch: int, n_step: int, discount: float) -> Batch:
         """A minibatch for every member, uniform with replacement over all sequences of n steps in its streams.
@@ -102,8 +121,8 @@ class HostReplay:
         self._forget()
         members = len(draws)
         edges = np.maximum(self.taken - self.oldest - (n_step - 1), 0).reshape(members, -1).cumsum(1)
-        drawn = np.stack([draw.random(batch) for draw in draws])
-        chosen = (drawn * edges[:, -1:]).astype(np.int64)
+        counts = np.maximum(edges[:, -1], 1)  # a member that failed early has none, and nobody learns from its zeros
+        chosen = np.stack([draw.integers(count, size=batch) for draw, count in zip(draws, counts, strict=True)])
         stream = np.arange(members)[:, None]
         if (each := edges.shape[1]) > 1:
             place = np.minimum((chosen[:, :, None] >= edges[:, None, :]).sum(-1), each - 1)
@@ -124,14 +143,16 @@ class HostReplay:
             returns = returns + np.where(going, np.float32(discount**i) * made["reward"], np.float32(0.0))
             remaining = np.where(going, np.where(ended, 0.0, discount ** (i + 1)), remaining)
             last = last + going
-        obs, following = self._stacks(stream, frame), self._stacks(stream, last + 1)
-        return Batch(obs, first["action"], returns, remaining.astype(np.float32), following)
+        (obs, legal), (following, next_legal) = self._seen(stream, frame), self._seen(stream, last + 1)
+        return Batch(obs, first["action"], returns, remaining.astype(np.float32), following, legal, next_legal)
 
     def since(self, filmed: np.ndarray, taken: np.ndarray) -> dict[str, np.ndarray]:
         """What came after these counts and is still there, as arrays for `extend`."""
         frames = self._rows(np.maximum(filmed, self.filmed - self.room), self.filmed, self.room)
         steps = self._rows(np.maximum(taken, self.taken - self.size), self.taken, self.size)
         arrays = {name: getattr(self, name)[frames] for name in ("frames", "age")}
+        if self.forbidden is not None:
+            arrays["forbidden"] = self.forbidden[frames]
         made = self.steps[steps]
         arrays |= {name: made[name] for name in ("where", *_TOLD)}
         for name, (streams, _), end in (("filmed", frames, self.filmed), ("taken", steps, self.taken)):
@@ -145,6 +166,8 @@ class HostReplay:
         steps = self._rows(arrays["taken"][0], arrays["taken"][1], self.size)
         for name in ("frames", "age"):
             getattr(self, name)[frames] = arrays[name]
+        if "forbidden" in arrays:
+            self._forbid(frames, arrays["forbidden"])
         for name in ("where", *_TOLD):
             self.steps[name][steps] = arrays[name]
         self.filmed, self.taken = arrays["filmed"][1].copy(), arrays["taken"][1].copy()
@@ -152,7 +175,7 @@ class HostReplay:
     def begin(self, told: Step) -> None:
         """The first frames of episodes, also where another one was running, which ends here without an end."""
         if np.count_nonzero(told.began):
-            self._film(told.began.nonzero()[0], told.fresh, 0)
+            self._film(told.began.nonzero()[0], told.fresh, 0, told.fresh_legal)
 
     @staticmethod
     def _rows(start: np.ndarray, end: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
@@ -167,11 +190,21 @@ class HostReplay:
         numbers = np.concatenate([np.arange(a, b) for a, b in zip(start, end, strict=True)])
         return streams, numbers % room
 
-    def _film(self, who: np.ndarray, frames: np.ndarray, age: Any) -> None:
+    def _film(self, who: np.ndarray, frames: np.ndarray, age: Any, legal: np.ndarray | None) -> None:
         row = self.filmed[who] % self.room
         self.frames[who, row] = frames if len(who) == len(frames) else frames[who]  # a copy less
         self.age[who, row] = age
+        if legal is not None:
+            self._forbid((who, row), np.packbits(~legal[who], axis=-1))
+        elif self.forbidden is not None:
+            self.forbidden[who, row] = 0
         self.filmed[who] += 1
+
+    def _forbid(self, where: tuple[np.ndarray, np.ndarray], bits: np.ndarray) -> None:
+        """Note which actions are illegal on some frames; on all others, unless it was told, none is."""
+        if self.forbidden is None:
+            self.forbidden = np.zeros((*self.age.shape, -(-self.actions // 8)), np.uint8)
+        self.forbidden[where] = bits
 
     def _forget(self) -> None:
         """Transitions leave when they, or the first frame they need, are overwritten."""
@@ -183,6 +216,16 @@ class HostReplay:
             if not stale.any():
                 return
             self.oldest = np.maximum(self.oldest + stale, self.taken - self.size)
+
+    def _seen(self, stream: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Observations that end with these frames, and the actions that are legal on them."""
+        return self._stacks(stream, frame), self._legal(stream, frame)
+
+    def _legal(self, stream: np.ndarray, frame: np.ndarray) -> np.ndarray | None:
+        if self.forbidden is None:
+            return None
+        bits = self.forbidden.reshape(-1, self.forbidden.shape[-1]).take(stream * self.room + frame % self.room, 0)
+        return np.unpackbits(bits, axis=-1, count=self.actions) == 0
 
     def _stacks(self, stream: np.ndarray, frame: np.ndarray) -> np.ndarray:
         """Observations that end with these frames."""
@@ -198,10 +241,11 @@ class HostReplay:
         return np.stack(parts, -1)
 
 
-def no_steps(look: Any, shape: tuple[int, ...]) -> Transition:
-    """Transitions of zeros, of observations that look like this."""
+def no_steps(look: Any, shape: tuple[int, ...], actions: int = 0) -> Transition:
+    """Transitions of zeros, of observations that look like this, with so many actions of which it is told."""
     obs, ends = np.zeros((*shape, *look.shape), look.dtype), np.zeros(shape, bool)
-    return Transition(obs, np.zeros(shape, np.int32), np.zeros(shape, np.float32), ends, ends, obs)
+    legal = np.zeros((*shape, actions), bool) if actions else None
+    return Transition(obs, np.zeros(shape, np.int32), np.zeros(shape, np.float32), ends, ends, obs, legal, legal)
 
 
 def room_for(size: int, shape: tuple[int, ...]) -> int:

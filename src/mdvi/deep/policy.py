@@ -10,21 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi.deep import targets
-from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.agent import Agent, Networks, legal_on
 from mdvi.types import Array
 
 _STRETCH = 500  # steps between two looks at whether all episodes are over
 
 
 @jax.jit
-def log_policy(env: Any, agent: Agent, networks: Networks, obs: Array) -> Array:
-    """Log π(·|obs) for a batch of observations."""
-    return targets.log_policy(agent.preferences(networks, obs), env.legal(obs))
+def log_policy(env: Any, agent: Agent, networks: Networks, obs: Array, legal: Array | None = None) -> Array:
+    """Log π(·|obs) for a batch of observations, and for the actions that are told to be legal on them."""
+    return targets.log_policy(agent.preferences(networks, obs), legal_on(env, obs, legal))
 
 
-def actions(env: Any, agent: Agent, networks: Networks, obs: Array, key: jax.Array | None = None) -> Array:
+def actions(
+    env: Any, agent: Agent, networks: Networks, obs: Array, key: jax.Array | None = None, legal: Array | None = None
+) -> Array:
     """The most probable actions, or a sample of the policy if there is a key."""
-    log_probability = log_policy(env, agent, networks, obs)
+    log_probability = log_policy(env, agent, networks, obs, legal)
     if key is None:
         return jnp.argmax(log_probability, -1)
     return jax.random.categorical(key, log_probability)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from mdvi.deep import draws
 from mdvi.envs.base import Transition
 from mdvi.types import Array
 
@@ -39,6 +40,8 @@ class Batch(NamedTuple):
         returns: G, the discounted sum of rewards.
         discount: γ^m (1 − terminated), the factor of the value of `next_obs`.
         next_obs: where they end.
+        legal: the actions that were told to be legal on `obs`; None where an environment reads them off observations.
+        next_legal: the same on `next_obs`.
     """
 
     obs: Array
@@ -46,6 +49,8 @@ class Batch(NamedTuple):
     returns: Float[Array, "*batch"]
     discount: Float[Array, "*batch"]
     next_obs: Array
+    legal: Array | None = None
+    next_legal: Array | None = None
 
 
 def empty(observation: jax.ShapeDtypeStruct, rows: int, environments: int) -> Replay:
@@ -77,8 +82,7 @@ def sample(replay: Replay, key: jax.Array, batch: int, n_step: int, discount: An
     rows, environments = replay.steps.action.shape
     filled = jnp.minimum(replay.written, rows)
     starts = (filled - (n_step - 1)) * environments
-    chosen = jnp.floor(jax.random.uniform(key, (batch,)) * starts.astype(jnp.float32)).astype(jnp.int32)
-    chosen = jnp.minimum(chosen, starts - 1)
+    chosen = draws.below(draws.words(key, (batch,)), starts.astype(jnp.uint32)).astype(jnp.int32)
     first, column = (replay.written - filled + chosen // environments) % rows, chosen % environments
     steps = replay.steps
     returns, remaining = jnp.zeros(batch), jnp.zeros(batch)

@@ -37,13 +37,13 @@ def epsilons(agents: Agent, steps: Any) -> Any:
 
 
 @jax.jit
-def act(env: Hosted, agents: Agent, networks: Networks, drawn: Noise, epsilon: Any, obs: Any) -> Any:
-    """The actions of every member in each of its environments."""
+def act(env: Hosted, agents: Agent, networks: Networks, drawn: Noise, epsilon: Any, obs: Any, legal: Any = None) -> Any:
+    """The actions of every member in each of its environments, of those that were told to be legal."""
 
-    def one(member: Agent, networks: Networks, drawn: Noise, epsilon: Any, seen: Any) -> Any:
-        return member.act_by(drawn, networks, seen, env.legal(seen), epsilon)
+    def one(member: Agent, networks: Networks, drawn: Noise, epsilon: Any, seen: Any, told: Any) -> Any:
+        return member.act_by(drawn, networks, seen, agent.legal_on(env, seen, told), epsilon)
 
-    return jax.vmap(one)(agents, networks, drawn, epsilon, obs)
+    return jax.vmap(one)(agents, networks, drawn, epsilon, obs, legal)
 
 
 @partial(jax.jit, static_argnums=0)

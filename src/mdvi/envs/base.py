@@ -25,6 +25,8 @@ class Transition(eqx.Module):
         terminated: whether the process ended: the value of `next_obs` is zero.
         truncated: whether somebody stopped looking: the value of `next_obs` is what it would have been.
         next_obs: the observation that followed, also where an episode ended.
+        legal: the actions that were told to be legal on `obs`; None where an environment reads them off observations.
+        next_legal: the same on `next_obs`.
     """
 
     obs: Array
@@ -33,6 +35,8 @@ class Transition(eqx.Module):
     terminated: Bool[Array, "*batch"]
     truncated: Bool[Array, "*batch"]
     next_obs: Array
+    legal: Array | None = None
+    next_legal: Array | None = None
 
 
 @runtime_checkable

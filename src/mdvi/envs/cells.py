@@ -44,6 +44,8 @@ class Step(NamedTuple):
         real: whether a step was made at all.
         began: whether `fresh` is the first observation of an episode.
         wrong: what went wrong, "" for nothing; such a row tells nothing else.
+        legal: the actions that are legal on `following`, shape (environments, actions); None where nobody told any.
+        fresh_legal: the same on `fresh`.
     """
 
     following: np.ndarray
@@ -54,11 +56,16 @@ class Step(NamedTuple):
     real: np.ndarray
     began: np.ndarray
     wrong: list[str]
+    legal: np.ndarray | None = None
+    fresh_legal: np.ndarray | None = None
 
     @property
     def over(self) -> np.ndarray:
         """Whether an episode ended."""
         return np.asarray(self.real & (self.terminated | self.truncated))
+
+
+COLUMNS = Step._fields[: Step._fields.index("wrong")]  # what is told of every row, whatever happened
 
 
 def blank(count: int, spaces: Spaces) -> Step:
@@ -79,6 +86,34 @@ def sound(told: Step) -> Step:
     for i in np.flatnonzero(~(paid & seen)):
         wrong[i] = wrong[i] or (_UNSEEN if paid[i] else f"the reward was {told.reward[i]}")
     return told._replace(real=told.real & paid & seen, wrong=wrong)
+
+
+def legal_in(info: Any, actions: int) -> np.ndarray | None:
+    """The actions that `info["action_mask"]` allows, shape (actions,); None where it says nothing.
+
+    Raises:
+        ValueError: unless it holds a Boolean, or 0 or 1, for every action, and allows one at least.
+    """
+    told = info.get("action_mask") if isinstance(info, dict) else None
+    if told is None:
+        return None
+    mask = np.asarray(told)
+    if mask.shape != (actions,):
+        raise ValueError(f"info['action_mask'] has shape {mask.shape}; expected ({actions},), one number an action")
+    if mask.dtype.kind not in "bui":
+        raise ValueError(f"info['action_mask'] has dtype {mask.dtype}; expected bool, or 0 and 1 as int8")
+    if ((mask != 0) & (mask != 1)).any():
+        raise ValueError(f"info['action_mask'] holds {mask[(mask != 0) & (mask != 1)][0]}; expected 0 and 1")
+    if not mask.any():
+        raise ValueError("info['action_mask'] allows no action; at least one must be legal until an episode terminates")
+    return mask.astype(bool)
+
+
+def together(rows: Sequence[np.ndarray | None], actions: int) -> np.ndarray | None:
+    """Legal actions in rows, all where nobody told any; None where nobody told any at all."""
+    if all(row is None for row in rows):
+        return None
+    return np.stack([np.ones(actions, bool) if row is None else row for row in rows])
 
 
 def make(name: str, options: dict[str, Any]) -> Any:
@@ -165,32 +200,35 @@ class Cell:
         self._shape = self.spaces.shape
         self._first, self._clock = int(getattr(env.action_space, "start", 0)), 0
 
-    def reset(self, seed: int | None) -> np.ndarray:
-        """The first observation of an episode.
+    def reset(self, seed: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """The first observation of an episode, and the actions that are legal on it, if it is told.
 
         Raises:
             Exception: whatever the environment raises, and ValueError for an answer that cannot be meant.
         """
         self._clock = 0
-        obs, _ = self.env.reset(seed=seed)
+        obs, info = self.env.reset(seed=seed)
         if self.env.action_space.n != self.spaces.actions:
             raise ValueError(f"it has {self.env.action_space.n} actions now and had {self.spaces.actions}")
         first = self._checked(obs)
         if not np.isfinite(first).all():
             raise ValueError(_UNSEEN)
-        return first
+        return first, legal_in(info, self.spaces.actions)
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
-        """The observation that followed, the reward, whether it terminated, whether it was truncated.
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, np.ndarray | None]:
+        """The observation that followed, the reward, whether it terminated, whether it was truncated, legal actions.
+
+        Where the process terminated nothing can be done any more, whatever a mask says there.
 
         Raises:
             Exception: as `reset` does.
         """
         self._clock += 1
-        obs, reward, terminated, truncated, _ = self.env.step(self._first + action)
+        obs, reward, terminated, truncated, info = self.env.step(self._first + action)
         if not isinstance(terminated, _FLAG) or not isinstance(truncated, _FLAG):
             raise ValueError(f"terminated and truncated were {terminated!r} and {truncated!r}, not Booleans")
-        return self._checked(obs), float(reward), bool(terminated), bool(truncated) or self._clock >= self.limit
+        legal = None if terminated else legal_in(info, self.spaces.actions)
+        return self._checked(obs), float(reward), bool(terminated), bool(truncated) or self._clock >= self.limit, legal
 
     def _checked(self, obs: Any) -> np.ndarray:
         array = np.asarray(obs)
@@ -227,13 +265,14 @@ class Cells:
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
         told = blank(len(self.cells), self.spaces)
+        legal: list[np.ndarray | None] = [None] * len(self.cells)
         for i in np.flatnonzero(who):
             try:
-                told.fresh[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
+                told.fresh[i], legal[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
                 told.began[i] = True
             except FAULTS as error:
                 told.wrong[i] = says(error)
-        return told
+        return told._replace(fresh_legal=together(legal, self.spaces.actions))
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
         """Note which step is asked for."""
@@ -246,15 +285,18 @@ class Cells:
         actions, alive = np.asarray(self._order[0]).reshape(-1).tolist(), self._order[1].tolist()
         self.asked = False
         told = blank(len(self.cells), self.spaces)
+        legal: list[np.ndarray | None] = [None] * len(self.cells)
         for i, (cell, action, goes) in enumerate(zip(self.cells, actions, alive, strict=True)):
             if not goes:
                 continue
             try:
-                told.following[i], told.reward[i], told.terminated[i], told.truncated[i] = cell.step(action)
+                told.following[i], told.reward[i], told.terminated[i], told.truncated[i], legal[i] = cell.step(action)
                 told.real[i] = True
             except FAULTS as error:
                 told.wrong[i] = says(error)
-        return sound(told._replace(fresh=told.following, truncated=told.truncated & ~told.terminated))
+        mask = together(legal, self.spaces.actions)
+        truncated = told.truncated & ~told.terminated
+        return sound(told._replace(fresh=told.following, truncated=truncated, legal=mask, fresh_legal=mask))
 
     def picture(self) -> np.ndarray:
         """What the first of them looks like, shape (rows, columns, 3), bytes.
@@ -286,26 +328,37 @@ def says(error: BaseException) -> str:
     return (text if type(error) is ValueError else f"{type(error).__name__}: {text}")[:LONGEST]
 
 
-def record(spaces: Spaces) -> np.dtype[Any]:
-    """A row of a `Step` as bytes."""
+def record(spaces: Spaces, masked: bool = False) -> np.dtype[Any]:
+    """A row of a `Step` as bytes, with its legal actions or without."""
     pictures = [(name, spaces.dtype, spaces.shape) for name in ("following", "fresh")]
     flags = [(name, np.bool_) for name in ("terminated", "truncated", "real", "began")]
-    return np.dtype([*pictures, ("reward", np.float64), *flags, ("wrong", f"S{LONGEST}")])
+    masks = [(name, np.bool_, (spaces.actions,)) for name in ("legal", "fresh_legal")] if masked else []
+    return np.dtype([*pictures, ("reward", np.float64), *flags, ("wrong", f"S{LONGEST}"), *masks])
 
 
 def packed(told: Step, spaces: Spaces) -> bytes:
-    """A step as bytes."""
-    rows = np.zeros(len(told.wrong), record(spaces))
-    for name in told._fields[:-1]:
+    """A step as bytes, of which the first tells whether there are legal actions."""
+    masked = told.legal is not None or told.fresh_legal is not None
+    rows = np.zeros(len(told.wrong), record(spaces, masked))
+    for name in COLUMNS:
         rows[name] = getattr(told, name)
     rows["wrong"] = [text.encode(errors="replace")[:LONGEST] for text in told.wrong]
-    return rows.tobytes()
+    for name in ("legal", "fresh_legal") if masked else ():
+        mask = getattr(told, name)
+        rows[name] = True if mask is None else mask
+    return bytes([masked]) + rows.tobytes()
+
+
+def size_of(head: bytes, count: int, spaces: Spaces) -> int:
+    """How many bytes `packed` makes of a step of so many environments, from the first of them."""
+    return 1 + count * record(spaces, head[:1] == b"\1").itemsize
 
 
 def unpacked(data: bytes, spaces: Spaces) -> Step:
     """The step that `packed` was given."""
-    rows = np.frombuffer(data, record(spaces))
-    columns = {name: rows[name] for name in Step._fields if name != "wrong"}
+    masked = data[:1] == b"\1"
+    rows = np.frombuffer(data, record(spaces, masked), offset=1)
+    columns = {name: rows[name] for name in COLUMNS + (("legal", "fresh_legal") if masked else ())}
     return Step(**columns, wrong=[text.decode(errors="replace") for text in rows["wrong"].tolist()])
 
 

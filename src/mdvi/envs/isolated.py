@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mdvi.envs import cells
-from mdvi.envs.cells import Spaces, Step, blank, record, unpacked
+from mdvi.envs.cells import Spaces, Step, blank, size_of, together, unpacked
 
 _PATIENCE = 120.0  # seconds for a process to start and to import what its environment needs
 _CLOSING = 2.0  # seconds for environments to close
@@ -55,8 +55,13 @@ class Isolated:
             for process, busy in zip(self.processes, self._busy, strict=True)
         ]
         self.asked = False
-        columns = {name: np.concatenate([getattr(step, name) for step in told]) for name in Step._fields[:-1]}
-        return Step(**columns, wrong=[text for step in told for text in step.wrong])
+        columns = {name: np.concatenate([getattr(step, name) for step in told]) for name in cells.COLUMNS}
+        wrong, count = [text for step in told for text in step.wrong], self.processes[0].spaces.actions
+        legal, fresh_legal = (
+            together([row for step in told for row in _rows(getattr(step, name), len(step.wrong))], count)
+            for name in ("legal", "fresh_legal")
+        )
+        return Step(**columns, wrong=wrong, legal=legal, fresh_legal=fresh_legal)
 
     def close(self) -> None:
         """End the processes."""
@@ -70,6 +75,11 @@ class Isolated:
         self._busy = [bool(who[part].any()) for part in self._parts]
         for process, part, busy in zip(self.processes, self._parts, self._busy, strict=True):
             process.send(kind + values[part].tobytes() + who[part].tobytes() if busy else b"")
+
+
+def _rows(masks: np.ndarray | None, count: int) -> Sequence[np.ndarray | None]:
+    """Legal actions of each environment; None where nobody told any."""
+    return [None] * count if masks is None else list(masks)
 
 
 class Process:
@@ -119,9 +129,12 @@ class Process:
 
     def answer(self) -> Step:
         """What came back, or what went wrong."""
-        size = self.count * record(self.spaces).itemsize
-        data = b"" if self.ended else self._read(lambda data: len(data) >= size, self.timeout)
-        if len(data) > size:
+
+        def whole(data: bytes) -> bool:
+            return bool(data) and len(data) >= size_of(data, self.count, self.spaces)
+
+        data = b"" if self.ended else self._read(whole, self.timeout)
+        if data and len(data) > size_of(data, self.count, self.spaces):
             self.ended = "it answered more than it was asked, as a process does that has split"
             data = b""
         return unpacked(data, self.spaces) if data else self.silence()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mdvi.envs.cells import Spaces, Step, blank, fitting, says, sound, spaces_of
+from mdvi.envs.cells import Spaces, Step, blank, fitting, legal_in, says, sound, spaces_of, together
 
 
 def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int | None]:
@@ -63,8 +63,10 @@ class Vector:
         some = not who.all() or (self._began and not self.renews)
         options = {"options": {"reset_mask": who}} if some else {}
         try:
-            told.fresh[who] = self._shaped(self._reset(seeds, who, options))[who]
-            told.began[who] = True
+            obs, info = self._reset(seeds, who, options)
+            told.fresh[who] = self._shaped(obs)[who]
+            told = told._replace(fresh_legal=self._legal(_masks(info), who, told.wrong))
+            told.began[:] = who & [not text for text in told.wrong]
             self._over, self._began = self._over & ~who, True
         except Exception as error:
             told.wrong[:] = [says(error)] * len(told.wrong)
@@ -82,14 +84,15 @@ class Vector:
             self._answer = partial(_raise, error)
 
     def recv(self, following: Any = None) -> Step:
-        """What it told; unless it ended an episode, the actions that follow are asked for first: see `asked`."""
+        """What it told; the actions that follow are asked for first unless it ended an episode or told a mask."""
         self.asked = False
         try:
             obs, reward, terminated, truncated, info = self._answer()
             obs = obs if getattr(self.env, "copy", True) else np.copy(obs)
             over = np.asarray(terminated | truncated)
             ended = np.count_nonzero(over)
-            if following is not None and not ended:
+            masks = _masks(info)
+            if following is not None and not ended and not masks:
                 self.send(following)
             last = fresh = self._shaped(obs)
             if self.mode == "NextStep":
@@ -100,9 +103,17 @@ class Vector:
                 last = fresh.copy()
                 for i in np.flatnonzero(over):
                     last[i] = self._shaped(info["final_obs"][i])[0]
+            cut, wrong = truncated & ~terminated, [""] * len(over)
+            goes = np.ones_like(over) if self.mode == "SameStep" else ~np.asarray(terminated)
+            legal = fresh_legal = self._legal(masks, goes, wrong)
+            if self.mode == "SameStep" and ended:
+                final = self._legal(_masks(info.get("final_info")), cut, wrong)
+                if not (final is None and fresh_legal is None):
+                    both = (True if mask is None else mask for mask in (final, fresh_legal))
+                    legal = np.where(over[:, None], *both)
             told = Step(
-                last, fresh, np.asarray(reward, np.float64), np.asarray(terminated), truncated & ~terminated,
-                real, began, [""] * len(over),
+                last, fresh, np.asarray(reward, np.float64), np.asarray(terminated), cut, real, began, wrong, legal,
+                fresh_legal,
             )  # fmt: skip
             self._over = over
         except Exception as error:
@@ -110,14 +121,24 @@ class Vector:
             return told._replace(wrong=[says(error)] * len(told.wrong))
         return sound(told)
 
+    def _legal(self, masks: dict[str, Any], who: np.ndarray, wrong: list[str]) -> np.ndarray | None:
+        """The actions that masks allow to some; `wrong` tells where they cannot be meant."""
+        rows: list[np.ndarray | None] = [None] * len(wrong)
+        for i in np.flatnonzero(who & masks.get("_action_mask", True)) if masks else ():
+            try:
+                rows[i] = legal_in({"action_mask": masks["action_mask"][i]}, self.spaces.actions)
+            except ValueError as error:
+                wrong[i] = wrong[i] or says(error)
+        return together(rows, self.spaces.actions)
+
     def _reset(self, seeds: np.ndarray, who: np.ndarray, options: dict[str, Any]) -> Any:
         try:
-            return self.env.reset(seed=self._seeds(seeds, who), **options)[0]
+            return self.env.reset(seed=self._seeds(seeds, who), **options)
         except Exception:
             if self._began or self._seeds is not _all_seeds:
                 raise
             self._seeds, self.repeats = _one_seed, False  # Gymnasium's native vectors take one for all
-            return self.env.reset(seed=self._seeds(seeds, who), **options)[0]
+            return self.env.reset(seed=self._seeds(seeds, who), **options)
 
     def picture(self) -> np.ndarray:
         """What the first of them looks like.
@@ -140,6 +161,12 @@ class Vector:
             with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
                 array = array.astype(self.spaces.dtype)
         return array.reshape(-1, *self.spaces.shape)
+
+
+def _masks(info: Any) -> dict[str, Any]:
+    """What is told of legal actions: the masks, and of which environments they are."""
+    known = isinstance(info, dict) and info.get("action_mask") is not None
+    return {name: info[name] for name in ("action_mask", "_action_mask") if name in info} if known else {}
 
 
 def _begun(env: Any, actions: np.ndarray) -> Callable[[], Any]:
