@@ -168,6 +168,61 @@ class Odd(Hostile):
             (pathlib.Path(self.where) / f"closed-{os.getpid()}-{id(self)}").touch()
 
 
+class Masked(gymnasium.Env):
+    """Tells which of its actions are legal, refuses all others, and observes what that depends on."""
+
+    observation_space = Box(0, 100, (2,), np.float32)
+
+    def __init__(self, way="always", after=30, actions=11, start=0, cut=()):
+        self.action_space = Discrete(actions, start=start)
+        self.way, self.after, self.cut, self.steps, self.episode, self.clock = way, after, cut, 0, -1, 0
+
+    def told(self, over=False):
+        legal = allowed(self.clock, self.episode % 5, int(self.action_space.n))
+        ways = {
+            "always": lambda: legal.astype(np.int8),
+            "as a list": lambda: legal.tolist(),
+            "sometimes": lambda: legal if self.clock % 2 else None,
+            "late": lambda: legal if self.steps >= self.after else None,
+            "never": lambda: None,
+            "nothing at the end": lambda: legal & (not over),
+            "empty at the end": lambda: legal[:0] if over else legal,
+            "too short": lambda: legal[:-1] if self.steps >= self.after else legal,
+            "a matrix": lambda: legal[None] if self.steps >= self.after else legal,
+            "a number": lambda: 1 if self.steps >= self.after else legal,
+            "fractions": lambda: legal * (1.0 if self.steps >= self.after else 1),
+            "text": lambda: "all" if self.steps >= self.after else legal,
+            "twos": lambda: legal * (2 if self.steps >= self.after else 1),
+            "nothing": lambda: legal & (self.steps < self.after),
+        }
+        mask = ways[self.way]()
+        sound = isinstance(mask, list) or (mask is not None and np.shape(mask) == legal.shape and np.any(mask))
+        self.legal = legal if sound else np.ones_like(legal)
+        obs = np.array([self.clock, self.episode % 5], np.float32)
+        return obs, {"other": 1} if mask is None else {"action_mask": mask, "other": 1}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episode, self.clock = self.episode + 1 if seed is None else seed % 5, 0
+        return self.told()
+
+    def step(self, action):
+        assert self.legal[action - self.action_space.start], f"action {action} is not legal"
+        self.steps, self.clock = self.steps + 1, self.clock + 1
+        over = self.clock == 3 + self.episode % 5
+        cut = self.episode % 5 in self.cut
+        obs, info = self.told(over and not cut)
+        return obs, float(action), over and not cut, over and cut, info
+
+
+def allowed(clock, episode, actions):
+    """The legal actions of `Masked`."""
+    generator = np.random.default_rng([int(clock), int(episode)])
+    legal = generator.random(actions) < 0.4
+    legal[generator.integers(actions)] = True
+    return legal
+
+
 class Continuous(Hostile):
     """Its actions are not Discrete."""
 

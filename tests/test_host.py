@@ -148,11 +148,17 @@ def test_numpy_acts_as_the_compiled_program_does(name, dtype):
     batch, seeds = batched([(named.find(name).agent(**n), seed) for seed, n in enumerate(numbers)])
     networks = vmapped.start(settings, env, batch, seeds).online
     obs = generator.integers(0, 200, (2, 500, 3)).astype(dtype)
-    noise = Noise(generator.gumbel(size=(2, 500, 4)).astype(np.float32), generator.random((2, 500), np.float32))
-    epsilon = np.asarray(batch.epsilon)
-    mine = host_acting.act(host_acting.policies_of(env, batch), host_acting.layers_of(networks), noise, epsilon, obs)
-    np.testing.assert_array_equal(mine, vmapped.act(env, batch, networks, noise, epsilon, obs))
-    assert (np.abs(np.bincount(mine[1], minlength=4) - 125) < 60).all()  # ε = .9
+    words = generator.integers(0, 2**32, (2, 500, 2), dtype=np.uint32)
+    noise = Noise(generator.gumbel(size=(2, 500, 4)).astype(np.float32), generator.random((2, 500), np.float32), words)
+    epsilon, masks = np.asarray(batch.epsilon), generator.random((2, 500, 4)) < 0.5
+    masks[..., 1] |= ~masks.any(-1)
+    policies, layers = host_acting.policies_of(env, batch), host_acting.layers_of(networks)
+    for legal in (None, np.ones((2, 500, 4), bool), masks):
+        mine = host_acting.act(policies, layers, noise, epsilon, obs, legal)
+        np.testing.assert_array_equal(mine, vmapped.act(env, batch, networks, noise, epsilon, obs, legal))
+        if legal is not masks:
+            assert (np.abs(np.bincount(mine[1], minlength=4) - 125) < 60).all()  # ε = .9
+    assert np.take_along_axis(masks, mine[..., None], -1).all()
 
 
 def story(streams, steps, seed):

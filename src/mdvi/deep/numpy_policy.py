@@ -15,7 +15,7 @@ class Policy:
             self.arrays = dict(file)
 
     def scores(self, obs: np.ndarray, legal: np.ndarray | None = None) -> np.ndarray:
-        """x for one observation, shape (actions,); −∞ where `legal`, of that shape, is false."""
+        """x for one observation, shape (actions,); −∞ where `legal`, of that shape, is false or 0."""
         a, x = self.arrays, np.asarray(obs, np.float32)
         if a["scale"].ndim and x.size != a["scale"].size:
             raise ValueError(f"obs: expected {a['scale'].size} numbers, got shape {x.shape}")
@@ -34,6 +34,8 @@ class Policy:
         for i in range(layers):
             x = x @ a[f"weight_{i}"] + a[f"bias_{i}"]
             x = np.maximum(x, 0) if i < layers - 1 else x
+        if legal is not None and np.shape(legal) != x.shape:
+            raise ValueError(f"legal: expected shape {x.shape}, got {np.shape(legal)}")
         return x if legal is None else np.where(legal, x, -np.inf)
 
     def probabilities(self, obs: np.ndarray, legal: np.ndarray | None = None) -> np.ndarray:

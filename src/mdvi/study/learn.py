@@ -50,16 +50,19 @@ class Run:
             raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
         return self.population.networks(member)
 
-    def policy(self, obs: Any, member: int = 0, seed: int | None = None) -> np.ndarray | int:
+    def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> np.ndarray | int:
         """The action for an observation, or the actions for a batch of them.
 
         Args:
             obs: an observation, or several along a first axis.
             member: whose policy.
             seed: sample the policy with this seed; default the most probable action.
+            legal: which actions are legal on each observation, as in `info["action_mask"]`; default those that the
+                environment reads off observations, which are all of an environment on the host.
 
         Raises:
-            ValueError: for an observation of the wrong shape, or that is not made of finite numbers.
+            ValueError: for an observation of the wrong shape, or that is not made of finite numbers; for legal actions
+                of another shape than (batch, actions), or none at all.
         """
         obs = np.asarray(obs)
         shape = self.env.observation.shape
@@ -71,7 +74,8 @@ class Run:
         key = None if seed is None else jax.random.key(_in("seed", seed, 0, 2**32 - 1))
         if not len(batch):
             return np.zeros(0, int)
-        chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key))
+        legal = None if legal is None else _legal(legal, (*obs.shape[: -len(shape)], self.env.actions))
+        chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key, legal))
         return chosen if obs.ndim > len(shape) else int(chosen[0])
 
     def evaluate(
@@ -189,6 +193,16 @@ def _check_kind(env: Any) -> None:
     if isinstance(env, type) or not isinstance(env, str | Environment | Hosted):
         found = f"the class {env.__name__} itself" if isinstance(env, type) else type(env).__name__
         raise ValueError(f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {found}")
+
+
+def _legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Masks of legal actions, with an axis of observations."""
+    mask = np.asarray(legal)
+    if mask.shape != shape or mask.dtype.kind not in "bui" or ((mask != 0) & (mask != 1)).any():
+        raise ValueError(f"legal: expected Booleans, or 0 and 1, of shape {shape}, got {mask.dtype} of {mask.shape}")
+    if not mask.any(-1).all():
+        raise ValueError("legal: expected one legal action at least on every observation, got none")
+    return mask.astype(bool).reshape(-1, shape[-1])
 
 
 def _in(name: str, value: Any, least: int, most: int) -> int:
