@@ -76,7 +76,8 @@ def test_only_legal_actions_are_taken_and_what_is_kept_is_what_was_told(here, wh
 
 @pytest.mark.parametrize(
     ("where", "way"),
-    [(w, way) for w in ("here", *MODES) for way in ("as a list", "nothing at the end")] + [("here", "empty at the end")],
+    [(w, way) for w in ("here", *MODES) for way in ("as a list", "nothing at the end")]
+    + [("here", "empty at the end")],
 )
 def test_masks_may_be_lists_and_say_anything_at_an_end(where, way):
     statuses, run = trained(source(where, way=way))
@@ -147,14 +148,17 @@ def test_masks_survive_their_way_through_a_pipe(rng):
 
 def stories(worlds, rows):
     """The masks on which actions were chosen, and the observations beside them."""
-    everybody, told = np.ones(2, bool), worlds.reset(np.arange(2), np.ones(2, bool))
+    everybody, anything = np.ones(2, bool), np.ones((2, ACTIONS), bool)
+    told = worlds.reset(np.arange(2), everybody)
     obs, legal, found = told.fresh.copy(), told.fresh_legal, [[] for _ in range(2)]
     for _ in range(rows):
         told = step(worlds, legal.argmax(-1), everybody)
         assert not any(told.wrong)
+        masks = (anything if mask is None else mask for mask in (told.legal, told.fresh_legal))
+        following, fresh = (np.array(mask) for mask in masks)
         for i in np.flatnonzero(told.real):
-            found[i].append((obs[i].tolist(), legal[i].tolist(), told.following[i].tolist(), told.legal[i].tolist()))
-        obs, legal, over = told.fresh.copy(), told.fresh_legal.copy(), told.over
+            found[i].append((obs[i].tolist(), legal[i].tolist(), told.following[i].tolist(), following[i].tolist()))
+        obs, legal, over = told.fresh.copy(), fresh, told.over
         if over.any() and not worlds.renews:
             began = worlds.reset(np.full(2, -1), over)
             obs[over], legal[over] = began.fresh[over], began.fresh_legal[over]

@@ -55,6 +55,7 @@ class Vector:
         self._first = int(getattr(env.single_action_space, "start", 0))
         self._over = np.ones(env.num_envs, bool)
         self._began = self.asked = False
+        self._open: np.ndarray | None = None  # the legal actions that were told last
         self._answer: Callable[[], Any] = partial(_raise, RuntimeError("no step was asked for"))
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
@@ -66,6 +67,7 @@ class Vector:
             obs, info = self._reset(seeds, who, options)
             told.fresh[who] = self._shaped(obs)[who]
             told = told._replace(fresh_legal=self._legal(_masks(info), who, told.wrong))
+            self._note(who, told.fresh_legal)
             told.began[:] = who & [not text for text in told.wrong]
             self._over, self._began = self._over & ~who, True
         except Exception as error:
@@ -78,7 +80,10 @@ class Vector:
         self.asked = True
         try:
             if not self.renews and self._over.any():  # nobody wants them, but they cannot be left out
-                self.env.reset(options={"reset_mask": self._over})
+                _, info = self.env.reset(options={"reset_mask": self._over})
+                self._note(self._over, self._legal(_masks(info), self._over, [""] * len(actions)))
+            if alive is not None and self._open is not None:  # those that are not still need a legal action
+                actions = np.where(alive, actions, self._open.argmax(-1) + self._first)
             self._answer = _begun(self.env, actions)
         except Exception as error:
             self._answer = partial(_raise, error)
@@ -116,6 +121,7 @@ class Vector:
                 fresh_legal,
             )  # fmt: skip
             self._over = over
+            self._note(np.ones_like(over), fresh_legal)
         except Exception as error:
             told = blank(self.env.num_envs, self.spaces)
             return told._replace(wrong=[says(error)] * len(told.wrong))
@@ -130,6 +136,12 @@ class Vector:
             except ValueError as error:
                 wrong[i] = wrong[i] or says(error)
         return together(rows, self.spaces.actions)
+
+    def _note(self, who: np.ndarray, legal: np.ndarray | None) -> None:
+        """Keep what was told of some last."""
+        if legal is not None or self._open is not None:
+            new, old = (True if mask is None else mask for mask in (legal, self._open))
+            self._open = np.broadcast_to(np.where(who[:, None], new, old), (len(who), self.spaces.actions))
 
     def _reset(self, seeds: np.ndarray, who: np.ndarray, options: dict[str, Any]) -> Any:
         try:
