@@ -247,6 +247,33 @@ def test_samples_equal_the_steps_counted_by_hand(n, stack, size, streams, steps)
         assert len(lists[i]) - replay.oldest[i] <= size
 
 
+def one_stream(events):
+    """A replay of one stream that was told of steps: a reward, whether it was truncated, whether another began."""
+    replay, frame = HostReplay(1, 20, (1,), np.float32, 1), iter(range(1, 100))
+
+    def told(truncated, real, began):
+        frames = (np.array([[next(frame)]], np.float32) for _ in range(2))
+        flags = (np.array([flag]) for flag in (False, truncated, real, began))
+        return Step(*frames, np.zeros(1), *flags, [""])
+
+    replay.begin(told(False, False, True))
+    for reward, truncated, anew in events:
+        replay.add(np.zeros(1, int), np.array([reward]), told(truncated, True, False))
+        if anew:
+            replay.begin(told(False, False, True))
+    return replay
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_n_step_returns_keep_to_their_episode_whatever_parts_it_from_the_next(truncated):
+    """Begun anew without an end, or cut while frames go on following each other: rewards are of one side."""
+    rewards = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
+    replay = one_stream([(reward, truncated and i == 2, not truncated and i == 2) for i, reward in enumerate(rewards)])
+    batch = replay.sample([np.random.default_rng(0)], 400, 3, 0.5)
+    right = {1 + 1 + 1: 0.125, 2 + 2: 0.25, 4: 0.5, 8 + 8 + 8: 0.125}
+    assert {float(total): float(rest) for total, rest in zip(batch.returns[0], batch.discount[0], strict=True)} == right
+
+
 def test_a_replay_written_in_parts_is_the_same_replay():
     first, rows = story(3, 150, 1)
     whole, again = (HostReplay(3, 20, (1,), np.float32, 4) for _ in range(2))

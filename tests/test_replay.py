@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mdvi.deep import draws
 from mdvi.deep import replay as ring
 from mdvi.envs.base import Transition
 
@@ -74,3 +75,45 @@ def test_observations_keep_their_dtype():
         replay = ring.empty(jax.ShapeDtypeStruct((10, 10, 4), dtype), 5, 2)
         assert replay.steps.obs.dtype == replay.steps.next_obs.dtype == dtype
         assert replay.steps.obs.shape == (5, 2, 10, 10, 4)
+
+
+COUNTS = [1, 2, 3, 1000, 2**16, 2**16 + 1, 10**6, 3 * 2**20, 2**24 + 1, 2**26, 2**30 - 1, 2**31 + 7, 2**32 - 1]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_whole_numbers_are_drawn_by_exact_arithmetic(count, rng):
+    bits = rng.integers(0, 2**32, (3000, 2), dtype=np.uint32)
+    bits[:4] = np.array([[0, 0], [2**32 - 1, 2**32 - 1], [2**32 - 1, 0], [0, 2**32 - 1]], np.uint32)
+    right = [count * ((int(high) << 32) | int(low)) >> 64 for high, low in bits]
+    assert draws.below(bits, np.uint32(count)).tolist() == right
+    assert draws.below(bits, np.full(3000, count, np.uint32)).tolist() == right
+    assert jax.jit(draws.below)(jnp.asarray(bits), jnp.uint32(count)).tolist() == right
+    assert right[:2] == [0, count - 1]
+
+
+@pytest.mark.parametrize("count", [3 * 2**20, 2**26, 2**30 - 1])
+def test_every_number_can_be_drawn_and_none_is_preferred(count):
+    drawn = np.asarray(draws.below(draws.words(jax.random.key(3), (200_000,)), jnp.uint32(count)), np.int64)
+    for parts in (2, 3, 7, 8):
+        shares = np.bincount(drawn % parts, minlength=parts) / len(drawn)
+        assert (np.abs(shares - 1 / parts) < 5 * np.sqrt(1 / parts / len(drawn))).all()
+    halves = np.bincount(drawn * 8 // count, minlength=8)
+    assert (np.abs(halves - 25_000) < 5 * np.sqrt(25_000)).all()
+
+
+def test_a_choice_is_the_legal_action_of_the_number_that_was_drawn(rng):
+    legal = rng.random((500, 9)) < 0.4
+    legal[:, 3] |= ~legal.any(-1)
+    bits = rng.integers(0, 2**32, (500, 2), dtype=np.uint32)
+    numbers = draws.below(bits, legal.sum(-1, dtype=np.uint32))
+    right = [np.flatnonzero(mask)[number] for mask, number in zip(legal, numbers, strict=True)]
+    assert draws.choice(bits, legal).tolist() == right == draws.choice(jnp.asarray(bits), jnp.asarray(legal)).tolist()
+
+
+def test_odd_rows_of_a_large_ring_are_drawn_as_often_as_even_ones():
+    rows = 2**24  # more than 23 random bits can tell apart
+    odd = (np.arange(rows) % 2 == 1)[:, None]
+    nothing = np.zeros((rows, 1), np.float32)
+    steps = Transition(odd, odd.view(np.int8), nothing, odd & False, odd & False, odd)
+    drawn = ring.sample(ring.Replay(steps, jnp.int32(rows)), jax.random.key(0), 20_000, 1, GAMMA)
+    assert abs(np.asarray(drawn.obs).mean() - 0.5) < 0.02
