@@ -81,7 +81,7 @@ ONE_DOOR = {
     "pydantic": {"deep/settings.py", "study/spec.py"},
     "pyarrow": {"study/export.py"},
     "ray": {"study/cluster.py"},
-    "sqlite3": {"study/store.py"},
+    "sqlite3": {"study/database.py", "study/store.py"},
     "safetensors": {"deep/checkpoint.py"},
     "tensorboardX": {"study/track.py"},
     "wandb": {"study/track.py"},

@@ -96,7 +96,7 @@ def run_command(
             raise typer.Exit(128 + stop.number) from None
     if busy:
         tell(f"{busy} runs are being trained by another process")
-    counts, figure = _state(found, folder)
+    _, counts, figure = _state(found, folder)
     _show(found, counts, figure)
     if wrong := counts.get("failed", 0) + counts.get("diverged", 0):
         raise FloatingPointError(f"{wrong} of {len(found.runs)} runs failed or diverged: mdvi study status {file}")
@@ -108,8 +108,7 @@ def status_command(file: File, out: Out = None, json_: Json = False) -> None:
     from mdvi.study.spec import read
 
     found, folder = read(file), _folder(file, out)
-    counts, figure = _state(found, folder)
-    rows = _rows(found, folder)
+    rows, counts, figure = _state(found, folder)
     wrong = [row for row in rows if row["status"] in ("failed", "diverged")]
     if json_:
         names = ("run_id", "status", "reason", "trace")
@@ -155,7 +154,7 @@ def merge_command(
     with _store(_folder(file, out), new=True) as store:
         store.add(found.runs)
         for folder in others:
-            with _store(folder) as other:
+            with _store(folder, reading=True) as other:
                 show(f"{folder}: {store.take(other)} runs")
 
 
@@ -178,7 +177,7 @@ def export_command(
         raise ValueError(f"--format: unknown {form!r}{did_you_mean(form, writers)}")
     found, folder = read(file), _folder(file, out)
     wanted = [run.id for run in found.runs]
-    with _store(folder) as store:
+    with _store(folder, reading=True) as store:
         tables, figure = (store.runs(wanted), store.curves(wanted)), store.figure1(found.figure1)
     files = {
         folder / f"{name}.{form}": writer(rows)
@@ -216,7 +215,7 @@ def report_command(
     if baseline is not None and baseline not in agents:
         raise ValueError(f"--baseline: {baseline!r} is not in the study{did_you_mean(baseline, agents)}")
     wanted = [run.id for run in found.runs]
-    with _store(folder) as store:
+    with _store(folder, reading=True) as store:
         rows, curves, figure = store.runs(wanted), store.curves(wanted), store.figure1(found.figure1)
     command = f"mdvi study run {file} --out {folder}"
     results = Results(found.title, found.about, rows, curves, score, baseline or "dqn", command, figure)
@@ -240,30 +239,28 @@ def _folder(file: Path, out: Path | None) -> Path:
     return out or Path("runs") / file.stem
 
 
-def _store(folder: Path, new: bool = False) -> Any:
+def _store(folder: Path, new: bool = False, reading: bool = False) -> Any:
     """The store in a folder, to be closed afterwards."""
     import contextlib
 
+    from mdvi import input
     from mdvi.study.store import NAME, Store
 
-    if not new and not (folder / NAME).exists():
+    if not new and input.kind(folder / NAME, links=False) is None:
         raise ValueError(f"{folder}: has no {NAME}; `mdvi study run` makes it")
-    return contextlib.closing(Store(folder / NAME))
+    return contextlib.closing(Store(folder / NAME, reading))
 
 
-def _rows(found: "Study", folder: Path) -> list[dict[str, Any]]:
-    with _store(folder) as store:
-        return store.runs([run.id for run in found.runs])
-
-
-def _state(found: "Study", folder: Path) -> tuple[dict[str, int], str]:
-    """How many runs stand how, and how Figure 1 stands, where it is asked for."""
+def _state(found: "Study", folder: Path) -> tuple[list[dict[str, Any]], dict[str, int], str]:
+    """The runs that are known, how many stand how, and how Figure 1 stands, where it is asked for."""
     import collections
 
-    with _store(folder) as store:
-        statuses: dict[str, str] = store.statuses()
+    with _store(folder, reading=True) as store:
+        rows = store.runs([run.id for run in found.runs])
         figure = "" if found.figure1 is None else "queued" if store.figure1(found.figure1) is None else "done"
-    return dict(collections.Counter(statuses.get(run.id, "queued") for run in found.runs)), figure
+    counts = collections.Counter(row["status"] for row in rows)
+    counts["queued"] += len(found.runs) - len(rows)
+    return rows, dict(+counts), figure
 
 
 def _show(found: "Study", counts: dict[str, int], figure: str) -> None:

@@ -1,0 +1,215 @@
+"""The database of a study as a file: made whole, opened only when it is sound, and rows that carry checksums.
+
+The file may be damaged, and it may come from somebody else. So the file and its logs are looked at before SQLite opens
+them, the schema must be mdvi's own before anything in it is read, and SQLite checks all pages. What is written into a
+row is sealed with a checksum, which is compared whenever the row is read.
+"""
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mdvi import input
+from mdvi.output import HALF
+from mdvi.study.export import COLUMNS, CURVE
+
+TABLES = {
+    "runs": (*COLUMNS, "cell_id", "version", "git_commit", "device", "trace", "lines"),
+    "curves": CURVE,
+    "figure1": ("figure_id", "content"),
+}  # the columns of each table that its checksums are of; rows are found by the first
+REMEDY = "put back a copy of the file, or remove it and run the study again"
+_APPLICATION = 0x6D647669  # "mdvi" as a number
+_STEPS = (  # from each version of the tables to the next
+    """CREATE TABLE runs (
+    run_id TEXT PRIMARY KEY, cell_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL,
+    agent TEXT NOT NULL, evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL,
+    seed INTEGER NOT NULL, score_mean_training REAL, score_last100 REAL, env_steps INTEGER, episodes INTEGER,
+    seconds REAL NOT NULL, version TEXT, device TEXT, trace TEXT NOT NULL
+) STRICT;
+CREATE TABLE curves (
+    run_id TEXT NOT NULL REFERENCES runs, env_steps INTEGER NOT NULL, episodes INTEGER NOT NULL, episode_return REAL,
+    last_100 REAL, PRIMARY KEY (run_id, env_steps)
+) STRICT, WITHOUT ROWID""",
+    "ALTER TABLE runs ADD COLUMN git_commit TEXT",
+    "CREATE TABLE figure1 (figure_id TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT",
+    """ALTER TABLE runs ADD COLUMN lines INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE curves ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE figure1 ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET lines = (SELECT count(*) FROM curves WHERE curves.run_id = runs.run_id)""",
+)
+_LATEST = len(_STEPS)
+_LONGEST = 1 << 26  # bytes of a text, and of a row
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file
+_WAL = b"\2\2"  # in the header, from byte 18: changes go to a log beside the file
+
+
+def connect(path: Path, reading: bool = False) -> sqlite3.Connection:
+    """The database at a path: made where there is none, brought up to date, and checked from its schema to its pages.
+
+    What cannot be written is opened to be read.
+
+    Args:
+        path: of the file.
+        reading: whether it is only read once it is up to date.
+
+    Raises:
+        ValueError: when it is something else, damaged, of a later version, or of an earlier one and may not be written.
+        sqlite3.Error: when SQLite cannot make, open or read it.
+    """
+    if input.kind(path, links=False) is None:
+        _make(path)
+    _check_files(path)
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    base = sqlite3.connect(_uri(path, writable), uri=True, timeout=60.0, isolation_level=None)
+    try:
+        _prepare(base)
+        with transaction(base, "DEFERRED"):
+            version = _check(base, path)
+        if version < _LATEST and not writable:
+            raise ValueError(f"{path}: is of an earlier version and may not be written: copy it to be brought up")
+        if version < _LATEST:
+            with transaction(base):
+                _bring_up(base, _check(base, path))  # another process may have been faster
+        if writable:
+            base.execute("PRAGMA journal_mode = WAL")
+        if reading:
+            base.execute("PRAGMA query_only = ON")
+    except BaseException:
+        base.close()
+        raise
+    return base
+
+
+def checksum(*values: Any) -> int:
+    """Of a row, as it is read."""
+    return zlib.crc32(repr(values).encode())
+
+
+def seal(base: sqlite3.Connection, table: str, keys: Sequence[str] | None = None) -> None:
+    """Give rows that were written their checksums: those whose first column is one of these keys, or all."""
+    command = f"UPDATE {table} SET checksum = checksum({', '.join(TABLES[table])})"
+    if keys is None:
+        base.execute(command)
+    else:
+        base.executemany(f"{command} WHERE {TABLES[table][0]} = ?", [(key,) for key in keys])
+
+
+@contextlib.contextmanager
+def transaction(base: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """All changes in it, or none."""
+    base.execute(f"BEGIN {kind}")
+    try:
+        yield
+        base.execute("COMMIT")
+    except BaseException:
+        if base.in_transaction:  # SQLite ends it by itself when the disk is full
+            base.execute("ROLLBACK")
+        raise
+
+
+def _make(path: Path) -> None:
+    """A database without rows: whole, or not at all; where another process was faster, its file stays."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as base:
+        _prepare(base)
+        _bring_up(base, 0)
+        data = bytearray(base.serialize())
+    data[18:20] = _WAL
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=HALF)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        os.unlink(temporary)
+
+
+def _check_files(path: Path) -> None:
+    """Whether these are regular files that SQLite may open, without a word of them being executed."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        place = path.with_name(path.name + suffix)
+        found = input.kind(place, links=False)
+        if found not in ("a file", None):
+            raise ValueError(f"{place}: expected a file, found {found}; remove it, or name another folder")
+        size = place.lstat().st_size if found else 0
+        if not suffix and size == 0:
+            raise ValueError(f"{place}: is empty, and a database is not; {REMEDY}")
+        if suffix == "-journal" and size >= len(_SUPER_JOURNAL):
+            with place.open("rb") as file:
+                file.seek(-len(_SUPER_JOURNAL), os.SEEK_END)
+                if file.read() == _SUPER_JOURNAL:  # SQLite would remove the file that it names
+                    raise ValueError(f"{place}: names another file, which mdvi's journals do not; remove it")
+
+
+def _prepare(base: sqlite3.Connection) -> None:
+    """Settings of a connection, none of which a file can change."""
+    base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
+    base.create_function("checksum", -1, checksum, deterministic=True)
+    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = FULL", "foreign_keys = ON"):
+        base.execute(f"PRAGMA {setting}")
+
+
+def _check(base: sqlite3.Connection, path: Path) -> int:
+    """The version of the tables, when the schema is exactly that of the version and all pages are sound.
+
+    The schema comes first: until it is known, every query may be made to run a stranger's code.
+    """
+    kind, version = (base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    if kind != _APPLICATION:
+        raise ValueError(f"{path}: is a database of something else; name another folder")
+    if version > _LATEST:
+        raise ValueError(f"{path}: was written by a later version of mdvi; update it")
+    expected, found = _schema_of(version), _schema(base)
+    if found != expected:
+        odd = sorted(f"{kind} {name}" for kind, name, *_ in found ^ expected)
+        raise ValueError(f"{path}: is not a database as mdvi makes it ({odd[0][:60]} differs); {REMEDY}")
+    damage = base.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if damage != "ok":
+        raise ValueError(f"{path}: is damaged ({' '.join(damage.split())[:200]}); {REMEDY}")
+    return int(version)
+
+
+def _schema(base: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Everything that a schema consists of, spaces apart."""
+    found = base.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 100")
+    return {tuple(" ".join(str(part).split()) for part in row) for row in found}
+
+
+@cache
+def _schema_of(version: int) -> set[tuple[str, ...]]:
+    """The schema that a version has."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as base:
+        for commands in _STEPS[:version]:
+            base.executescript(commands)
+        return _schema(base)
+
+
+def _bring_up(base: sqlite3.Connection, version: int) -> None:
+    """From a version to the latest."""
+    for commands in _STEPS[version:]:
+        for command in commands.split(";"):
+            base.execute(command)
+    if version < _LATEST:
+        for table in TABLES:
+            seal(base, table)
+    base.execute(f"PRAGMA application_id = {_APPLICATION}")
+    base.execute(f"PRAGMA user_version = {_LATEST}")
+
+
+def _uri(path: Path, writable: bool) -> str:
+    """Where SQLite finds the file; one that it may only read is fixed, unless others are writing the log beside it."""
+    if writable:
+        return f"{path.absolute().as_uri()}?mode=rw"
+    quiet = not path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if quiet else ''}"
