@@ -268,54 +268,6 @@ def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path)
     assert len(lines) == 4
 
 
-def test_stores_that_cannot_be_used_are_refused_in_one_line(tmp_path, straight):
-    study, folder = straight
-    for content, words in ((b"no database" * 500, "file is not a database"), (b"", None)):
-        path = tmp_path / f"{len(content)}.sqlite"
-        path.write_bytes(content)
-        if words is None:
-            Store(path).close()  # an empty file is a new store
-        else:
-            with pytest.raises(ValueError, match=words):
-                Store(path)
-    whole = (folder / NAME).read_bytes()
-    (tmp_path / NAME).write_bytes(whole[:4096] + bytes(4096) + whole[8192:])  # a page is lost
-    with pytest.raises(ValueError, match="malformed"):
-        execute(study, tmp_path)
-    base = sqlite3.connect(tmp_path / "other.sqlite")
-    base.execute("CREATE TABLE t (x)")
-    base.execute("PRAGMA application_id = 7")
-    base.close()
-    with pytest.raises(ValueError, match="is a database of something else"):
-        Store(tmp_path / "other.sqlite")
-    base = sqlite3.connect(folder / NAME)
-    base.backup(target := sqlite3.connect(tmp_path / "later.sqlite"))
-    target.execute("PRAGMA user_version = 99")
-    target.close()
-    base.close()
-    with pytest.raises(ValueError, match="written by a later version of mdvi"):
-        Store(tmp_path / "later.sqlite")
-
-
-def test_a_store_of_an_earlier_version_is_brought_up(tmp_path, straight, monkeypatch):
-    study, folder = straight
-    base = sqlite3.connect(folder / NAME)
-    base.backup(earlier := sqlite3.connect(tmp_path / NAME))
-    earlier.execute("ALTER TABLE runs DROP COLUMN git_commit")
-    earlier.execute("DROP TABLE figure1")
-    earlier.execute("PRAGMA user_version = 1")
-    earlier.close()
-    base.close()
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "access", lambda path, mode: False)
-        with pytest.raises(ValueError, match="is of an earlier version and may not be written"):
-            Store(tmp_path / NAME)
-    assert tables(study, tmp_path) == tables(*straight)
-    base = sqlite3.connect(tmp_path / NAME)
-    assert base.execute("SELECT DISTINCT git_commit FROM runs").fetchall() == [(None,)]
-    base.close()
-
-
 def test_a_store_that_may_only_be_read_is_read(tmp_path, straight, monkeypatch):
     study, folder = straight
     shutil.copy(folder / NAME, tmp_path)

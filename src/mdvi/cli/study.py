@@ -23,15 +23,19 @@ OwnEnvs = Annotated[
 
 
 @study.command("plan")
-def plan_command(file: File, json_: Json = False) -> None:
-    """What a study would cost: runs, programs, arithmetic, memory and a rough time."""
+def plan_command(file: File, out: Out = None, json_: Json = False) -> None:
+    """What a study would cost: runs, programs, arithmetic, memory and a rough time; and what is done of it already."""
+    from mdvi import input
     from mdvi.study.plan import plan_of
     from mdvi.study.spec import read
+    from mdvi.study.store import NAME
 
-    found = read(file)
+    found, folder = read(file), _folder(file, out)
+    begun = input.kind(folder / NAME, links=False) is not None
+    done = _state(found, folder)[1].get("done", 0) if begun else 0
     plan = plan_of(found)
     if json_:
-        typer.echo(json.dumps(plan.totals | {"groups": plan.groups}))
+        typer.echo(json.dumps(plan.totals | {"done": done, "groups": plan.groups}))
         return
     table = Table(title=f"{file}: {plan.totals['runs']} runs, {len(plan.groups)} programs")
     for name in ("program", "runs", "steps", "FLOP each", "MB each", "all runs"):
@@ -46,6 +50,8 @@ def plan_command(file: File, json_: Json = False) -> None:
     if found.figure1:
         show(f"Figure 1: {found.figure1.garnets} Garnets, {found.figure1.iterations} iterations")
     show(f"{plan.totals['flops']:.2g} floating-point operations, roughly {_time(plan.totals['seconds'])} here")
+    if done:
+        show(f"{done} of these {plan.totals['runs']} runs are done already, in {folder}")
 
 
 @study.command("run")

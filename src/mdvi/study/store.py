@@ -5,8 +5,8 @@
     figure1   the table of the paper's Figure 1, as CSV, by what was asked for
 
 Every change is one transaction, on the disk before it is believed: a process that is killed leaves the file as it was
-before the change or after it. Several processes may work on one file. Every row carries a checksum, and the row of a run
-says how many lines its curve has: what is read is what was written, or it is refused.
+before the change or after it. Several processes may work on one file. Every row carries a checksum, and the row of a
+run says how many lines its curve has: what is read is what was written, or it is refused.
 """
 
 import contextlib
@@ -210,4 +210,4 @@ class Store:
             yield
         except sqlite3.Error as error:
             damaged = type(error) is sqlite3.DatabaseError  # the others are about the machine, or about what is asked
-            raise ValueError(f"{self.path}: {error}{f'; {REMEDY}' if damaged else ''}") from None
+            raise ValueError(f"{self.path}: {str(error)[:200]}{f'; {REMEDY}' if damaged else ''}") from None
