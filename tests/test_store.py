@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mdvi.study import database
 from mdvi.study.spec import read
 from mdvi.study.store import NAME, Outcome, Store
 from studies import HEAD
@@ -81,14 +82,23 @@ def test_a_new_store_has_a_log_before_anything_is_written(tmp_path):
     assert os.listdir(tmp_path / "deep" / "down") == [NAME]
 
 
-def test_the_store_that_another_process_made_meanwhile_stays(made, monkeypatch):
+def test_the_store_that_another_process_made_meanwhile_stays(made):
     study, path = made
-    right = content(study, path)
-    monkeypatch.setattr("mdvi.study.database.input.kind", lambda place, links: None if place == path else "a file")
-    with pytest.raises(FileNotFoundError):  # the looks at the log are deceived as well, but the store was not replaced
-        Store(path)
-    monkeypatch.undo()
+    right, before = content(study, path), path.read_bytes()
+    database._make(path)
+    assert path.read_bytes() == before
     assert content(study, path) == right
+    assert sorted(os.listdir(path.parent)) == sorted([NAME, "small.toml"])
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_the_mode_of_a_store_follows_the_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        Store(tmp_path / NAME).close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_a_run_that_is_finished_again_has_the_new_curve_alone(made):

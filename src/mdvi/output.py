@@ -43,7 +43,7 @@ def check_inside(path: Path, folder: Path) -> None:
         raise ValueError(f"{path}: is a link out of {folder}, or a pipe; remove it, or name another file")
 
 
-def write(path: Path, content: str | bytes, links: bool = True) -> None:
+def write(path: Path, content: str | bytes, links: bool = True, new: bool = False) -> None:
     """Replace a file by its new content in one step: a reader, or a crash, sees the old file or the new one.
 
     Args:
@@ -51,8 +51,10 @@ def write(path: Path, content: str | bytes, links: bool = True) -> None:
         content: text is encoded as UTF-8.
         links: replace the file that a link points to, and write into pipes and devices; otherwise the link, the pipe
             or the device itself is replaced.
+        new: whether nothing may be replaced.
 
     Raises:
+        FileExistsError: for a file that is there when a new one is asked for.
         OSError: naming the file, which is as it was before, or whole.
     """
     data = content.encode() if isinstance(content, str) else content
@@ -68,7 +70,11 @@ def write(path: Path, content: str | bytes, links: bool = True) -> None:
             with open(handle, "wb", closefd=False) as file:
                 file.write(data)
             os.fsync(handle)
-            os.replace(temporary, path)
+            if new:
+                os.link(temporary, path)
+                os.unlink(temporary)
+            else:
+                os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
         error.filename = str(path)  # a full disk does not say where

@@ -8,15 +8,13 @@ row is sealed with a checksum, which is compared whenever the row is read.
 import contextlib
 import os
 import sqlite3
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mdvi import input
-from mdvi.output import HALF
+from mdvi import input, output
 from mdvi.study.export import COLUMNS, CURVE
 
 TABLES = {
@@ -122,17 +120,8 @@ def _make(path: Path) -> None:
         _bring_up(base, 0)
         data = bytearray(base.serialize())
     data[18:20] = _WAL
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=HALF)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        os.unlink(temporary)
+    with contextlib.suppress(FileExistsError):
+        output.write(path, bytes(data), links=False, new=True)
 
 
 def _check_files(path: Path) -> None:
