@@ -4,10 +4,9 @@ import csv
 import json
 import os
 import runpy
+import shutil
 import signal
-import subprocess
 import sys
-import time
 import types
 import warnings
 
@@ -19,6 +18,7 @@ from PIL import Image
 import mdvi as library
 from mdvi.deep.numpy_policy import Policy
 from mdvi.deep.policy import exported, log_policy
+from mdvi.deep.population import Population
 from test_cli import run
 
 SIZES = ("hidden=8", "batch=8", "warmup=40", "replay=200", "target_period=20", "log_period=200")
@@ -210,22 +210,39 @@ def test_a_population_with_a_failed_member_ends_with_code_3(mdvi, tmp_path):
     assert "member 1 failed in training: diverged" in mdvi("evaluate", tmp_path / "run", "--episodes", 2)[2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_everything_within_five_seconds(tmp_path, number):
-    order = [sys.executable, "-c", "from mdvi.cli import main; main()", "train", "CartPole-v1", *OPTIONS]
-    order += ["--steps", "100000000", "--out", str(tmp_path / "run"), "--checkpoint-every", "0"]
-    with subprocess.Popen(order, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "run").glob("checkpoint/*")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        sent = time.monotonic()
-        process.send_signal(number)
-        _, err = process.communicate()
-    assert process.returncode == 128 + number
-    assert time.monotonic() - sent < 5
-    assert "everything is in" in err
-    assert not os.path.exists(tmp_path / "run" / "summary.json")
-    assert library.load(tmp_path / "run").metrics["env_steps"][-1] > 0
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_everything_and_is_the_exit_code(mdvi, tmp_path, monkeypatch, number):
+    advance = Population.advance
+
+    def struck(self, seconds, stopping):
+        advance(self, 0.0, stopping)
+        os.kill(os.getpid(), number)
+
+    order = ("train", "CartPole-v1", *OPTIONS, "--steps", 2000, "--out", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Population, "advance", struck)
+        code, out, err = mdvi(*order)
+    assert (code, out) == (128 + number, "")
+    assert f"stopped by {number.name}; everything is in {tmp_path / 'run'}, the same command goes on" in err
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert library.load(tmp_path / "run").metrics["env_steps"].tolist() == [240, 440]
+    assert mdvi(*order)[0] == 0
+
+
+@pytest.mark.parametrize("command", ["plot", "export", "play"])
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_nothing_leaves_the_folder_of_a_run_by_a_link(mdvi, trained, tmp_path, command, what):
+    name, option = {"plot": ("curves.png", ()), "export": ("p.npz", ()), "play": ("v.gif", ("--video",))}[command]
+    folder = shutil.copytree(trained, tmp_path / "run")
+    (tmp_path / "outside").write_text("precious")
+    if what == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to(tmp_path / "outside")
+    code, out, err = mdvi(command, folder, *option, *(() if command == "plot" else (folder / name,)))
+    assert (code, out) == (2, "")
+    assert f"{name}: is a link out of {folder}, or a pipe; remove it, or name another file" in err
+    assert (tmp_path / "outside").read_text() == "precious"
 
 
 def test_metrics_go_to_tensorboard(mdvi, tmp_path):

@@ -6,6 +6,7 @@ are not followed. What is wrong with a file is a ValueError, what is wrong with 
 that cannot be read for a moment says nothing about the files on it.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -154,12 +155,15 @@ def _damaged(path: Path, error: Exception) -> str:
 
 
 def _read(path: Path, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    data = input.read(path, most, links=False)
-    arrays = load(data)
-    text, digest = _facts(io.BytesIO(data).read)
-    if _digest(arrays, text) != digest:
-        raise ValueError("its digest does not fit its content")
-    return arrays, _note(text)
+    try:
+        data = input.read(path, most, links=False)
+        arrays = load(data)
+        text, digest = _facts(io.BytesIO(data).read)
+        if _digest(arrays, text) != digest:
+            raise ValueError("its digest does not fit its content")
+        return arrays, _note(text)
+    except MemoryError:  # is no fact about the file either
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(path)) from None
 
 
 def _read_note(path: Path) -> dict[str, Any]:

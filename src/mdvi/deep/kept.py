@@ -38,7 +38,7 @@ class Kept:
     def open(self) -> None:
         """Sweep the folder, and take up what is in it."""
         for place in (self.folder, self.folder / record.CHECKPOINT, self.folder / record.CHECKPOINT / record.REPLAY):
-            if place.exists():
+            with contextlib.suppress(FileNotFoundError):
                 output.sweep(place)
         known = _config_in(self.folder, self.config, self.remark)
         note = restore(self.population, self.folder, known or self.config, self.remark)
@@ -141,9 +141,14 @@ def check_claims(folder: Path, config: dict[str, Any]) -> bool:
     """
     record.check_names(folder)
     note = checkpoint.latest_note(folder / record.CHECKPOINT)
-    if note is not None:
-        _check_digest(folder, config, note)
-    return note is not None
+    if note is None:
+        return False
+    _check_digest(folder, config, note)
+    claimed, ledger = record.members_of(config), note.get("ledger")
+    known = ledger.get("status") if isinstance(ledger, dict) else None
+    if not isinstance(known, list) or claimed != len(known):
+        raise ValueError(f"{folder / record.CONFIG}: asks for {claimed} members, and the checkpoints are of others")
+    return True
 
 
 def _check_digest(folder: Path, config: dict[str, Any], note: dict[str, Any]) -> None:

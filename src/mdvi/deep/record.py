@@ -26,7 +26,7 @@ from mdvi.deep.settings import Settings
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 REPLAY = "replay"  # in CHECKPOINT
 _MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is of a line of metrics.csv
-_MOST_COLUMNS = 1000
+_MOST_COLUMNS, _HUGE = 1000, 1e300
 # What config.json holds besides the version.
 _KINDS: dict[str, Any] = {
     "env": str,
@@ -160,6 +160,13 @@ def _json_in(folder: Path, name: str, most: int) -> dict[str, Any]:
     return found
 
 
+def members_of(config: dict[str, Any]) -> int:
+    """The number of members that a configuration asks for; the runs of a study are named one by one."""
+    if "runs" in config:
+        return len(config["runs"])
+    return math.prod(len(config[name] or [None]) for name in ("kl", "entropy", "beta", "learning_rate", "seeds"))
+
+
 def digest_of(config: dict[str, Any]) -> str:
     """What tells a configuration from others, whatever version wrote it."""
     plain = {name: value for name, value in config.items() if name != "version"}
@@ -167,10 +174,11 @@ def digest_of(config: dict[str, Any]) -> str:
 
 
 def _is_of(value: Any, kinds: Any) -> bool:
-    """Whether a value is of a kind, and in a list all are numbers."""
+    """Whether a value is of a kind, and in a list all are finite numbers."""
     numbers = value if isinstance(value, list) else []
     return isinstance(value, kinds) and all(
-        isinstance(number, int | float) and not isinstance(number, bool) for number in numbers
+        isinstance(number, int | float) and not isinstance(number, bool) and -_HUGE < number < _HUGE
+        for number in numbers
     )
 
 
