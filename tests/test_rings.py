@@ -114,34 +114,40 @@ def chain_of_matrix(matrix):
     return Chain(unsigned(matrix.indptr), unsigned(matrix.indices), matrix.data)
 
 
-def attempts(rungs, chain, b, accuracy=1e-9):
-    return ladder.climbed(rungs, chain, b, np.arange(len(b), dtype=np.int32), accuracy, lambda: None)
+def ladder_of(chain, *rungs):
+    found = ladder.Ladder(np.arange(len(chain.first) - 1, dtype=np.int32), onward=False)
+    found.rungs = [getattr(found, rung) if isinstance(rung, str) else rung for rung in rungs]
+    return found
 
 
-@pytest.mark.parametrize("rung", [ladder.in_bands, ladder.directly])
+def climbed(found, chain, b):
+    return found.climbed(chain, b, 1e-9, lambda: None)
+
+
+@pytest.mark.parametrize("rung", ["in_bands", "directly"])
 @pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_solve_has_the_residual_that_was_asked_for_at_every_scale(kind, rung, size, rng):
     chain, b = chain_of_matrix(0.9999 * moves(kind, 300)), rng.normal(size=300) * size
-    x = attempts([rung], chain, b)
-    assert residual(chain, b / size, x / size) <= 1e-7
+    x = climbed(ladder_of(chain, rung), chain, b)
+    assert residual(chain, b / size, x / size) <= 1e-8
 
 
 def test_a_solve_of_nothing_is_nothing():
     chain = chain_of_matrix(0.9 * moves("ring", 5))
-    assert attempts([ladder.in_bands], chain, np.zeros(5)).tolist() == [0.0] * 5
+    assert climbed(ladder_of(chain, "in_bands"), chain, np.zeros(5)).tolist() == [0.0] * 5
 
 
 @pytest.mark.parametrize("wrong", [None, np.nan, np.inf, 0.0, 1e9])
 def test_what_does_not_solve_is_not_believed_and_comes_last_the_next_time(wrong):
-    def fails(chain, b, order, accuracy, watch):
+    def fails(chain, b, accuracy, watch):
         return None if wrong is None else np.full(len(b), wrong)
 
     chain, b = chain_of_matrix(0.999 * moves("ring", 300)), pays("one", 300)
-    rungs = [fails, ladder.directly]
-    assert residual(chain, b, attempts(rungs, chain, b)) < 1e-9
-    assert rungs == [ladder.directly, fails]
-    left = residual(chain, b, attempts([fails], chain, b))  # swept, when nothing else is left
+    two = ladder_of(chain, fails, "directly")
+    assert residual(chain, b, climbed(two, chain, b)) < 1e-9
+    assert two.rungs == [two.directly, fails]
+    left = residual(chain, b, climbed(ladder_of(chain, fails), chain, b))  # swept, when nothing else is left
     assert left == pytest.approx(0.999**201, rel=1e-9)
 
 
@@ -152,18 +158,22 @@ def test_a_factorisation_that_fails_is_told(error, monkeypatch):
 
     monkeypatch.setattr(ladder, "splu", fails)
     chain, b = chain_of_matrix(0.9 * moves("ring", 30)), pays("one", 30)
-    assert ladder.directly(chain, b, np.arange(30), 1e-9, lambda: None) is None
-    check(moves("ring", 300), pays("every third", 300), 0.9999, "auto", most=12)
+    assert ladder_of(chain).directly(chain, b, 1e-9, lambda: None) is None
+    monkeypatch.setattr(ladder, "solved", lambda *_: None)
+    found = solve(FiniteMDP(moves("ring", 300), pays("one", 300)[:, None], 0.99), method="policy-iteration")
+    assert found.status == CERTIFIED  # by sweeps
+    assert found.backups >= 3
 
 
 def test_the_fill_of_a_factorisation_is_bounded_and_refused_where_it_is_too_much(rng, monkeypatch):
     """The bound is of the very order; the factorisation has a better one."""
     for n, kind in ((200, "walk"), (200, "map"), (200, "permutation"), (300, "stride")):
         matrix = scipy.sparse.csr_array(moves(kind, n) + moves("walk", n)) / 2
-        order = banded(matrix)
-        fill, work = envelope(matrix, order)
+        chain = chain_of_matrix(matrix)
+        order = banded(chain.first, chain.to)
+        assert sorted(order) == list(range(n))
+        fill, work = envelope(chain.first, chain.to, order)
         dense = np.eye(n) - 0.99 * matrix.toarray()[order][:, order]
-        entries = 0
         for i in range(n - 1):  # what elimination touches without pivots
             dense[i + 1 :] -= np.outer(dense[i + 1 :, i] / dense[i, i], dense[i])
             dense[i + 1 :, i] = 0.0
@@ -172,8 +182,9 @@ def test_the_fill_of_a_factorisation_is_bounded_and_refused_where_it_is_too_much
         assert work >= entries - n
     n = 60_000
     wild = scipy.sparse.csr_array((np.full(3 * n, 0.333), rng.integers(n, size=3 * n), np.arange(0, 3 * n + 1, 3)))
+    chain = chain_of_matrix(wild)
     monkeypatch.setattr(ladder, "splu", None)  # not even called
-    assert ladder.directly(chain_of_matrix(wild), np.ones(n), np.arange(n), 1e-3, lambda: None) is None
+    assert ladder_of(chain).directly(chain, np.ones(n), 1e-3, lambda: None) is None
 
 
 def test_a_renumbered_chain_is_the_same_chain(rng):

@@ -24,52 +24,70 @@ _SOLVED = 0.3  # of the right-hand side: what a residual may be at the most
 _FILL, _WORK = 5e7, 2e10  # entries of a factorisation, and multiplications that it takes, at the most
 _SWEEPS = 200
 
-Rung = Callable[[Chain, Values, np.ndarray, float, Watch], Values | None]
+Rung = Callable[[Chain, Values, float, Watch], Values | None]
 
 
-def climbed(rungs: list[Rung], chain: Chain, b: Values, order: np.ndarray, accuracy: float, watch: Watch) -> Values:
-    """X = b + γ P_π x to about a relative accuracy; reorders the rungs such that the next call begins with the last."""
-    size = float(np.abs(b).max())
-    if size == 0:
-        return b
-    b = b / size  # norms of large numbers overflow
-    for rung in tuple(rungs):
-        watch()
-        x = rung(chain, b, order, accuracy, watch)
-        if x is not None and residual(chain, b, x) <= _SOLVED:
-            return x * size
-        rungs.append(rungs.pop(0))
-    return swept(chain, b, _SWEEPS, lambda low, high: max(-low, high) <= accuracy, watch) * size
+class Ladder:
+    """The ways in turn, for the chains of one problem."""
+
+    def __init__(self, order: np.ndarray, onward: bool) -> None:
+        """Sets out from the order of the sweeps, which comes first if nearly all transitions lead back in it."""
+        self.rungs: list[Rung] = [self.in_bands, self.in_order, self.directly]
+        if onward:
+            self.rungs = [self.in_order, self.in_bands, self.directly]
+        self._order = order
+        self._banded: tuple[Chain, np.ndarray] | None = None
+
+    def climbed(self, chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values:
+        """X = b + γ P_π x to about a relative accuracy."""
+        size = float(np.abs(b).max())
+        if size == 0:
+            return b
+        b = b / size  # norms of large numbers overflow
+        for rung in tuple(self.rungs):
+            watch()
+            x = rung(chain, b, accuracy, watch)
+            if x is not None and residual(chain, b, x) <= _SOLVED:
+                return x * size
+            self.rungs.append(self.rungs.pop(0))
+        return swept(chain, b, _SWEEPS, lambda low, high: max(-low, high) <= accuracy, watch) * size
+
+    def in_bands(self, chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
+        """BiCGSTAB with neighbours close together."""
+        return _in(self._bands(chain), chain, b, accuracy, watch)
+
+    def in_order(self, chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
+        """BiCGSTAB in the order of the sweeps."""
+        return _in(self._order, chain, b, accuracy, watch)
+
+    def directly(self, chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
+        """A sparse LU factorisation; None where it would take too much memory or time."""
+        fill, work = envelope(chain.first, chain.to, self._bands(chain))
+        if fill > _FILL or work > _WORK:
+            return None
+        try:
+            factors = splu(
+                (scipy.sparse.eye_array(len(b)) - matrix_of(chain)).tocsc(),
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.0,  # I − γ P_π is diagonally dominant
+                options={"SymmetricMode": True},
+            )
+            return np.asarray(factors.solve(b))
+        except (RuntimeError, MemoryError):  # singular to rounding, or more fill than was estimated
+            return None
+
+    def _bands(self, chain: Chain) -> np.ndarray:
+        """Under entropy all policies have the same transitions: their order is computed once."""
+        known = self._banded
+        if known is None or not (np.array_equal(known[0].first, chain.first) and np.array_equal(known[0].to, chain.to)):
+            self._banded = known = chain, banded(chain.first, chain.to)
+        return known[1]
 
 
-def in_bands(chain: Chain, b: Values, order: np.ndarray, accuracy: float, watch: Watch) -> Values | None:
-    """BiCGSTAB with neighbours close together."""
-    return in_order(chain, b, banded(matrix_of(chain)), accuracy, watch)
-
-
-def in_order(chain: Chain, b: Values, order: np.ndarray, accuracy: float, watch: Watch) -> Values | None:
-    """BiCGSTAB in a given order."""
+def _in(order: np.ndarray, chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
     found = solved(renumbered(chain, order), b[order], accuracy, watch)
     if found is None:
         return None
     x = np.empty_like(b)
     x[order] = found
     return x
-
-
-def directly(chain: Chain, b: Values, order: np.ndarray, accuracy: float, watch: Watch) -> Values | None:
-    """A sparse LU factorisation; None where it would take too much memory or time."""
-    matrix = matrix_of(chain)
-    fill, work = envelope(matrix, banded(matrix))
-    if fill > _FILL or work > _WORK:
-        return None
-    try:
-        factors = splu(
-            (scipy.sparse.eye_array(len(b)) - matrix).tocsc(),
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,  # I − γ P_π is diagonally dominant
-            options={"SymmetricMode": True},
-        )
-        return np.asarray(factors.solve(b))
-    except (RuntimeError, MemoryError):  # singular to rounding, or more fill than was estimated
-        return None

@@ -24,9 +24,9 @@ _ROUNDS, _ITERATIONS = 40, 5  # of the Krylov method; between two rounds it may 
 
 
 def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
-    """X = b + γ P_π x to a relative accuracy, or as far as it goes; None if it goes nowhere. Overwrites the chain.
+    """X = b + γ P_π x with max |b − A x| ≤ accuracy · max |b|, or as far as it goes. Overwrites the chain.
 
-    What is made small, compared with what it is for x = 0, is the 2-norm of (I − D⁻¹ L)⁻¹ D⁻¹ (b − A x).
+    None if it goes nowhere. The iteration itself makes the 2-norm of (I − D⁻¹ L)⁻¹ D⁻¹ (b − A x) small.
     """
     middle, last, own, inverse = (np.empty(len(b), kind) for kind in (*2 * [chain.first.dtype], float, float))
     model = (chain.first, chain.to, chain.weight, middle, last, own)
@@ -36,10 +36,16 @@ def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | N
     vectors[2] = vectors[1]
     size = float(np.linalg.norm(vectors[1]))
     numbers = np.array([1.0, 1.0, 1.0, accuracy * size])
+    enough = accuracy * float(np.abs(b).max())
     for _ in range(_ROUNDS):
         watch()
-        if not _bicgstab(*model, vectors, numbers, _ITERATIONS):
+        goes_on = _bicgstab(*model, vectors, numbers, _ITERATIONS)
+        if _farthest(*model, inverse, vectors[1]) <= enough:
             break
+        if not goes_on:
+            if not np.linalg.norm(vectors[1]) <= numbers[3]:
+                break  # it has broken down
+            numbers[3] /= 10
     if not np.linalg.norm(vectors[1]) < size:
         return None
     _ahead(*model, vectors[0], vectors[7])
@@ -99,6 +105,18 @@ def _ahead(first, to, weight, middle, last, own, b, x):  # type: ignore[no-untyp
         for k in range(middle[i], last[i]):
             total += weight[k] * x[to[k]]
         x[i] = total
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _farthest(first, to, weight, middle, last, own, inverse, r):  # type: ignore[no-untyped-def]
+    """Max |D (I − D⁻¹ L) r|: the residual that is seen as r."""
+    worst = 0.0
+    for i in range(len(r)):
+        total = r[i]
+        for k in range(first[i], middle[i]):
+            total -= weight[k] * r[to[k]]
+        worst = max(worst, abs(total / inverse[i]))
+    return worst
 
 
 @njit(error_model="numpy", inline="always")

@@ -11,7 +11,7 @@ import numpy as np
 
 from mdvi.planning import sweeps
 from mdvi.planning.chain import chain_of, swept
-from mdvi.planning.ladder import Rung, climbed
+from mdvi.planning.ladder import Ladder
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.watch import Watch
 
@@ -29,19 +29,21 @@ class Aim:
 
     Attributes:
         order: in which to sweep; empty for the methods that sweep all states at once.
+        ladder: solves linear equations; None for the methods that do not.
         sweeps: of a chain, at the most.
         accuracy: how exactly linear equations are solved, relative to their right-hand side.
         settled: a change of v, in one sweep, that is too small to matter.
         patience: the share of the states that may be left unsettled before ordered sweeps are given up.
-        rungs: ways to solve linear equations, the one that did last time first.
+        travels: whether ordered sweeps follow a solve.
     """
 
     order: np.ndarray
+    ladder: Ladder | None
     sweeps: int
     accuracy: float
     settled: float
     patience: float
-    rungs: list[Rung]
+    travels: bool
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,14 @@ def width_of(problem: Problem) -> int:
 def policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -> Turn:
     """Newton's method, v ← v_π, and then ordered sweeps: an improvement of the policy travels as far as it reaches.
 
-    Without them it travels one transition per solve. Where there are many successors it has not far to go.
+    Without them it travels one transition per solve. Where there are many successors it has not far to go, and under
+    entropy, if it matters, the policy changes everywhere at once.
     """
+    assert aim.ladder is not None
+    x = aim.ladder.climbed(chain_of(problem, backup), backup.value - backup.v, aim.accuracy, watch)
+    if not aim.travels:
+        return Turn(backup.v + x, 0.0)
     count = max(int(min(_BRANCHES / problem.branching, _BETWEEN_SOLVES)), 1)
-    x = climbed(aim.rungs, chain_of(problem, backup), backup.value - backup.v, aim.order, aim.accuracy, watch)
     return _ordered_sweeps(problem, backup.v + x, aim, len(x), count, 0, watch)
 
 

@@ -53,20 +53,46 @@ def leaps(problem: Problem, order: np.ndarray, width: int) -> float:
     return float(_leaps(*problem.rows, problem.gain.shape[1], rank, width // 2, max(len(order) // _SAMPLE, 1)))
 
 
-def banded(matrix: scipy.sparse.csr_array) -> np.ndarray:
-    """The states such that those that lead to each other are close together. Source: Cuthill and McKee (1969)."""
-    return np.asarray(reverse_cuthill_mckee(scipy.sparse.csr_array(matrix + matrix.T), symmetric_mode=True), np.int32)
+def banded(first: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """The states of a chain such that those that lead to each other are close together.
+
+    Source: Cuthill and McKee (1969).
+    """
+    states = len(first) - 1
+    begin, neighbour = _both_ways(first, to)
+    graph = scipy.sparse.csr_array((np.empty(len(neighbour), np.int8), neighbour, begin), shape=(states, states))
+    return np.asarray(reverse_cuthill_mckee(graph, symmetric_mode=True), np.int32)
 
 
-def envelope(matrix: scipy.sparse.csr_array, order: np.ndarray) -> tuple[float, float]:
-    """Bounds on the entries of a triangular factorisation in this order, both factors, and on its multiplications.
+def envelope(first: np.ndarray, to: np.ndarray, order: np.ndarray) -> tuple[float, float]:
+    """Bounds on the entries of a triangular factorisation of I − γ P_π in this order, and on its multiplications.
 
-    In each row, and column, entries arise only between the first one of I − matrix and the diagonal.
+    Of both factors. In each row, and column, entries arise only between the first one there was and the diagonal.
     """
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    width = np.arange(len(order)) - _first_in_row(matrix.indptr, matrix.indices, rank)
+    width = np.arange(len(order)) - _first_in_row(first, to, rank)
     return float(2 * width.sum() + len(order)), float(width @ width.astype(float))
+
+
+@njit(cache=True, nogil=True)
+def _both_ways(first, to):  # type: ignore[no-untyped-def]
+    """The successors and predecessors of each state, in compressed rows; SciPy takes 32-bit indices."""
+    states = len(first) - 1
+    begin = np.zeros(states + 1, np.int32)
+    for s in range(states):
+        begin[s + 1] += first[s + 1] - first[s]
+        for k in range(first[s], first[s + 1]):
+            begin[to[k] + 1] += 1
+    begin = np.cumsum(begin).astype(np.int32)
+    free, neighbour = begin[:-1].copy(), np.empty(begin[-1], np.int32)
+    for s in range(states):
+        for k in range(first[s], first[s + 1]):
+            t = to[k]
+            neighbour[free[s]], neighbour[free[t] + (s == t)] = t, s
+            free[s] += 1
+            free[t] += 1
+    return begin, neighbour
 
 
 @njit(cache=True, nogil=True)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.planning.ladder import Rung, directly, in_bands, in_order
+from mdvi.planning.ladder import Ladder
 from mdvi.planning.methods import METHODS, Aim, width_of
 from mdvi.planning.order import leaps, outward
 from mdvi.planning.problem import Backup, Interval, Problem, Values, check_contraction, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
-from mdvi.planning.watch import TIME_LIMIT, Stopped, stoppable
+from mdvi.planning.watch import TIME_LIMIT, Stopped, Watch, stoppable
 from mdvi.regularizers import log_soft_argmax
 
 CERTIFIED = "certified"
@@ -33,7 +33,9 @@ _IDLE, _LEFT, _MOVING, _CIRCLES, _LEAPS = 0.5, 0.1, 0.1, 30, 0.02
 _SWEEPS, _MOST_SWEEPS, _WIDE = 12, 200, 20
 _SMALL = 2000  # states: a chain is solved in less time than it takes to find out whether ordered sweeps would do
 _ROUGH, _FINE = 0.3, 1e-3  # accuracy of the sweeps of a chain, relative to what they start from
-_ACCURATE, _EXACT = 1e-2, 1e-12  # and of linear solves, at first and at the most
+_LOOSE, _ACCURATE, _EXACT = 0.1, 1e-2, 1e-12  # and of linear solves, at first, with entropy or without, and at the most
+_SLOW = 0.5  # of the gap: where turns leave more, under entropy, ordered sweeps follow the solves as they do without
+_NEAR = 1.5  # times what entropy is worth: a gap from which Newton's method takes a few turns
 _SPARE = 1.5  # how much closer than the tolerance single values are brought before moving on
 _ABOVE_FLOOR = 2.0  # how much wider than rounding leaves it an interval may stay that cannot be as narrow as was asked
 _STALLED = 50  # backups without progress, at the level of rounding, before giving up
@@ -179,12 +181,14 @@ class _Road:
         self.progress = progress
         self.method = self._first(method)
         self.order: np.ndarray | None = None
-        self.rungs: list[Rung] = []
+        self.ladder: Ladder | None = None
         self.trace: list[float] = []
         self.best: tuple[Interval, Int[np.ndarray, " states"]] | None = None
         self.policy: Int[np.ndarray, " states"] | None = None
         self.floor = 0.0
         self.accuracy = _ACCURATE
+        self.before = 0.0  # the gap at the turn before
+        self.slow = False
         self.left = 0.0
         self.sweeps = _SWEEPS
         self.since = 1  # the first backup, of v = 0, says nothing about a method
@@ -243,34 +247,64 @@ class _Road:
     def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
         """One turn of the method, after choosing it."""
         method = self._choice(backup) if self.asked == "auto" and self.problem.rows is not None else self.method
+        gap = self.trace[-1]
         if method in ("gauss-seidel", "policy-iteration") and self.order is None:
             self.order = outward(self.problem)
             onward = leaps(self.problem, self.order, 0) <= _LEAPS  # one way along the order solves a chain
-            self.rungs = [in_order, in_bands, directly] if onward else [in_bands, in_order, directly]
+            self.ladder = Ladder(self.order, onward)
             if self.asked == "auto" and leaps(self.problem, self.order, width_of(self.problem)) > _LEAPS:
                 method = self.method = "policy-iteration"
-        self.accuracy = self._accuracy()
+            if self.asked == "auto" and self.problem.temperature > 0:
+                backup, gap = self._started(backup, gap, watch)
+                method = self.method = "policy-iteration"
+        self.accuracy = self._accuracy(gap)
         order = self.order if self.order is not None else np.arange(0)
         settled = (1 - self.problem.contraction) * self._aim / _SPARE
         # Under entropy few windows settle, but the way along the order brings v closer all the same.
         patience = _LEFT if method != self.asked and self.problem.temperature == 0 else math.inf
-        aim = Aim(order, self.sweeps, self.accuracy, settled, patience, self.rungs)
+        aim = Aim(order, self.ladder, self.sweeps, self.accuracy, settled, patience, self.slow)
         turn = METHODS[method](self.problem, backup, aim, watch)
         self.left = turn.left
         return turn.v
 
-    def _accuracy(self) -> float:
+    def _started(self, backup: Backup, gap: float, watch: Watch) -> tuple[Backup, float]:
+        """The best of a few values to start Newton's method from under entropy, with its gap.
+
+        Entropy is worth about the same everywhere, and from v = 0 each turn would first have to find out how much. Where
+        rewards matter more, values without entropy are closer: one way of ordered sweeps finds them.
+        """
+        problem, live = self.problem, ~np.asarray(self.problem.mdp.terminal)
+        reach = 1 / (1 - problem.contraction)
+        spread = problem.temperature * math.log(problem.widest) * reach  # how far entropy moves values, at the most
+        flat = np.where(live, np.median((backup.v + (backup.value - backup.v) * reach)[live]), 0.0)
+        found = [(gap, backup), self._tried(flat)]
+        if self.method == "gauss-seidel" and found[1][0] > _NEAR * spread and spread < 0.5 * gap:
+            aim = Aim(self.order, None, 0, 0.0, 0.1 * spread / reach, _LEFT, False)
+            hard = METHODS["gauss-seidel"](replace(problem, temperature=0.0), backup, aim, watch).v
+            found += [self._tried(hard), self._tried(np.maximum(hard, flat))]
+        gap, backup = min(found, key=lambda pair: pair[0])
+        self.before = 0.0
+        return backup, gap
+
+    def _tried(self, v: Values) -> tuple[float, Backup]:
+        backup = self._bounded(v)
+        return self.trace[-1], backup
+
+    def _accuracy(self, gap: float) -> float:
         """How well to solve linear equations: as the last turn worked (Eisenstat and Walker, 1996), or as is needed.
 
         Newton's method may go round in circles when its solves are not exact: when a turn brings nothing, they become
         more so.
         """
-        worked = self.trace[-1] / self.trace[-2] if len(self.trace) > 1 else 1.0
-        needed = self._aim / self.trace[-1]
+        assert self.best is not None
+        worked, needed = gap / self.before if self.before else 1.0, self._aim / gap
+        self.slow = self.problem.temperature == 0 or (self.before > 0 and worked > _SLOW)
+        self.before = gap
         if self.method == "policy-iteration":
-            if self.trace[-1] > min(self.trace):
+            if gap > self.best[0].gap:
                 return max(self.accuracy / 10, _EXACT)
-            return max(min(_ACCURATE, worked**2), needed / 10, _EXACT)
+            soft = self.problem.temperature > 0
+            return max(min(_LOOSE if soft else _ACCURATE, worked**2), needed / 10, _EXACT)
         return min(max(_ROUGH * worked, _ROUGH * needed, _FINE), _ROUGH)
 
     def _choice(self, backup: Backup) -> str:
@@ -302,8 +336,9 @@ class _Road:
         return self.sweeps * math.log(_ROUGH) / math.log(self.left) if self.left < 1 else math.inf
 
     def _idle(self, backup: Backup) -> float:
-        """The share of the states that the backup has left as they were."""
-        return float(np.mean((backup.value == backup.v)[~np.asarray(self.problem.mdp.terminal)]))
+        """The share of the states that the backup has changed by what it has changed most of them: rewards are far."""
+        change = (backup.value - backup.v)[~np.asarray(self.problem.mdp.terminal)]
+        return float(np.mean(change == np.median(change))) if len(change) else 0.0
 
     def _slower_than(self, share: float) -> bool:
         """Whether two turns of the method have left more of the gap than a share."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-_PARALLEL_FROM = 20_000  # entries; below, starting threads takes longer than the sweep
+_PARALLEL_FROM = 100_000  # entries; below, threads gain little, and on a busy machine they wait for one another
 _BLOCK = 256  # states
 _NEGLIGIBLE = -40.0  # e to that is a twentieth of what rounding leaves of 1
 _FINENESS = 64.0  # of the table of e^x
