@@ -24,6 +24,7 @@ from pathlib import Path
 import machine
 import numpy as np
 from peers import PEERS, TIGHTER
+from rings import KINDS, PAYS, cyclic
 
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning.certificate import certificate_arrays
@@ -54,15 +55,29 @@ def _grid(size: int, discount: float) -> Case:
     return Case(f"grid {discount}", f"grid {size}²", lambda: mdp.grid(size, size, discount=discount))
 
 
+def _cyclic(kind: str, states: int, pays: str, shuffled: bool = False, discount: float = 0.9999) -> Case:
+    name = f"{kind} {states:.0e}, pays {pays}{', shuffled' if shuffled else ''}"
+    return Case(f"{kind} {pays} {shuffled}", name, lambda: cyclic(kind, states, discount, pays, shuffled))
+
+
 LAKE = Case("lake", "lake 64²", lambda: mdp.lake(64))
 INVENTORY = Case("inventory", "inventory 1e+04", lambda: mdp.inventory(9999, 10, 50, 50.0))
 FOREST = Case("forest", "forest 1e+03", lambda: mdp.forest(1000, discount=0.99))
 WIDE = Case("wide", "garnet 1e+05, 100 successors", lambda: mdp.garnet(100_000, 4, 100, 0.99))
-QUICK = [_garnet(10_000, 0.99), _grid(100, 0.99), _grid(100, 0.999), _grid(100, 0.9999), LAKE, FOREST]
+RINGS = [_cyclic(kind, 1000, PAYS[i % 4], shuffled=i % 2 == 1) for i, kind in enumerate(KINDS)]
+MORE_RINGS = [
+    _cyclic(kind, states, PAYS[(i + j) % 4], shuffled)
+    for i, kind in enumerate(KINDS)
+    for j, states in enumerate((999, 10_000, 100_000, 1_000_000))
+    for shuffled in (False, True)
+]
+QUICK = [_garnet(10_000, 0.99), _grid(100, 0.99), _grid(100, 0.999), _grid(100, 0.9999), LAKE, FOREST, *RINGS]
 FULL = [
     *(_garnet(states, discount) for discount in (0.99, 0.999) for states in (100_000, 1_000_000)),
     *(_grid(size, discount) for discount in (0.99, 0.999, 0.9999) for size in (100, 316, 1000)),
     *(LAKE, INVENTORY, FOREST, WIDE),
+    *RINGS,
+    *MORE_RINGS,
 ]
 
 
@@ -174,7 +189,7 @@ class Bench:
         for name, form in (("seconds", ".4g"), ("error", ".1e"), ("ratio", ".3g"), ("asked", ".0e")):
             shown[name] = format(shown[name], form) if isinstance(shown[name], float) else str(shown[name])
         print(
-            "{case:29} {discount:<7} {solver:17} {asked:6} {seconds:>9} {error:>8} {ratio:>8}  {verdict}".format(
+            "{case:45} {discount:<7} {solver:17} {asked:6} {seconds:>9} {error:>8} {ratio:>8}  {verdict}".format(
                 **shown
             ),
             flush=True,

@@ -1,20 +1,24 @@
 """`solve`: the interval holds the truth, the status is honest, and the methods agree."""
 
+import signal
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
 import pytest
 import scipy.sparse
+import scipy.sparse.linalg
 
 from exact import exact_value
 from mdvi import FiniteMDP, mdp
 from mdvi.planning import order
 from mdvi.planning.chain import Chain
 from mdvi.planning.linear import solved
-from mdvi.planning.methods import METHODS
+from mdvi.planning.methods import METHODS, Turn
 from mdvi.planning.problem import problem_of
 from mdvi.planning.requests import log_prior_of
-from mdvi.planning.solve import BELOW_FLOOR, CERTIFIED, solve
+from mdvi.planning.solve import BELOW_FLOOR, CERTIFIED, NO_PROGRESS, solve
 from mdvi.planning.sweeps import unsigned
 
 SCALES = (1e-8, 1.0, 1.0, 1.0, 1e3, 1e8)
@@ -77,7 +81,7 @@ def check_truth(seed):
     ]
     problem = problem_of(model, kl, entropy, log_prior_of(model, kl, prior))
     scale = (problem.max_gain + problem.temperature * np.log(problem.widest)) / (1 - problem.contraction)
-    floor = problem.narrowest(scale)
+    floor = max(problem.narrowest(scale), 1e-300)  # rewards that are all the same leave nothing to find out
     truth = exact_value(model, kl, entropy, prior)
     if method not in ("auto", "policy-iteration") and float(model.discount) > 0.999:
         # Up to millions of sweeps, since each gains a factor γ: what is proved after a while must hold all the same.
@@ -91,7 +95,7 @@ def check_truth(seed):
     assert solution.gap <= solution.tolerance
     narrowest = solve(model, kl, entropy, prior, tolerance=1e-300, time_limit=60)
     check_interval(seed, narrowest, truth)
-    assert narrowest.status == BELOW_FLOOR, (seed, narrowest)
+    assert narrowest.status == (BELOW_FLOOR if narrowest.gap > 0 else CERTIFIED), (seed, narrowest)
     assert narrowest.gap <= 2.1 * problem.narrowest(float(np.abs(narrowest.value).max())), (seed, narrowest)
 
 
@@ -137,6 +141,86 @@ def test_linear_solves_reach_their_accuracy_where_values_diffuse(width):
     b = np.random.default_rng(0).standard_normal(9000)
     x = solved(chain, b, 1e-2, lambda: None)
     assert np.linalg.norm(b + matrix @ x - x) < 5e-2 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("stays", [lambda backup: backup.v, lambda backup: backup.v + 1e3, lambda backup: -backup.v])
+def test_a_method_that_makes_no_progress_ends_and_says_so(monkeypatch, stays):
+    monkeypatch.setitem(METHODS, "policy-iteration", lambda problem, backup, aim, watch: Turn(stays(backup), 0.0))
+    found = solve(mdp.chain(50, discount=0.99), method="policy-iteration", time_limit=60)
+    assert found.status == NO_PROGRESS
+    assert found.backups <= 120
+    assert "policy-iteration does not get any further" in found.message
+    right = solve(mdp.chain(50, discount=0.99))
+    assert (found.lower <= right.upper).all()
+    assert (right.lower <= found.upper).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("entropy", [0.0, 0.1])
+def test_an_interval_is_never_wider_than_before(method, entropy):
+    """However few backups there were, it lies within what is known without any, and only becomes narrower."""
+    model = mdp.maze(12, 12, discount=0.999)
+    known = problem_of(model, 0.0, entropy).known
+    widest, before = known[1] - known[0], None
+    for count in (1, 2, 3, 5, 8):
+        stopped = stopped_after(model, count, method=method, entropy=entropy)
+        live = ~np.asarray(model.terminal)
+        assert known[0] <= stopped.lower[live].min()
+        assert stopped.upper[live].max() <= known[1]
+        assert stopped.gap <= widest * (1 + 1e-15)
+        assert stopped.gap == stopped.trace[-1]
+        assert (np.diff(stopped.trace) <= 0).all()
+        assert (stopped.upper - stopped.lower).max() <= stopped.gap
+        assert (stopped.lower <= stopped.value).all()
+        assert (stopped.value <= stopped.upper).all()
+        if before is not None:
+            assert (before.lower <= stopped.lower).all()
+            assert (stopped.upper <= before.upper).all()
+        before = stopped
+
+
+def stopped_after(model, count, **options):
+    def stop(backups, gap):
+        if backups >= count:
+            signal.raise_signal(signal.SIGINT)
+
+    return solve(model, progress=stop, tolerance=1e-9, **options)
+
+
+@pytest.mark.parametrize("scale", [1e145, 1e160, 1e250])
+@pytest.mark.parametrize("entropy", [0.0, 1.0])
+def test_rewards_whose_squares_overflow(scale, entropy):
+    for method in ("auto", "policy-iteration", "gauss-seidel"):
+        ring = scipy.sparse.csr_array(np.roll(np.eye(300), 1, 1))
+        reward = scale * (1 + (np.arange(300) % 7 == 0))
+        model = FiniteMDP(ring, reward[:, None], 0.99)
+        found = solve(model, entropy=entropy, method=method, tolerance=scale * 1e-9)
+        right = scipy.sparse.linalg.spsolve((scipy.sparse.eye_array(300) - 0.99 * ring).tocsc(), reward)
+        assert found.status == CERTIFIED
+        np.testing.assert_allclose(found.value, right, rtol=1e-11)
+
+
+def test_small_models_are_swept_on_one_thread():
+    """Numba has not even started its threads after a model of nearly 100 000 transitions; it has after a larger one."""
+    program = """
+import numba, numpy as np
+from mdvi import FiniteMDP, mdp, solve
+
+def started():
+    try:
+        return bool(numba.threading_layer())
+    except ValueError:
+        return False
+
+assert mdp.garnet(4990, 4, 5, 0.99).nonzeros > 99_000
+for method in ("auto", "policy-iteration", "gauss-seidel"):
+    for entropy in (0.0, 0.1):
+        solve(mdp.garnet(4990, 4, 5, 0.99), entropy=entropy, method=method)
+assert not started()
+solve(mdp.garnet(5010, 4, 5, 0.99))
+assert started()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def turns(model, monkeypatch, **options):

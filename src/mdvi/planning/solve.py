@@ -11,16 +11,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.planning import sweeps
 from mdvi.planning.ladder import Ladder
 from mdvi.planning.methods import METHODS, Aim, width_of
 from mdvi.planning.order import leaps, outward
-from mdvi.planning.problem import Backup, Interval, Problem, Values, check_contraction, problem_of
+from mdvi.planning.problem import Backup, Interval, Problem, U, Values, check_contraction, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
 from mdvi.planning.watch import TIME_LIMIT, Stopped, Watch, stoppable
 from mdvi.regularizers import log_soft_argmax
 
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
+NO_PROGRESS = "no progress"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 # When `auto` goes over to another method: when the second backup leaves more of the states as they were than _IDLE,
@@ -38,7 +40,7 @@ _SLOW = 0.5  # of the gap: where turns leave more, under entropy, ordered sweeps
 _NEAR = 1.5  # times what entropy is worth: a gap from which Newton's method takes a few turns
 _SPARE = 1.5  # how much closer than the tolerance single values are brought before moving on
 _ABOVE_FLOOR = 2.0  # how much wider than rounding leaves it an interval may stay that cannot be as narrow as was asked
-_STALLED = 50  # backups without progress, at the level of rounding, before giving up
+_STALLED = 50  # backups without progress before giving up
 
 Progress = Callable[[int, float], None]
 
@@ -49,17 +51,18 @@ class Solution:
 
     Attributes:
         value: the middle of the interval, shape (states,); no further from v* than half the gap.
-        lower: proved lower bound, shape (states,).
+        lower: proved lower bound, shape (states,): the best of all backups, and of what the rewards alone say.
         upper: proved upper bound.
         gap: max (upper − lower), rounded up.
-        status: "certified" (gap ≤ tolerance), "tolerance below rounding floor", "time limit" or "interrupted".
+        status: "certified" (gap ≤ tolerance), "tolerance below rounding floor", "no progress", "time limit" or
+            "interrupted".
         message: the status in a sentence.
         method: the method that was asked for.
         tolerance: the gap that was asked for.
         backups: sweeps over all (s, a) that bounded v*; the sweeps of single policies between them are not counted.
         seconds: how long it took.
         action: an action that attains the largest g + γ P v at the last v, shape (states,).
-        trace: gap after each backup.
+        trace: the gap that was proved after each backup.
     """
 
     value: Values
@@ -141,7 +144,8 @@ def solve(
 
     Returns:
         A `Solution`, `certified` when the tolerance is met. There is no cap on iterations: otherwise it is the
-        best interval when time was up, on Ctrl-C, or when rounding makes the tolerance unreachable.
+        best interval when time was up, on Ctrl-C, when rounding makes the tolerance unreachable, or when a method
+        makes no progress any more.
 
     Raises:
         ValueError: for bad arguments, naming them, and when the model cannot fit into memory.
@@ -183,12 +187,16 @@ class _Road:
         self.order: np.ndarray | None = None
         self.ladder: Ladder | None = None
         self.trace: list[float] = []
+        self.widths: list[float] = []  # of what each backup proves by itself
         self.best: tuple[Interval, Int[np.ndarray, " states"]] | None = None
+        self.lower = self.upper = np.empty(0)  # what all backups together prove
+        self.gap = math.inf
+        self.idle = 0  # backups since one last proved more
         self.policy: Int[np.ndarray, " states"] | None = None
         self.floor = 0.0
         self.accuracy = _ACCURATE
-        self.before = 0.0  # the gap at the turn before
-        self.slow = False
+        self.before = 0.0  # the width at the turn before
+        self.slow = self.onward = False
         self.left = 0.0
         self.sweeps = _SWEEPS
         self.since = 1  # the first backup, of v = 0, says nothing about a method
@@ -216,24 +224,38 @@ class _Road:
         """One backup, and what it proves."""
         backup = self.problem.backup(v)
         interval = self.problem.interval(backup)
-        if self.best is None or interval.gap < self.best[0].gap:
+        width = interval.below + interval.above
+        closer = width < min(self.widths, default=math.inf)
+        if closer or self.best is None:
             self.best = interval, backup.best
-        self.trace.append(interval.gap)
+        self.widths.append(width)
+        if not self.trace:
+            self.lower, self.upper = (np.where(self.problem.mdp.terminal, 0.0, b) for b in self.problem.known)
+        self.idle = 0 if self._narrowed(interval) or closer else self.idle + 1
+        self.trace.append(self.gap)
         self.floor = self.problem.floor(interval)
         if self.progress is not None:
-            self.progress(len(self.trace), self.best[0].gap)
+            self.progress(len(self.trace), self.gap)
         return backup
+
+    def _narrowed(self, interval: Interval) -> bool:
+        """Whether an interval proves more than all before it; the bounds are what they prove together."""
+        ends = np.asarray(self.problem.mdp.terminal)
+        bounds = self.lower, self.upper
+        widest, count = sweeps.narrowed(*bounds, interval.value, interval.below, interval.above, ends)
+        self.gap = widest * (1 + 4 * U)
+        return count > 0
 
     def _status(self, backup: Backup) -> str | None:
         assert self.best is not None
-        if self.best[0].gap <= self.tolerance:
+        if self.gap <= self.tolerance:
             return CERTIFIED
         settled = self.problem.width(backup.low, backup.high) <= self.best[0].rounding
-        recent = self.trace[-_STALLED:]
-        stalled = len(recent) == _STALLED and min(recent) >= self.best[0].gap and recent[0] <= 4 * self.floor
-        if self.best[0].gap <= self._aim or (settled and len(self.trace) > 1 and self._stands()) or stalled:
+        recent = self.widths[-_STALLED:]
+        stalled = len(recent) == _STALLED and min(recent) >= min(self.widths) and recent[0] <= 4 * self.floor
+        if self.gap <= self._aim or (settled and len(self.trace) > 1 and self._stands()) or stalled:
             return BELOW_FLOOR
-        return None
+        return NO_PROGRESS if self.idle >= _STALLED and recent[-1] >= recent[0] else None
 
     @property
     def _aim(self) -> float:
@@ -242,22 +264,22 @@ class _Road:
 
     def _stands(self) -> bool:
         """Whether the last backup brought nothing."""
-        return self.trace[-1] >= 0.9 * min(self.trace[:-1])
+        return self.widths[-1] >= 0.9 * min(self.widths[:-1])
 
     def _next(self, backup: Backup, watch: Callable[[], None]) -> Values:
         """One turn of the method, after choosing it."""
         method = self._choice(backup) if self.asked == "auto" and self.problem.rows is not None else self.method
-        gap = self.trace[-1]
+        width = self.widths[-1]
         if method in ("gauss-seidel", "policy-iteration") and self.order is None:
             self.order = outward(self.problem)
-            onward = leaps(self.problem, self.order, 0) <= _LEAPS  # one way along the order solves a chain
-            self.ladder = Ladder(self.order, onward)
+            self.onward = leaps(self.problem, self.order, 0) <= _LEAPS  # one way along the order is nearly all there is
+            self.ladder = Ladder(self.order, self.onward)
             if self.asked == "auto" and leaps(self.problem, self.order, width_of(self.problem)) > _LEAPS:
                 method = self.method = "policy-iteration"
-            if self.asked == "auto" and self.problem.temperature > 0:
-                backup, gap = self._started(backup, gap, watch)
+            if self.asked == "auto" and self.problem.temperature > 0 and not self.onward:
+                backup, width = self._started(backup, width, watch)
                 method = self.method = "policy-iteration"
-        self.accuracy = self._accuracy(gap)
+        self.accuracy = self._accuracy(width)
         order = self.order if self.order is not None else np.arange(0)
         settled = (1 - self.problem.contraction) * self._aim / _SPARE
         # Under entropy few windows settle, but the way along the order brings v closer all the same.
@@ -267,41 +289,40 @@ class _Road:
         self.left = turn.left
         return turn.v
 
-    def _started(self, backup: Backup, gap: float, watch: Watch) -> tuple[Backup, float]:
-        """The best of a few values to start Newton's method from under entropy, with its gap.
+    def _started(self, backup: Backup, width: float, watch: Watch) -> tuple[Backup, float]:
+        """The best of a few values to start Newton's method from under entropy, with its width.
 
-        Entropy is worth about the same everywhere, and from v = 0 each turn would first have to find out how much. Where
-        rewards matter more, values without entropy are closer: one way of ordered sweeps finds them.
+        Entropy is worth about the same everywhere, and from v = 0 each turn would first have to find out how much.
+        Where rewards matter more, values without entropy are closer: one way of ordered sweeps finds them.
         """
         problem, live = self.problem, ~np.asarray(self.problem.mdp.terminal)
         reach = 1 / (1 - problem.contraction)
         spread = problem.temperature * math.log(problem.widest) * reach  # how far entropy moves values, at the most
         flat = np.where(live, np.median((backup.v + (backup.value - backup.v) * reach)[live]), 0.0)
-        found = [(gap, backup), self._tried(flat)]
-        if self.method == "gauss-seidel" and found[1][0] > _NEAR * spread and spread < 0.5 * gap:
+        found = [(width, backup), self._tried(flat)]
+        if self.method == "gauss-seidel" and found[1][0] > _NEAR * spread and spread < 0.5 * width:
             aim = Aim(self.order, None, 0, 0.0, 0.1 * spread / reach, _LEFT, False)
             hard = METHODS["gauss-seidel"](replace(problem, temperature=0.0), backup, aim, watch).v
             found += [self._tried(hard), self._tried(np.maximum(hard, flat))]
-        gap, backup = min(found, key=lambda pair: pair[0])
+        width, backup = min(found, key=lambda pair: pair[0])
         self.before = 0.0
-        return backup, gap
+        return backup, width
 
     def _tried(self, v: Values) -> tuple[float, Backup]:
         backup = self._bounded(v)
-        return self.trace[-1], backup
+        return self.widths[-1], backup
 
-    def _accuracy(self, gap: float) -> float:
+    def _accuracy(self, width: float) -> float:
         """How well to solve linear equations: as the last turn worked (Eisenstat and Walker, 1996), or as is needed.
 
         Newton's method may go round in circles when its solves are not exact: when a turn brings nothing, they become
         more so.
         """
-        assert self.best is not None
-        worked, needed = gap / self.before if self.before else 1.0, self._aim / gap
-        self.slow = self.problem.temperature == 0 or (self.before > 0 and worked > _SLOW)
-        self.before = gap
+        worked, needed = width / self.before if self.before else 1.0, self._aim / width
+        self.slow = self.problem.temperature == 0 or self.onward or (self.before > 0 and worked > _SLOW)
+        self.before = width
         if self.method == "policy-iteration":
-            if gap > self.best[0].gap:
+            if width > min(self.widths):
                 return max(self.accuracy / 10, _EXACT)
             soft = self.problem.temperature > 0
             return max(min(_LOOSE if soft else _ACCURATE, worked**2), needed / 10, _EXACT)
@@ -342,7 +363,7 @@ class _Road:
 
     def _slower_than(self, share: float) -> bool:
         """Whether two turns of the method have left more of the gap than a share."""
-        return len(self.trace) - self.since > 2 and self.trace[-1] > share * self.trace[-3]
+        return len(self.trace) - self.since > 2 and self.widths[-1] > share * self.widths[-3]
 
     def _take_up(self, method: str) -> None:
         if self.method != method:
@@ -351,20 +372,18 @@ class _Road:
     def solution(self, status: str, start: float) -> Solution:
         """What is proved, as a `Solution`."""
         assert self.best is not None
-        interval, action = self.best
-        lower, upper = self.problem.bounds(interval)
         return Solution(
-            value=(lower + upper) / 2,
-            lower=lower,
-            upper=upper,
-            gap=interval.gap,
+            value=(self.lower + self.upper) / 2,
+            lower=self.lower,
+            upper=self.upper,
+            gap=self.gap,
             status=status,
-            message=self._message(status, interval.gap),
+            message=self._message(status, self.gap),
             method=self.asked,
             tolerance=self.tolerance,
             backups=len(self.trace),
             seconds=time.monotonic() - start,
-            action=action,
+            action=self.best[1],
             trace=np.array(self.trace),
             problem=self.problem,
         )
@@ -377,6 +396,11 @@ class _Road:
             return (
                 f"every value is known to within {gap:.2g}; rounding in float64 hides what is below {floor:.2g} in "
                 f"values of this size, so {self.tolerance:.2g} cannot be proved"
+            )
+        if status == NO_PROGRESS:
+            return (
+                f"the last {_STALLED} backups have brought no bound closer, so {self.asked} does not get any further; "
+                f"every value is known to within {gap:.2g}; another method or a larger tolerance may help"
             )
         reason = "time was up" if status == TIME_LIMIT else "interrupted"
         return f"{reason} after {len(self.trace)} backups; every value is known to within {gap:.2g}"

@@ -283,6 +283,22 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
 
 
 @compiled
+def narrowed(lower, upper, value, below, above, terminal):  # type: ignore[no-untyped-def]
+    """Cuts the intervals [lower, upper] to [value − below, value + above] and overwrites them.
+
+    Returns the widest, and in how many states one has become narrower.
+    """
+    widest, count = 0.0, 0
+    for s in prange(len(lower)):
+        if not terminal[s]:
+            low, high = max(lower[s], value[s] - below), min(upper[s], value[s] + above)
+            count += low > lower[s] or high < upper[s]
+            lower[s], upper[s] = low, high
+            widest = max(widest, high - low)
+    return widest, count
+
+
+@compiled
 def survey(start, state, probability, reward, offset, legal, terminal, gain, facts):  # type: ignore[no-untyped-def]
     """Writes g = r + c, −∞ where (s, a) cannot be met; the offset c may be None.
 
