@@ -295,6 +295,7 @@ class _Road:
         Entropy is worth about the same everywhere, and from v = 0 each turn would first have to find out how much.
         Where rewards matter more, values without entropy are closer: one way of ordered sweeps finds them.
         """
+        assert self.order is not None
         problem, live = self.problem, ~np.asarray(self.problem.mdp.terminal)
         reach = 1 / (1 - problem.contraction)
         spread = problem.temperature * math.log(problem.widest) * reach  # how far entropy moves values, at the most
