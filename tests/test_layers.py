@@ -21,9 +21,9 @@ MAY_IMPORT = {
     "named": {"scheme", "regularizers"},
     "input": set(),
     "output": {"input"},
-    "mdp": {"types", "input", "output"},
+    "mdp": {"door", "types", "input", "output"},
     "planning": {"scheme", "regularizers", "mdp", "types"},
-    "envs": {"input", "mdp", "types"},
+    "envs": {"door", "input", "mdp", "types"},
     "deep": {"scheme", "regularizers", "named", "envs", "input", "output", "types"},
     "study/curves": set(),
     "study/film": set(),
@@ -70,7 +70,7 @@ MAY_IMPORT = {
 }
 ONE_DOOR = {
     "ale_py": {"envs/atari.py"},
-    "gymnasium": {"mdp/gym.py", "envs/cells.py", "envs/host.py"},
+    "gymnasium": {"door.py"},
     "jinja2": {"study/report.py"},
     "imageio": {"study/film.py"},
     "matplotlib": {"study/plots.py", "study/heatmaps.py", "study/report.py"},

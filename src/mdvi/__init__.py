@@ -7,9 +7,8 @@ True
 """
 
 from importlib import import_module
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `python -m mdvi` reads this file while the current folder may stand for any module
 if TYPE_CHECKING:
     from mdvi import envs, mdp, named, regularizers
     from mdvi.mdp import FiniteMDP
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from mdvi.scheme import DualAveraging, Scheme
     from mdvi.study.learn import Run, load, train
 
-__version__ = version("mdvi")
+    __version__: str
 
 __all__ = [
     "DualAveraging",
@@ -74,8 +73,10 @@ _MEMBERS = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Public names are imported when first used, so that `mdvi --help` does not wait for JAX."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("mdvi")
     if name in _MODULES:
         return import_module(_MODULES[name])
     if name in _MEMBERS:

@@ -1,12 +1,15 @@
 """The command `mdvi`, and `python -m mdvi`: Ctrl-C ends it in one line from its first moment on."""
 
 import os
-import signal
 import sys
-from typing import Any
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # the current folder: what lies there is data, and no module unless the user names it
+
+import signal
 
 
-def interrupted(*_: Any) -> None:
+def interrupted(*_: object) -> None:
     """Ctrl-C: end here and now.
 
     An exception would be lost when it is raised in a callback or an import of some library, and an orderly end of

@@ -1,13 +1,15 @@
 """What is typed on the command line, as models, schemes and error models."""
 
+import contextlib
 import difflib
 import inspect
-import json
 import math
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdvi import envs, mdp, named
+from mdvi import door, envs, mdp, named
 from mdvi.envs import FiniteEnvironment, TimeLimit
 from mdvi.mdp import FiniteMDP
 from mdvi.planning import errors
@@ -31,7 +33,7 @@ def model_of(name: str, parameters: list[str]) -> FiniteMDP:
         raise ValueError(f"unknown model {name!r}{named.did_you_mean(name, mdp.FAMILIES)}")
     options = dict(_split(part) for part in parameters)
     discount = _number("discount", options.pop("discount", "0.99"))
-    return mdp.from_gymnasium(name, discount, **{key: _guess(value) for key, value in options.items()})
+    return mdp.from_gymnasium(name, discount, **{key: _value(value) for key, value in options.items()})
 
 
 class Given(NamedTuple):
@@ -98,6 +100,7 @@ def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
     return Given(model, text)
 
 
+_SWITCHES = {"true": True, "True": True, "false": False, "False": False}
 _HORIZON = 200  # steps after which an episode in a finite model is truncated
 
 
@@ -117,21 +120,20 @@ def environment_of(text: str) -> Any:
         )
         return TimeLimit(FiniteEnvironment(model, options.get("start")), options.get("limit", _HORIZON))
     name, parts = _hosted(text)
-    if not _is_id(name) and ":" not in name:
+    if not door.is_id(name) and ":" not in name:
         hint = named.did_you_mean(name, [*envs.NAMES, *mdp.FAMILIES])
         raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
-    options = {key: _guess(value) for key, value in map(_split, parts)}
+    options: dict[str, Any] = {key: _value(value) for key, value in map(_split, parts)}
     if len(options) < len(parts):
         raise ValueError(f"{name}: a parameter is given twice")
     maker = envs.atari if name.startswith("ALE/") else envs.gymnasium
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     known = {key: p for key, p in inspect.signature(maker).parameters.items() if p.kind in kinds}
-    for key, value in options.items():
-        if key in known and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ValueError(f"{name}: {key}: expected a number, got {value!r}")
-        if key in known and known[key].annotation in (int, int | None) and not isinstance(value, int):
-            raise ValueError(f"{name}: {key}: expected a whole number, got {value!r}")
-        if key not in known and maker is envs.atari:
+    for key, value in map(_split, parts):
+        if key in known:
+            whole = known[key].annotation in (int, int | None)
+            options[key] = _integer(f"{name}: {key}", value) if whole else _number(f"{name}: {key}", value)
+        elif maker is envs.atari:
             raise ValueError(f"{name}: unknown parameter {key!r}{named.did_you_mean(key, known)}")
     try:
         return maker(name, **options)
@@ -140,15 +142,23 @@ def environment_of(text: str) -> Any:
         raise ValueError(f"{error}; did you mean {near[0]!r}?" if near else str(error)) from None
 
 
-def check_harmless(text: str) -> None:
-    """Whether an environment that a file names may be made without being asked for: no code but known packages' runs.
+def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
+    """Whether an environment that a file names may be made: no code but mdvi's, Gymnasium's and ALE's runs.
+
+    Args:
+        text: what the file says.
+        own: environments that the user has named as well, on the command line or in Python; these may be any code.
 
     Raises:
         ValueError: when it may not.
     """
-    name, _, _ = text.partition(":")
-    if name not in envs.NAMES and name not in mdp.FAMILIES and not envs.is_known(_hosted(text)[0]):
-        raise ValueError(f"it is a run of {text}, whose code would be run: name that environment yourself")
+    if text in own:
+        return
+    name, parts = _hosted(text)
+    plain = text.partition(":")[0] in (*envs.NAMES, *mdp.FAMILIES) or door.is_known(name)
+    words = (value for _, value in map(_split, parts) if number_of(value) is None)
+    if not plain or not all(re.fullmatch(r"\w+", word) for word in words):  # no path of a file, for example
+        raise ValueError(f"{text}: this environment is named by a file and its code would be run: name it yourself")
 
 
 def _hosted(text: str) -> tuple[str, list[str]]:
@@ -159,23 +169,19 @@ def _hosted(text: str) -> tuple[str, list[str]]:
     return name, [part for part in ":".join(rest).split(",") if part]
 
 
-def _is_id(name: str) -> bool:
-    return name.startswith("ALE/") or name.rpartition("-v")[2].isdigit()
-
-
 def numbers_of(name: str, text: str) -> list[float]:
     """Numbers with commas between them."""
     return [_number(name, part) for part in text.split(",")]
 
 
 def settings_of(parts: list[str]) -> dict[str, Any]:
-    """KEY=VALUE strings, values as JSON where they read as JSON; widths may be written 64,64 or 64-64."""
+    """KEY=VALUE strings with numbers, true, false or words; widths may be written 64,64 or 64-64."""
     found = {}
     for key, value in map(_split, parts):
         if key in found:
             raise ValueError(f"--set: {key} is given twice")
         widths = value.replace("-", ",").split(",")
-        found[key] = [_integer(key, width) for width in widths] if key == "hidden" else _guess(value)
+        found[key] = [_integer(key, width) for width in widths] if key == "hidden" else _value(value)
     return found
 
 
@@ -209,8 +215,11 @@ def _arguments(function: Any, parts: list[str], owner: str) -> dict[str, Any]:
         if key not in known:
             hint = named.did_you_mean(key, known) if known else "; it has none"
             raise ValueError(f"{owner}: unknown parameter {key!r}{hint}")
-        whole = isinstance(known[key].default, int)
-        arguments[key] = _integer(key, value) if whole else _number(key, value)
+        default = known[key].default
+        if isinstance(default, bool):
+            arguments[key] = _switch(key, value)
+        else:
+            arguments[key] = _integer(key, value) if isinstance(default, int) else _number(key, value)
     return arguments
 
 
@@ -222,25 +231,38 @@ def _split(part: str) -> tuple[str, str]:
 
 
 def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{name}: expected a number, got {text!r}") from None
+    found = number_of(text)
+    if found is None or not math.isfinite(found):
+        raise ValueError(f"{name}: expected a number, got {text!r}")
+    return found
 
 
 def _integer(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{name}: expected an integer, got {text!r}") from None
+    found = number_of(text)
+    if found is None or not math.isfinite(found) or found % 1:
+        raise ValueError(f"{name}: expected an integer, got {text!r}")
+    return int(found)
 
 
-def _guess(text: str) -> Any:
-    """An option of a Gymnasium environment: JSON where it reads as JSON, text otherwise."""
-    try:
-        return json.loads(text.lower() if text in ("True", "False") else text)
-    except json.JSONDecodeError:
-        return text
+def _switch(name: str, text: str) -> bool:
+    if text not in _SWITCHES:
+        raise ValueError(f"{name}: expected true or false, got {text!r}")
+    return _SWITCHES[text]
+
+
+def number_of(text: str) -> int | float | None:
+    """A number as Python writes it (.5, 1e3, 1_000, inf); None for text that is none."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            found = kind(text)
+            return None if math.isnan(found) else found
+    return None
+
+
+def _value(text: str) -> Any:
+    """A value whose type nobody told: a number, true or false, or else text."""
+    found = number_of(text)
+    return _SWITCHES.get(text, text) if found is None else found
 
 
 def signature(function: Any) -> str:

@@ -23,7 +23,7 @@ OwnEnvs = Annotated[
 
 
 @study.command("plan")
-def plan_command(file: File, out: Out = None, json_: Json = False) -> None:
+def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json = False) -> None:
     """What a study would cost: runs, programs, arithmetic, memory and a rough time; and what is done of it already."""
     from mdvi import input
     from mdvi.study.plan import plan_of
@@ -33,7 +33,7 @@ def plan_command(file: File, out: Out = None, json_: Json = False) -> None:
     found, folder = read(file), _folder(file, out)
     begun = input.kind(folder / NAME, links=False) is not None
     done = _state(found, folder)[1].get("done", 0) if begun else 0
-    plan = plan_of(found)
+    plan = plan_of(found, env or ())
     if json_:
         typer.echo(json.dumps(plan.totals | {"done": done, "groups": plan.groups}))
         return
@@ -70,7 +70,6 @@ def run_command(
     checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
 ) -> None:
     """Train what is missing. Whatever stops it, the same command goes on."""
-    from mdvi.arguments import check_harmless
     from mdvi.deep.run import Interrupted
     from mdvi.study.execute import Watch, execute
     from mdvi.study.spec import read
@@ -78,9 +77,6 @@ def run_command(
     found, folder, part = read(file), _folder(file, out), _shard(shard)
     if memory is not None and not 0 < memory < float("inf"):
         raise ValueError(f"--memory: expected a number of GB above 0, got {memory}")
-    for name in dict.fromkeys(run.env for run in found.runs):
-        if name not in (env or ()):
-            check_harmless(name)
     with progress_bars() as track:
 
         def progress(done: int, goal: int) -> None:
@@ -95,7 +91,7 @@ def run_command(
         try:
             busy = execute(
                 found, folder, shard=part, memory=None if memory is None else memory * 1e9, every=checkpoint_every,
-                watch=Watch(progress, batch, figure1, tell), ray=ray,
+                watch=Watch(progress, batch, figure1, tell), ray=ray, own=env or (),
             )  # fmt: skip
         except Interrupted as stop:
             tell(f"mdvi: {stop}; everything is in {folder}, the same command goes on")

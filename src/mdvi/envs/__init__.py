@@ -8,12 +8,13 @@ function that makes vector environments) or `atari`.
 from collections.abc import Callable
 from typing import Any
 
+from mdvi.door import is_known
 from mdvi.envs import minatar, probes
 from mdvi.envs.atari import atari
 from mdvi.envs.base import Environment, TimeLimit, Transition
 from mdvi.envs.cartpole import CartPole
 from mdvi.envs.finite import FiniteEnvironment
-from mdvi.envs.host import Hosted, gymnasium, is_known, made, vectored
+from mdvi.envs.host import Hosted, gymnasium, made, vectored
 
 __all__ = [
     "NAMES",

@@ -1,19 +1,18 @@
 """Gymnasium environments behind checks, in this process or in one of their own.
 
 Run as a program, it steps environments for a parent at the other end of two pipes, so that one that hangs or dies takes
-nobody along. It imports nothing else of mdvi: such a process starts in a fraction of a second.
+nobody along. It imports nothing else of mdvi but the door: such a process starts in a fraction of a second.
 """
 
 import contextlib
-import importlib
 import json
 import os
-import re
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,32 +116,30 @@ def together(rows: Sequence[np.ndarray | None], actions: int) -> np.ndarray | No
 
 
 def make(name: str, options: dict[str, Any]) -> Any:
-    """A Gymnasium id, or `module:Class`, as an environment.
+    """A Gymnasium id, `module:ID` or `module:Class`, as an environment; see `mdvi.door`.
 
     Raises:
         ValueError: when there is none of that name, or it does not take these options.
         ModuleNotFoundError: when Gymnasium, or what the environment needs, is not installed.
     """
-    try:
-        import gymnasium
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("Gymnasium is not installed: pip install 'mdvi[envs]'", name="gymnasium") from None
+    from mdvi import door
+
+    gymnasium = door.library()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what environments import
         try:
-            if ":" not in name or re.search(r"-v\d+$", name):
-                return gymnasium.make(name, disable_env_checker=True, **options)
-            module, _, attribute = name.partition(":")
-            if (here := os.getcwd()) not in sys.path:
-                sys.path.insert(0, here)  # to stay: environments may import more later
-            return getattr(importlib.import_module(module), attribute)(**options)
+            env = door.maker(name)(**options)
         except gymnasium.error.DependencyNotInstalled as error:
             text = " ".join(str(error).split())
             if "box2d" in text.lower():
                 text = "Box2D is not installed: pip install 'mdvi[envs]'"
             raise ModuleNotFoundError(f"{name}: {text}", name=name) from None
         except FAULTS as error:
-            raise ValueError(f"{name}: {says(error)}") from None
+            text = says(error)
+            raise ValueError(text if text.startswith(name) else f"{name}: {text}") from None
+    if not isinstance(env, gymnasium.Env):
+        raise ValueError(f"{name}: made an object of type {type(env).__name__}, which is no gymnasium.Env")
+    return env
 
 
 def agreed(spaces: Sequence[Spaces]) -> Spaces:
@@ -198,7 +195,8 @@ class Cell:
         """Args: the environment, what to call it, and the steps after which an episode is truncated."""
         self.env, self.spaces, self.limit = env, spaces_of(env, name), limit
         self._shape = self.spaces.shape
-        self._first, self._clock = int(getattr(env.action_space, "start", 0)), 0
+        kind = np.dtype(getattr(env.action_space, "dtype", np.int64)).type
+        self._first, self._clock = kind(getattr(env.action_space, "start", 0)), 0
 
     def reset(self, seed: int | None) -> tuple[np.ndarray, np.ndarray | None]:
         """The first observation of an episode, and the actions that are legal on it, if it is told.
@@ -368,6 +366,7 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
     answers, orders = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)  # what the environment prints is not an answer,
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and orders are not for it to read
+    sys.path.append(str(Path(__file__).parents[2]))  # mdvi, wherever the parent has it from
     try:
         cells = Cells([Cell(make(name, options), name, limit) for _ in range(count)])
     except (ValueError, ModuleNotFoundError) as error:

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from mdvi.door import is_id
 from mdvi.envs import cells
 from mdvi.envs.cells import Cell, Cells, Spaces, Step, spaces_of
 from mdvi.envs.isolated import Isolated, Process
@@ -241,7 +242,7 @@ def gymnasium(
         ModuleNotFoundError: when something is not installed.
     """
     if timeout is None:
-        own = ":" in name and not name.rpartition("-v")[2].isdigit()
+        own = ":" in name and not is_id(name)
         timeout = 60.0 if own and processes != 0 else 0.0
     if processes is None and not timeout:
         processes = 0
@@ -271,18 +272,6 @@ def vectored(
 ) -> Hosted:
     """Gymnasium vector environments that a function of their number makes; the rest as in `gymnasium`."""
     return hosted(Vectored(make), discount, stack=stack, clip=clip)
-
-
-def is_known(name: str) -> bool:
-    """Whether a name is that of an environment in Gymnasium itself or in ALE: making it runs their code only."""
-    if name.startswith("ALE/"):
-        return True
-    try:
-        import gymnasium
-    except ModuleNotFoundError:
-        return False
-    spec = gymnasium.registry.get(name)
-    return spec is not None and isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium.envs.")
 
 
 def hosted(source: Source, discount: float = 0.99, *, stack: int = 1, clip: float | None = None) -> Hosted:

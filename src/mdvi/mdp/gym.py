@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mdvi import door
 from mdvi.mdp.listing import Collector, Listing, assemble, count, listing
 from mdvi.mdp.model import FiniteMDP
 
@@ -20,7 +21,8 @@ def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) 
     so that a state which is left normally by one action and ends the episode by another stays exact.
 
     Args:
-        environment: an environment id such as "FrozenLake-v1", an environment that has `P`, or such a table.
+        environment: an id such as "FrozenLake-v1" (or `module:ID`, which runs the code of that module), an environment
+            that has `P`, or such a table.
         discount: γ in [0, 1).
         options: passed to `gymnasium.make` with an id, for example `map_name="8x8"`.
 
@@ -40,13 +42,10 @@ def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) 
 
 
 def _make(name: str, options: dict[str, Any]) -> Any:
-    try:
-        import gymnasium
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("Gymnasium is not installed: pip install 'mdvi[envs]'", name="gymnasium") from None
+    gymnasium = door.library()
     try:
         with warnings.catch_warnings(record=True) as remarks:
-            environment = gymnasium.make(name, **options)
+            environment = door.maker(name)(**options)
     except gymnasium.error.Error as error:
         raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
     except Exception as error:  # an environment may answer options it does not know with anything

@@ -9,11 +9,11 @@ import contextlib
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdvi.arguments import environment_of
+from mdvi.arguments import check_named_by_file, environment_of
 from mdvi.deep import run
 from mdvi.deep.population import check_room
 from mdvi.deep.run import Interrupted, InUse, Report
@@ -55,6 +55,7 @@ def execute(
     every: float = 60.0,
     watch: Watch | None = None,
     ray: str | None = None,
+    own: Collection[str] = (),
 ) -> int:
     """Train what is missing; how many runs others are training meanwhile.
 
@@ -66,12 +67,15 @@ def execute(
         every: seconds between checkpoints.
         watch: who watches.
         ray: the address of a Ray cluster whose workers train, or "local"; None trains here.
+        own: environments of the study that may be any code, named as there.
 
     Raises:
-        ValueError: when the store cannot be used, or the cluster not be reached.
+        ValueError: when an environment may not be made, the store not be used, or the cluster not be reached.
         InUse: when another process hands out this study to a cluster, or is to and others are training.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
+    for name in study.environments():
+        check_named_by_file(name, own)
     with contextlib.closing(Store(folder / NAME)) as store, run.locked(folder, shared=ray is None):
         store.add(study.runs)
         watch = watch or Watch()

@@ -232,7 +232,7 @@ def request_in(folder: str | Path) -> dict[str, Any]:
     """
     config = record.read_config(Path(folder))
     kept.check_claims(Path(folder), config)
-    arguments.check_harmless(config["env"])
+    arguments.check_named_by_file(config["env"])
     return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
 
 
@@ -261,7 +261,7 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
             raise ValueError(f"{folder}: is a run of {name}, not of {given}")
     try:
         if env is None:
-            arguments.check_harmless(name)
+            arguments.check_named_by_file(name)
         if env is None or isinstance(env, str):
             env = arguments.environment_of(name)
         population, columns = population_of(config, env, memory=float("inf"))

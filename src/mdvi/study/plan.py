@@ -2,13 +2,14 @@
 
 import json
 import time
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdvi.arguments import environment_of
+from mdvi.arguments import check_named_by_file, environment_of
 from mdvi.deep import train
 from mdvi.deep.replay import Batch
 from mdvi.study.request import population_with
@@ -32,12 +33,18 @@ class Plan(NamedTuple):
     totals: dict[str, float]
 
 
-def plan_of(study: Study) -> Plan:
+def plan_of(study: Study, own: Collection[str] = ()) -> Plan:
     """What a study would cost.
+
+    Args:
+        study: what is wanted.
+        own: environments of the study that may be any code, named as there.
 
     Raises:
         ValueError: for what cannot be trained, naming it.
     """
+    for name in study.environments():
+        check_named_by_file(name, own)
     rate, groups = _rate(), []
     figure = 0.0 if study.figure1 is None else _LOSS * study.figure1.garnets * study.figure1.iterations
     for runs in study.groups():

@@ -186,6 +186,10 @@ class Study(NamedTuple):
     runs: tuple[Run, ...]
     figure1: Figure1 | None = None
 
+    def environments(self) -> list[str]:
+        """The environments of its runs, each once."""
+        return list(dict.fromkeys(run.env for run in self.runs))
+
     def groups(self) -> list[list[Run]]:
         """Its runs by what is one program with other numbers."""
         groups: dict[tuple[Any, ...], list[Run]] = {}
