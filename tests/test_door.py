@@ -128,17 +128,21 @@ def test_what_the_user_names_is_made(stranger, name):
 @pytest.mark.parametrize("name", ["Other", "called", "text", "word", "nowhere", "wrapped", "wrapped_call", "part",
                                   "call", "short", "bound", "brought", "brought_along", "StrangerLambda-v0",
                                   "StrangerCall-v0", "StrangerSystem-v0", "StrangerWrapped-v0"])  # fmt: skip
-def test_what_makes_no_environments_is_refused_before_it_is_called(stranger, name, processes=0):
+def test_what_makes_no_environments_is_refused_before_it_is_called(stranger, name):
+    refused(stranger, name, 0)
+
+
+def test_it_is_refused_in_a_process_of_its_own(stranger):
+    refused(stranger, "called", 1)
+
+
+def refused(stranger, name, processes):
     with pytest.raises(
         ValueError, match=r"expected a subclass of gymnasium\.\w+, or a function .* -> gymnasium"
     ) as told:
         arguments.environment_of(f"stranger:{name}:processes={processes}")
     assert "\n" not in str(told.value)
     assert "called" not in stranger.read_text()
-
-
-def test_it_is_refused_in_a_process_of_its_own(stranger):
-    test_what_makes_no_environments_is_refused_before_it_is_called(stranger, "called", processes=1)
 
 
 @pytest.mark.parametrize("name", ["os:system", "subprocess:run", "builtins:exec", "builtins:open", "shutil:rmtree"])
