@@ -17,6 +17,7 @@ import pytest
 import typer
 
 import mdvi as library
+from forged import forge
 from mdvi import arguments, cli, door, mdp
 from mdvi.study.execute import execute
 from mdvi.study.plan import plan_of
@@ -160,8 +161,7 @@ def files_of(name, place):
     """What somebody else might send whose environment is of that name."""
     trained = place / "trained"
     shutil.copytree(Path(__file__).parent / "fixtures" / "0.1.0" / "training" / "host-named", trained)
-    config = json.loads((trained / "config.json").read_text())
-    (trained / "config.json").write_text(json.dumps(config | {"env": name}))
+    forge(trained, env=name)
     (trained / "metrics.csv").unlink()
     (place / "study.toml").write_text(
         f"title = 'a'\nenv = {json.dumps(name)}\nsteps = 1000\n[[grid]]\nagent = 'dqn'\nsettings = {{hidden = [4]}}\n"
@@ -258,7 +258,8 @@ def test_no_function_runs_code_that_a_file_names(stranger, monkeypatch):
 
 def try_it(function, **arguments):
     try:
-        function(**arguments)
+        found = function(**arguments)
+        getattr(found, "close", int)()
     except (ValueError, OSError, TypeError, AttributeError, KeyError):
         return
 

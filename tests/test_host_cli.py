@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from PIL import Image
 
 import mdvi as library
+from forged import forge
 from hostile import Row
 from mdvi import envs
 from mdvi.deep import checkpoint, episodes
@@ -141,9 +142,8 @@ def test_a_class_of_ones_own_from_the_command_line(mdvi, tmp_path):
 def test_a_config_cannot_make_code_run(mdvi, tmp_path):
     folder = tmp_path / "run"
     assert mdvi("train", "CartPole-v1", "--agent", "dqn", "--steps", 100, *OPTIONS, "--out", folder)[0] == 0
-    config = json.loads((folder / "config.json").read_text())
     for name in ("hostile:Row", "hostile:Row-v0", "GymV26Environment-v0", "os:system"):
-        (folder / "config.json").write_text(json.dumps(config | {"env": name}))
+        forge(folder, env=name)
         for command in (
             ("evaluate", folder),
             ("train", "--out", folder),

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "regularizers": {"types"},
     "scheme": {"regularizers", "types"},
     "named": {"scheme", "regularizers"},
+    "door": set(),
     "input": set(),
     "output": {"input"},
     "mdp": {"door", "types", "input", "output"},

@@ -123,20 +123,21 @@ def environment_of(text: str) -> Any:
     if not door.is_id(name) and ":" not in name:
         hint = named.did_you_mean(name, [*envs.NAMES, *mdp.FAMILIES])
         raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
-    options: dict[str, Any] = {key: _value(value) for key, value in map(_split, parts)}
-    if len(options) < len(parts):
+    given = dict(map(_split, parts))
+    if len(given) < len(parts):
         raise ValueError(f"{name}: a parameter is given twice")
     maker = envs.atari if name.startswith("ALE/") else envs.gymnasium
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     known = {key: p for key, p in inspect.signature(maker).parameters.items() if p.kind in kinds}
-    for key, value in map(_split, parts):
-        if key in known:
-            whole = known[key].annotation in (int, int | None)
-            options[key] = _integer(f"{name}: {key}", value) if whole else _number(f"{name}: {key}", value)
-        elif maker is envs.atari:
-            raise ValueError(f"{name}: unknown parameter {key!r}{named.did_you_mean(key, known)}")
+    values: dict[str, Any] = {key: _value(text) for key, text in given.items() if key not in known}
+    if values and maker is envs.atari:
+        key = next(iter(values))
+        raise ValueError(f"{name}: unknown parameter {key!r}{named.did_you_mean(key, known)}")
+    for key in (key for key in known if key in given):
+        read = _integer if known[key].annotation in (int, int | None) else _number
+        values[key] = read(f"{name}: {key}", given[key])
     try:
-        return maker(name, **options)
+        return maker(name, **values)
     except ValueError as error:
         near = difflib.get_close_matches(name, envs.NAMES, n=1, cutoff=0.8)
         raise ValueError(f"{error}; did you mean {near[0]!r}?" if near else str(error)) from None
