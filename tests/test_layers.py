@@ -87,7 +87,7 @@ ONE_DOOR = {
     "safetensors": {"deep/checkpoint.py"},
     "tensorboardX": {"study/track.py"},
     "wandb": {"study/track.py"},
-    "numba": {"planning/sweeps.py", "planning/chain.py", "planning/linear.py", "planning/order.py"},
+    "numba": {"planning/native.py"},
 }
 RUNS_DATA = {"builtins", "pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
 

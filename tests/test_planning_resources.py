@@ -1,16 +1,20 @@
 """Time, memory and people: a solve can be stopped, keeps within its estimate, and never becomes dense."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
+from numba.core import caching
 
 from mdvi import mdp, solve
 from mdvi.planning import requests
+from mdvi.planning.native import njit
 
 SLOW = mdp.chain(2000, discount=0.99999)  # values of up to 10^5
 
@@ -171,3 +175,37 @@ def test_the_value_of_a_solution_is_no_further_off_than_half_its_gap():
     exact = solve(mdp.lake(8), tolerance=1e-9)
     assert np.abs(solution.value - exact.value).max() <= solution.gap / 2 + exact.gap
     assert solution.least_error <= np.abs(solution.value - exact.value).max() + exact.gap
+
+
+def doubled(x):
+    return 2 * x
+
+
+def test_functions_are_compiled_where_no_folder_can_be_written(monkeypatch):
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+    with pytest.raises(RuntimeError, match="no locator available"):
+        numba.njit(cache=True)(doubled)
+    assert njit(cache=True)(doubled)(21) == 42
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [b"", b"nothing", None])
+def test_damaged_machine_code_is_compiled_anew(suffix, damage, monkeypatch, tmp_path):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert njit(cache=True)(doubled)(21) == 42
+    (stored,) = tmp_path.rglob(f"*.{suffix}")
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-20] if damage is None else damage)
+    assert njit(cache=True)(doubled)(21) == 42
+    assert len(stored.read_bytes()) == len(whole)
+
+
+def test_a_disk_that_fills_up_costs_the_stored_code_only(monkeypatch, tmp_path):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    function = njit(cache=True)(doubled)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "_save_data", full)
+    assert function(21) == 42

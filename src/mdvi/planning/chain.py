@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
-from numba import njit, prange
 
+from mdvi.planning.native import njit, prange
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.sweeps import compiled, expectation
 from mdvi.planning.watch import Watch

@@ -13,9 +13,9 @@ for BiCGSTAB.
 """
 
 import numpy as np
-from numba import njit
 
 from mdvi.planning.chain import Chain
+from mdvi.planning.native import njit
 from mdvi.planning.problem import Values
 from mdvi.planning.watch import Watch
 

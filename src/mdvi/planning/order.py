@@ -2,9 +2,9 @@
 
 import numpy as np
 import scipy.sparse
-from numba import njit
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
+from mdvi.planning.native import njit
 from mdvi.planning.problem import Problem
 
 _NEARLY_SORTED = 0.9

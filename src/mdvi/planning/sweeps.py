@@ -12,7 +12,8 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+
+from mdvi.planning.native import njit, prange
 
 _PARALLEL_FROM = 100_000  # entries; below, threads gain little, and on a busy machine they wait for one another
 _BLOCK = 256  # states

@@ -1,0 +1,43 @@
+"""Functions compiled to machine code, which is kept on the disk where there is a place for it."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numba
+from numba import prange
+from numba.core.caching import FunctionCache
+
+__all__ = ["njit", "prange"]
+
+
+class _Kept(FunctionCache):  # type: ignore[misc]
+    """Numba's cache, where a file that cannot be read or written costs a compilation and nothing else."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with suppress(Exception):  # a damaged file may raise anything
+            return super().load_overload(sig, target_context)
+        with suppress(OSError):
+            self.flush()
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(Exception):
+            super().save_overload(sig, data)
+
+
+def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit`, where `cache` asks for the disk but does not need it.
+
+    Numba keeps machine code beside the source, or in a folder of the user. A container, or a package that somebody else
+    installed, may let its user write into neither.
+    """
+
+    def compile(function: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(**options)(function)
+        if cache:
+            with suppress(RuntimeError):  # no folder may be written
+                dispatcher._cache = _Kept(function)
+        return dispatcher
+
+    return compile
