@@ -1,5 +1,6 @@
 """What is proved beside the optimum: checked by the independent checker, by exact values, and by tampering."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import checker
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from exact import exact_value
-from mdvi import FiniteMDP, mdp
+from mdvi import FiniteMDP, Scheme, iterate, mdp
+from mdvi.planning.bounds import theorem1_sharp
 from mdvi.planning.certificate import (
     certificate_arrays,
     certify,
@@ -244,6 +246,104 @@ def value_of_policy(model, policy, kl, entropy, prior):
                 for t in np.flatnonzero(p[s, a]):
                     system[s, int(t)] -= gamma * pi * mpmath.mpf(float(p[s, a, t]))
         return list(mpmath.lu_solve(system, right))
+
+
+@pytest.mark.parametrize("actions", [2, 171, 249, 275, 1000, 100_003])
+@pytest.mark.parametrize("states", [1, 2])
+def test_a_uniform_policy_over_any_number_of_actions_is_certified(actions, states):
+    ring = (np.arange(states)[:, None, None] + 1) % states
+    table = np.broadcast_to(ring, (states, actions, 1)), np.ones((states, actions, 1))
+    found = certify(FiniteMDP(table, np.ones((states, actions)), 0.9), np.full((states, actions), 1 / actions))
+    assert found.status == "certified"
+    assert (found.lower <= 10).all()
+    assert (found.upper >= 10).all()
+
+
+def test_rows_and_policies_that_are_rounded_are_certified_together():
+    rows = np.full((4, 3, 4), 0.25)
+    rows[..., 0] += 9e-11
+    model = FiniteMDP(rows, np.ones((4, 3)), 0.9)
+    policy = np.array([[0.1, 0.2, 0.7]] * 4, np.float32)
+    found = certify(model, policy, tolerance=1e-12)
+    exact = 1 / (1 - Fraction(0.9) * sum(map(Fraction, rows[0, 0].tolist())))
+    assert all(Fraction(x) <= exact <= Fraction(y) for x, y in zip(found.lower, found.upper, strict=True))
+    with pytest.raises(ValueError, match=r"policy: state 0 has probabilities that sum to 1\.00999"):
+        certify(model, policy + np.array([0.01, 0, 0], np.float32))
+
+
+def test_one_action_for_each_state_is_a_policy():
+    model = mdp.cliff()
+    solution = solve(model)
+    table = np.eye(model.actions)[solution.action]
+    wanted = certify(model, table)
+    for policy in (solution.action, solution.action.tolist(), solution.action.astype(np.uint8), table.tolist()):
+        found = certify(model, policy)
+        np.testing.assert_array_equal(found.lower, wanted.lower)
+        assert found.gap == wanted.gap <= 2e-6
+    anything = np.where(model.terminal, -7, solution.action)
+    np.testing.assert_array_equal(certify(model, anything).lower, wanted.lower)
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ([0, 0, 0, 0, 2], "policy: state 4 takes action 2, outside 0…1"),
+        ([0, -1, 0, 0, 0], "policy: state 1 takes action -1, outside 0…1"),
+        ([1, 0, 0, 1, 0], "policy: state 3 takes action 1, which is illegal"),
+        ([0, 0, 0, 0], r"integers of shape \(5,\), got int64 of shape \(4,\)"),
+        ([0.0, 0, 0, 0, 0], r"probabilities of shape \(5, 2\) or integers .* got float64"),
+        ([True] * 5, "got bool"),
+        (np.zeros((5, 2, 1)), r"policy: expected shape \(5, 2\), got \(5, 2, 1\)"),
+        ("best", "policy: expected an array of real numbers"),
+    ],
+)
+def test_actions_that_are_no_policy_are_refused_by_name(policy, message):
+    garnet = mdp.garnet(states=5, actions=2)
+    legal = np.array([[True, True], [True, True], [True, True], [True, False], [True, True]])
+    with pytest.raises(ValueError, match=message):
+        certify(FiniteMDP(garnet.kernel, garnet.reward, 0.9, legal=legal), policy)
+
+
+def test_q_is_zero_in_terminal_states_and_minus_infinity_for_illegal_actions():
+    rows = np.full((3, 2, 3), 1 / 3)
+    legal, terminal = np.array([[True, False], [True, True], [True, False]]), np.array([False, False, True])
+    model = FiniteMDP(rows, np.ones((3, 2)), 0.9, legal=legal, terminal=terminal)
+    for kl, entropy in ((0.0, 0.0), (0.0, 0.1), (0.2, 0.1)):
+        q = solve(model, kl, entropy).q
+        assert q[2].tolist() == [0.0, 0.0]
+        assert q[0, 1] == -np.inf
+        assert np.isfinite(q[:2][legal[:2]]).all()
+    trace = iterate(model, Scheme.of(0.1), 300)
+    for q in (*trace.q, trace.optimal_q):
+        assert q[2].tolist() == [0.0, 0.0]
+        assert q[0, 1] == -np.inf
+        assert np.isfinite(q[:2][legal[:2]]).all()
+    np.testing.assert_allclose(trace.optimal_q, solve(model, tolerance=1e-12).q, atol=1e-9)
+    assert np.isfinite(trace.loss).all()
+    assert np.isfinite(trace.q_gap).all()
+    sharp = theorem1_sharp(trace)[1:]
+    assert np.isfinite(sharp[:, legal]).all()
+
+
+def test_results_say_what_they_found_in_a_few_lines_and_can_be_compared():
+    model = mdp.garnet(states=400)
+    solution = solve(model)
+    policy = certify(model, solution.action)
+    finite = backward_induction(model, 10)
+    trace = iterate(mdp.garnet(states=5), [Scheme.of(0.1), Scheme.of(0.2)], 3, seed=[0, 1, 2])
+    for result in (solution, policy, finite, trace, trace[0, 1], solution.problem):
+        assert len(repr(result)) < 600
+        assert result == result
+        assert result != 1
+        assert {result: 1}[result] == 1
+    assert solution != solve(model)
+    for text in ("certified", f"{solution.gap:.3g}", "states=400"):
+        assert text in repr(solution)
+        assert text in repr(policy) or text not in ("certified", "states=400")
+    assert "decisions=10" in repr(finite)
+    for text in ("schemes=2, seeds=3", "iterations=3", "last loss in ["):
+        assert text in repr(trace)
+    assert "Scheme.of(kl=0.1, entropy=0)" in repr(trace[0, 1])
 
 
 def test_the_optimal_policy_is_certified_with_its_own_interval():

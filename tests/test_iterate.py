@@ -11,6 +11,7 @@ import pytest
 import mdvi
 from mdvi import DualAveraging, FiniteMDP, Scheme, errors, iterate, mdp
 from mdvi.planning.inputs import check_request
+from mdvi.regularizers import mellowmax
 from models import corner, signed_garnet
 
 
@@ -348,3 +349,29 @@ def test_the_public_names():
         assert getattr(mdvi, name) is not None
     with pytest.raises(AttributeError):
         mdvi.nothing
+
+
+SHOWN = {
+    "Scheme.of(kl=0.1, entropy=0.05)": Scheme.of(kl=0.1, entropy=0.05),
+    "Scheme.of(kl=0, entropy=0)": Scheme.of(),
+    "Scheme(temperature=0, beta=0.5)": Scheme(0.0, 0.5),
+    "Scheme.of(kl=0.1, entropy=0, backups=inf, prior='fixed')": Scheme.of(0.1, backups=math.inf, prior="fixed"),
+    "Scheme.of(kl=0, entropy=0.1, maximum=mellowmax)": Scheme.of(0.0, 0.1, maximum=mellowmax),
+    "Scheme.of(kl=[4, 3, 2, …, 0] (5 numbers), entropy=[0, 0, 0, …, 0] (5 numbers))": Scheme.of([4, 3, 2, 1, 0]),
+    "DualAveraging(Scheme.of(kl=0.1, entropy=0))": DualAveraging(Scheme.of(0.1)),
+    "Errors()": errors.none(),
+    "Errors(regress=Gaussian(scale=0.1))": errors.gaussian(0.1),
+    "Errors(kernel=Sampled(samples=3))": errors.sampled(3),
+    "Errors(perturb=Gaussian(scale=0.5))": errors.greedy(0.5),
+    "Errors(regress=Given(values=[0, 0, 0, …, 0] (8 numbers)))": errors.given(np.zeros((2, 2, 2))),
+    "Errors(regress=hypot)": errors.Errors(regress=math.hypot),
+}
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_schemes_and_errors_show_the_numbers_they_were_made_with_and_can_be_compared(text):
+    shown = SHOWN[text]
+    assert repr(shown) == text
+    assert shown == shown
+    assert shown != Scheme.of(7.0)
+    assert {shown: 1}[shown] == 1

@@ -8,6 +8,7 @@ import pytest
 import quantecon
 import scipy.sparse
 
+import mdvi
 from mdvi import FiniteMDP, Scheme, iterate, mdp, solve
 from mdvi.mdp.validation import normalized
 from models import signed_garnet
@@ -176,6 +177,74 @@ def test_rescaling_needs_rows_that_are_meant_to_sum_to_one():
     free = mdp.MatrixFree(lambda v: np.repeat(v[:, None], 2, axis=1), (2, 2), 1)
     with pytest.raises(ValueError, match="rows of a matrix-free model cannot be rescaled"):
         FiniteMDP(free, ZERO, 0.9, normalize=True)
+
+
+def test_arrays_may_have_the_actions_first(rng):
+    rows = rng.dirichlet(np.ones(4), (4, 3))
+    paid = rng.normal(size=(4, 3, 4))
+    model = FiniteMDP(rows, paid, 0.9)
+    other = FiniteMDP(rows.swapaxes(0, 1), paid.swapaxes(0, 1), 0.9, order="ass")
+    np.testing.assert_array_equal(other.kernel.probability, rows)
+    np.testing.assert_array_equal(other.reward, model.reward)
+    listed = FiniteMDP(rows.swapaxes(0, 1).tolist(), model.reward, 0.9, order="ass")
+    np.testing.assert_array_equal(listed.reward, model.reward)
+    states = np.broadcast_to(np.arange(4), (3, 4, 4))
+    table = FiniteMDP((states, rows.swapaxes(0, 1)), model.reward, 0.9, order="ass")
+    np.testing.assert_array_equal(table.dense().kernel.probability, rows)
+
+
+def test_arrays_with_the_actions_first_are_told_apart_where_they_can_be(rng):
+    rows = rng.dirichlet(np.ones(4), (3, 4))
+    names = "order='ass'.*from_toolbox"
+    with pytest.raises(ValueError, match=r"expected shape \(states, actions, states\), got \(3, 4, 4\); .*" + names):
+        FiniteMDP(rows, np.zeros((4, 3)), 0.9)
+    with pytest.raises(ValueError, match="3 states and 4 actions do not fit the reward; .*" + names):
+        FiniteMDP((np.zeros((3, 4, 1), int), np.ones((3, 4, 1))), np.zeros((4, 3)), 0.9)
+    with pytest.raises(ValueError, match="from_toolbox"):
+        FiniteMDP([scipy.sparse.csr_array(np.eye(3))] * 2, np.zeros((3, 2)), 0.9)
+    with pytest.raises(ValueError, match="from_toolbox"):
+        FiniteMDP(scipy.sparse.csr_array(np.tile(np.eye(3), (2, 1))), np.zeros((3, 2)), 0.9, order="ass")
+    with pytest.raises(ValueError, match="order: expected 'sas' or 'ass', got 'ssa'"):
+        FiniteMDP(rows, np.zeros((4, 3)), 0.9, order="ssa")
+
+
+def test_a_square_array_is_taken_as_documented_unless_only_the_other_order_fits(rng):
+    rows = rng.dirichlet(np.ones(3), (3, 3))
+    np.testing.assert_array_equal(FiniteMDP(rows, np.zeros((3, 3)), 0.9).kernel.probability, rows)
+    legal = np.array([[True, False, True], [True, True, True], [True, True, True]])
+    with_gap = rows * legal.T[..., None]  # action 1 is missing in state 0, and the actions come first
+    with pytest.raises(
+        ValueError, match=r"state 1, action 0 does not sum to 1, but action 1, state 0 does; .*order='ass'"
+    ):
+        FiniteMDP(with_gap, np.zeros((3, 3)), 0.9, legal=legal)
+    assert FiniteMDP(with_gap, np.zeros((3, 3)), 0.9, legal=legal, order="ass").states == 3
+
+
+@pytest.mark.parametrize("method", ["auto", "value-iteration", "policy-iteration"])
+def test_a_discount_of_1_is_for_finite_horizons_only(method):
+    model = FiniteMDP(HALF, ZERO + 1.0, 1)
+    assert mdvi.backward_induction(model, 5).value[0].tolist() == [5.0, 5.0]
+    refused = r"discount: expected a number in \[0, 1\), got 1.0; with 1, only a finite .* see mdvi.backward_induction"
+    for use in (
+        lambda: solve(model, method=method),
+        lambda: mdvi.certify(model, [0, 0]),
+        lambda: iterate(model, Scheme.of(), 3),
+        lambda: mdvi.bounds.entropy_bias(model, 0.1),
+        lambda: mdvi.bounds.azuma(model, 0.1, 10, 0.1),
+        lambda: mdp.late_start(1.0),
+        lambda: mdvi.envs.FiniteEnvironment(model),
+    ):
+        with pytest.raises(ValueError, match=refused):
+            use()
+
+
+def test_models_say_what_they_are_in_a_line_and_can_be_compared():
+    model = mdp.garnet(states=500)
+    assert len(repr(model)) < 200
+    assert model == mdp.garnet(states=500)
+    assert model != mdp.garnet(states=500, seed=1)
+    assert len({model, mdp.garnet(states=500), mdp.garnet(states=7)}) == 2
+    assert hash(model.kernel) == hash(mdp.garnet(states=500).kernel)
 
 
 def test_families_refuse_what_does_not_fit_into_memory():

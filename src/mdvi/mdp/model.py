@@ -14,8 +14,10 @@ from jaxtyping import Bool, Float
 
 from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
 from mdvi.mdp.validation import (
+    ACTIONS_FIRST,
     check_discount,
     check_indices,
+    check_order,
     check_rewards,
     check_row_starts,
     check_rows,
@@ -57,6 +59,7 @@ class FiniteMDP(eqx.Module):
         legal: Any = None,
         substochastic: bool = False,
         normalize: bool = False,
+        order: str = "sas",
     ) -> None:
         """Check every number and build the model.
 
@@ -75,16 +78,25 @@ class FiniteMDP(eqx.Module):
             substochastic: rows may sum to less than 1; what is missing ends the episode, with value zero.
             normalize: divide every row whose sum differs from 1 by at most 1e-4 by that sum, as rows that were
                 rounded to a few decimals need it. Other rows are refused as without it.
+            order: "sas" for arrays with the axes above; "ass" for arrays with the actions first: P and r(s, a, s') of
+                shape (actions, states, states), or next states and probabilities of shape (actions, states,
+                branching). All else stays as it is, r(s, a) too.
 
         Raises:
             ValueError: naming the state, the action and the value that is wrong.
         """
+        transition, reward = _states_first(order, transition, reward)
         kernel = _kernel(transition)
         shape = kernel.shape
+        if shape[0] != shape[1] and np.shape(reward)[:2] == shape[::-1]:
+            raise ValueError(
+                f"transition: {shape[0]} states and {shape[1]} actions do not fit the reward; {ACTIONS_FIRST}"
+            )
         ends = np.zeros(shape[0], bool) if terminal is None else _mask("terminal", terminal, shape[:1])
         allowed = np.ones(shape, bool) if legal is None else _mask("legal", legal, shape)
         check_some_legal_action(allowed | ends[:, None])
         live = allowed & ~ends[:, None]
+        check_order(kernel, live)
         check_successors(kernel, live)
         epsilon = _epsilon(transition)
         self.kernel = kernel.keep_rows(live)
@@ -159,6 +171,32 @@ class FiniteMDP(eqx.Module):
         )
 
 
+def _states_first(order: Any, transition: Any, reward: Any) -> tuple[Any, Any]:
+    """Transitions and rewards with the axes that the model has."""
+    if order not in ("sas", "ass"):
+        raise ValueError(f"order: expected 'sas' or 'ass', got {order!r}")
+    several = isinstance(transition, list | tuple) and any(map(scipy.sparse.issparse, transition))
+    if several or (order == "ass" and (isinstance(transition, Kernel) or scipy.sparse.issparse(transition))):
+        raise ValueError(
+            "transition: a sparse matrix has row state · actions + action; for one matrix for each action "
+            "there is mdvi.mdp.from_toolbox"
+        )
+    if order == "sas":
+        return transition, reward
+    if isinstance(transition, tuple):
+        return tuple(map(_swapped, transition)), reward
+    return _swapped(transition), _swapped(reward)
+
+
+def _swapped(array: Any) -> Any:
+    """An array of three axes with the first two swapped; whatever else it is, it is refused later."""
+    try:
+        array = np.asarray(array)
+    except ValueError:  # lists of several lengths
+        return array
+    return array.swapaxes(0, 1) if array.ndim == 3 else array
+
+
 def _kernel(transition: Any) -> Kernel:
     if isinstance(transition, Kernel):
         return transition
@@ -168,9 +206,11 @@ def _kernel(transition: Any) -> Kernel:
         return _from_sparse(transition)
     probability = _floats("transition", transition)
     if probability.ndim != 3 or probability.shape[0] != probability.shape[2] or 0 in probability.shape:
+        actions_first = probability.ndim == 3 and probability.shape[1] == probability.shape[2]
+        advice = "sparse models go in as a SciPy sparse matrix or a pair (next_state, probability)"
         raise ValueError(
             f"transition: expected shape (states, actions, states), got {probability.shape}; "
-            "sparse models go in as a SciPy sparse matrix or a pair (next_state, probability)"
+            f"{ACTIONS_FIRST if actions_first else advice}"
         )
     return Dense(probability)
 

@@ -10,6 +10,10 @@ import numpy as np
 from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
 
 NEARLY = 1e-4  # how far from 1 the sum of a row may be that was rounded to a few decimals
+ACTIONS_FIRST = (
+    "arrays of shape (actions, states, …) need order='ass', and MDPtoolbox's, where absorbing states are terminal, "
+    "mdvi.mdp.from_toolbox"
+)
 _LONG_SUM = 1e-10  # and of a row that is itself a sum or a product of numbers in float64
 
 
@@ -125,6 +129,18 @@ def check_successors(kernel: Kernel, live: np.ndarray) -> None:
     ordered = np.sort(np.where(listed, kernel.state, states + np.arange(width)), axis=-1)
     for s, a, j in np.argwhere(ordered[..., 1:] == ordered[..., :-1])[:1]:
         raise ValueError(f"transition: state {s}, action {a} lists next state {ordered[s, a, j]} twice")
+
+
+def check_order(kernel: Kernel, live: np.ndarray) -> None:
+    """As many states as actions: if rows only sum to 1 with the actions first, that is how they are meant."""
+    if not isinstance(kernel, Dense) or live.shape[0] != live.shape[1]:
+        return
+    fits = np.abs(kernel.row_sums() - 1) <= NEARLY
+    if fits.T[live].all() and not fits[live].all():
+        s, a = np.argwhere(live & ~fits)[0]
+        raise ValueError(
+            f"transition: state {s}, action {a} does not sum to 1, but action {s}, state {a} does; {ACTIONS_FIRST}"
+        )
 
 
 def row_tolerance(terms: int, epsilon: float = float(np.finfo(float).eps)) -> float:
