@@ -11,17 +11,17 @@ from numba.core.caching import FunctionCache
 __all__ = ["njit", "prange"]
 
 
-class _Kept(FunctionCache):  # type: ignore[misc]
+class _Kept(FunctionCache):
     """Numba's cache, where a file that cannot be read or written costs a compilation and nothing else."""
 
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
+    def load_overload(self, sig, target_context):  # type: ignore[no-untyped-def]
         with suppress(Exception):  # a damaged file may raise anything
             return super().load_overload(sig, target_context)
         with suppress(OSError):
             self.flush()
         return None
 
-    def save_overload(self, sig: Any, data: Any) -> None:
+    def save_overload(self, sig, data):  # type: ignore[no-untyped-def]
         with suppress(Exception):
             super().save_overload(sig, data)
 
@@ -37,7 +37,7 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]
         dispatcher = numba.njit(**options)(function)
         if cache:
             with suppress(RuntimeError):  # no folder may be written
-                dispatcher._cache = _Kept(function)
+                dispatcher._cache = _Kept(function)  # type: ignore[no-untyped-call]
         return dispatcher
 
     return compile
