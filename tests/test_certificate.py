@@ -1,9 +1,11 @@
 """What is proved beside the optimum: checked by the independent checker, by exact values, and by tampering."""
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
 import checker
+import mpmath
 import numpy as np
 import pytest
 
@@ -439,3 +441,112 @@ def test_a_long_horizon_meets_the_stationary_optimum():
 def test_backward_induction_refuses_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         backward_induction(signed_garnet(0), **arguments)
+
+
+# Terms of the rounding analysis of certificates: worst cases, and right values that are exact.
+
+
+def one_state(rewards, discount=0.9):
+    """A state that every action leads back to."""
+    rewards = np.atleast_2d(np.asarray(rewards, float))
+    return FiniteMDP((np.zeros((*rewards.shape, 1), int), np.ones((*rewards.shape, 1))), rewards, discount)
+
+
+def test_the_gap_of_a_policy_is_rounded_up(rng):
+    for seed in range(40):
+        model = mdp.garnet(states=8, seed=seed)
+        found = certify(model, rng.dirichlet(np.ones(model.actions), 8))
+        pairs = list(zip(found.optimum.lower, found.optimum.upper, found.lower, found.upper, strict=True))
+        assert Fraction(found.gap) >= max(Fraction(high) - Fraction(low) for _, high, low, _ in pairs)
+        assert Fraction(found.least_gap) <= max(0, *(Fraction(low) - Fraction(high) for low, _, _, high in pairs))
+
+
+def test_rewards_that_a_policy_mixes_to_nothing_leave_their_rounding_behind(rng):
+    outside = 0
+    for _ in range(50):
+        policy = rng.dirichlet(np.ones(3))
+        rewards = rng.normal(size=3) * 1e12
+        rewards[2] = -(policy[:2] @ rewards[:2]) / policy[2]
+        found = certify(one_state(rewards), policy[None])
+        exact, weights = Fraction(0), [Fraction(p) for p in policy.tolist()]
+        exact = sum(p * Fraction(r) for p, r in zip(weights, rewards.tolist(), strict=True)) / sum(weights)
+        exact /= 1 - Fraction(0.9)
+        assert Fraction(found.lower[0]) <= exact <= Fraction(found.upper[0])
+        computed = float((policy / policy.sum() * rewards).sum()) * 10
+        outside += abs(Fraction(computed) - exact) > 1e-11 * abs(computed) + 1e-300
+    assert outside > 25  # these are cases in which the size of the mean says nothing about its error
+
+
+@pytest.mark.parametrize("rare", [1e-9, 1e-12, 1e-15])
+@pytest.mark.parametrize("entropy", [1.0, 1e9])
+def test_the_entropy_of_a_policy_leaves_its_rounding_behind_where_it_is_next_to_nothing(rare, entropy):
+    for common in (1 - rare, 1 - rare + 2.0**-53, 1 - rare - 2.0**-53):
+        found = certify(one_state([0.0, 0.0]), [[common, rare]], entropy=entropy)
+        with mpmath.workdps(60):
+            total = mpmath.mpf(common) + mpmath.mpf(rare)
+            weights = [mpmath.mpf(common) / total, mpmath.mpf(rare) / total]
+            exact = -entropy * sum(p * mpmath.log(p) for p in weights) / (1 - mpmath.mpf(0.9))
+            assert mpmath.mpf(found.lower[0]) <= exact <= mpmath.mpf(found.upper[0])
+
+
+@pytest.mark.parametrize("rare", [1e-12, 1e-200])
+def test_a_prior_that_is_followed_leaves_the_rounding_of_its_logarithms_behind(rare):
+    """KL(π‖μ) = 0, as a difference of terms of up to λ log μ: each may be off by a unit in its last place."""
+    kl, prior = 1e9, [[rare, 1 - rare]]
+    found = certify(one_state([0.0, 0.0]), prior, kl=kl, prior=prior, tolerance=1e-300)
+    assert found.lower[0] <= 0 <= found.upper[0]
+    unit = 2.0**-53 * kl * -np.log(rare)
+    assert found.upper[0] - found.lower[0] >= 20 * unit / (1 - 0.9)
+
+
+def test_an_action_that_is_as_good_stays_where_rounding_makes_it_seem_worse():
+    """γ (4 + 2⁻⁵¹ + 2⁻⁵¹) / 4 two ways: paid at once, and as a mean of values, whose sum is rounded down twice."""
+    paid = [4.0, 2.0**-51, 2.0**-51, 0.0]
+    best = 0.5 * (1 + 2.0**-52)
+    rows = np.zeros((6, 2, 6))
+    rows[0, 0, 1:5] = 0.25
+    rows[0, 1, 5] = rows[1:, :, 5] = 1
+    reward = np.array([[0.0, best], *([r, r] for r in paid), [0.0, 0.0]])
+    model = FiniteMDP(rows, reward, 0.5, terminal=np.arange(6) == 5)
+    value = np.array([best, *paid, 0.0])
+    q = model.reward + 0.5 * model.expect(value)
+    assert q[0, 0] < q[0, 1] == best  # though they are the same
+    exactly_known = dataclasses.replace(solve(model), lower=value, upper=value)
+    assert optimal_actions(exactly_known)[0].tolist() == [True, True]
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 0.99, 1 - 2.0**-30])
+@pytest.mark.parametrize("actions", [2, 3, 7])
+def test_the_cost_of_an_entropy_is_rounded_up(discount, actions, rng):
+    """With equal rewards v* = v*_τ − τ log |A| / (1 − γ): no bound may be above it, however well v*_τ is known."""
+    for entropy in 10.0 ** rng.uniform(-3, 3, 40):
+        model = one_state(np.zeros(actions), discount)
+        with mpmath.workdps(60):
+            exact = mpmath.mpf(entropy) * mpmath.log(actions) / (1 - mpmath.mpf(discount))
+            below = float(exact)
+            below = below if mpmath.mpf(below) <= exact else np.nextafter(below, 0)
+        solution = dataclasses.replace(solve(model, entropy=float(entropy)), lower=np.array([below]))
+        lower, upper = unregularized_bounds(solution)
+        assert lower[0] <= 0 <= upper[0]
+
+
+def test_the_status_of_a_policy_is_that_of_the_interval_that_is_not_certified():
+    """Action 0 pays 1 for ever, which is known before any sweep; the policy's chain is a ring that is paid in part."""
+    states = 500
+    after = (np.arange(states) + 1) % states
+    table = np.stack([after, after], axis=1)[..., None], np.ones((states, 2, 1))
+    reward = np.stack([np.ones(states), np.arange(states) % 7 == 0], axis=1)
+    model = FiniteMDP(table, reward, 0.9999)
+    found = certify(model, np.ones(states, int), time_limit=1e-9)
+    assert found.optimum.status == "certified"
+    assert found.status == "time limit"
+    assert "time was up" in found.message
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (0.1, 0.2)])
+def test_a_certificate_says_what_rounding_leaves(weights):
+    model = mdp.garnet(states=30)
+    solution = solve(model, *weights)
+    arrays = certificate_arrays(model, solution, *weights, None)
+    assert arrays["rounding"] == solution.problem.narrowest(float(np.abs(solution.value).max()))
+    assert 0 < arrays["rounding"] <= solution.gap

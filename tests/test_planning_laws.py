@@ -3,6 +3,9 @@
 Two intervals that hold the same number overlap; that is all a law may ask for, and it is asked in every state.
 """
 
+from dataclasses import replace
+from fractions import Fraction
+
 import mpmath
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import scipy.sparse
 
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning import sweeps
+from mdvi.planning.problem import evaluation_of, problem_of
 from models import signed_garnet
 from test_solve import random_case
 
@@ -247,3 +251,113 @@ def test_the_growth_model_of_quantecon():
     21.98270358 22.18824323 22.3845048 22.57807736 22.76109127 22.94376708 23.11533996 23.27761762"""
     np.testing.assert_allclose(found.value, [float(x) for x in documented.split()], atol=1e-8)
     assert found.action.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 5, 5, 5]
+
+
+# The rounding analysis, term by term: each model is a worst case of one term, and the right values are exact.
+
+
+def test_the_error_of_a_backup_holds_that_of_the_prior_where_rewards_cancel_it(rng):
+    """λ log μ of up to 10⁹, and r = −λ log μ: the gain is zero, and its error is all that there is."""
+    states, kl = 300, 1e6
+    rare = np.exp(-rng.uniform(513, 600, states))
+    prior = np.stack([rare, np.ones(states)], axis=1)
+    offset = kl * np.log(prior)
+    rows = np.broadcast_to(np.arange(states)[:, None, None], (states, 2, 1)), np.ones((states, 2, 1))
+    model = FiniteMDP(rows, -offset, 0.5)
+    problem = problem_of(model, kl, 0.0, np.log(prior))
+    assert problem.max_offset == np.abs(offset).max()
+    assert problem.max_gain == 0
+    computed, error = problem.backup(np.zeros(states)).value, problem.rounding(0.0)
+    with mpmath.workdps(60):
+        gains = [mpmath.mpf(-c) + kl * mpmath.log(mpmath.mpf(m)) for c, m in zip(offset[:, 0], rare, strict=True)]
+        exact = [kl * mpmath.log(mpmath.exp(gain / kl) + 1) for gain in gains]
+        errors = [abs(mpmath.mpf(x) - y) for x, y in zip(computed.tolist(), exact, strict=True)]
+    assert max(errors) <= error
+    without_the_prior = replace(problem, max_offset=0.0).rounding(0.0)
+    assert max(errors) > without_the_prior  # it is a worst case, or nearly
+
+
+def long_rows(length, value=1.0):
+    """A state with many successors of equal probability, whose running sum is rounded the same way again and again."""
+    probability = np.full(length, 1 / length)
+    start = np.concatenate([[0, length], np.arange(length + 1, 2 * length)])
+    successor = np.concatenate([np.arange(length), np.zeros(length - 1, int)])
+    matrix = scipy.sparse.csr_array((np.concatenate([probability, np.ones(length - 1)]), successor, start))
+    return FiniteMDP(matrix, np.full((length, 1), value), 0.9)
+
+
+@pytest.mark.parametrize("length", [10_000, 100_000, 300_000])
+def test_the_error_of_a_backup_grows_with_the_longest_row(length):
+    model = long_rows(length)
+    problem = problem_of(model)
+    assert problem.terms == length
+    v = np.ones(length)
+    computed = problem.backup(v).value[0]
+    exact = 1 + Fraction(0.9) * length * Fraction(1 / length)
+    assert abs(Fraction(computed) - exact) <= Fraction(problem.rounding(1.0))
+    assert abs(Fraction(computed) - exact) > Fraction(replace(problem, terms=1).rounding(1.0))
+
+
+def test_the_longest_row_is_found_wherever_it_is(rng):
+    for states in (1, 7, 300, 1000):
+        lengths = rng.integers(1, min(states, 60) + 1, 2 * states)
+        start = np.concatenate([[0], np.cumsum(lengths)])
+        successor = np.concatenate([np.sort(rng.choice(states, n, replace=False)) for n in lengths])
+        probability = np.repeat(1 / lengths, lengths)
+        matrix = scipy.sparse.csr_array((probability, successor, start), shape=(2 * states, states))
+        problem = problem_of(FiniteMDP(matrix, np.zeros((states, 2)), 0.9))
+        assert problem.terms == lengths.max()
+
+
+def test_the_largest_offset_is_found_wherever_it_is(rng):
+    model = mdp.garnet(states=1000, actions=3)
+    prior = rng.dirichlet(np.ones(3), 1000)
+    problem = problem_of(model, 0.7, 0.1, np.log(prior))
+    assert problem.max_offset == np.abs(0.7 * np.log(prior)).max()
+
+
+ROUNDED_ROWS = {
+    "down": [1.0, 2.0**-54, 2.0**-54, 2.0**-54],
+    "up": [1 - 2.0**-53, 2.0**-54, 0.0, 0.0],
+    "down, twice": [0.5, 0.5, 2.0**-54, 2.0**-55],
+    "one unit above": [1.0, 2.0**-52, 0.0, 0.0],
+    "a long sum": [1.0, 1e-15, 1e-12, 1e-17],
+}
+
+
+@pytest.mark.parametrize("discount", [0.5, 1 - 2.0**-20, 1 - 2.0**-38])
+@pytest.mark.parametrize("case", ROUNDED_ROWS)
+def test_the_sums_of_rows_are_rounded_outward(case, discount):
+    row = ROUNDED_ROWS[case]
+    exact = sum(map(Fraction, row))
+    problem = problem_of(FiniteMDP(np.array([[row]] * 4), np.ones((4, 1)), discount))
+    assert Fraction(problem.least_sum) <= exact <= Fraction(problem.greatest_sum)
+    assert Fraction(problem.contraction) >= Fraction(discount) * exact
+    solution = solve(problem.mdp, tolerance=1e-300, time_limit=60)
+    value = 1 / (1 - Fraction(discount) * exact)
+    assert all(Fraction(x) <= value <= Fraction(y) for x, y in zip(solution.lower, solution.upper, strict=True))
+
+
+@pytest.mark.parametrize("actions", [1000, 100_000])
+def test_the_error_of_evaluating_a_policy_grows_with_the_actions(actions):
+    """All of them lead to one state, so that the chain is a sum of as many products, rounded the same way."""
+    table = np.zeros((1, actions, 1), int), np.ones((1, actions, 1))
+    policy = np.full((1, actions), 1 / actions)
+    problem = evaluation_of(FiniteMDP(table, np.zeros((1, actions)), 0.9), policy, np.zeros(1), 0.0)
+    exact = actions * Fraction(1 / actions)
+    computed = problem.backup(np.ones(1)).value[0]
+    assert abs(Fraction(computed) - Fraction(0.9) * exact) <= Fraction(problem.rounding(1.0))
+    assert Fraction(problem.least_sum) <= exact <= Fraction(problem.greatest_sum)
+    if actions > 1000:
+        assert abs(Fraction(computed) - Fraction(0.9) * exact) > Fraction(replace(problem, slack=0).rounding(1.0))
+
+
+def test_what_is_proved_of_a_change_is_never_below_its_formula(rng):
+    """γσ (change + 4E) / (1 − γσ) + 3E, whatever the size of what is added up."""
+    problem = problem_of(mdp.garnet(discount=0.9))
+    for change, size in zip(rng.normal(size=2000), 10.0 ** rng.uniform(-14, -3, 2000), strict=True):
+        error = abs(change) * size
+        stretched = Fraction(change) + 4 * Fraction(error)
+        sigma = Fraction(problem.contraction if stretched >= 0 else problem.discount * problem.least_sum)
+        exact = sigma * stretched / (1 - sigma) + 3 * Fraction(error)
+        assert Fraction(problem._reach(change, error)) >= exact
