@@ -16,14 +16,14 @@ class _Kept(FunctionCache):
 
     def load_overload(self, sig, target_context):  # type: ignore[no-untyped-def]
         with suppress(Exception):  # a damaged file may raise anything
-            return super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         with suppress(OSError):
-            self.flush()
+            self.flush()  # type: ignore[no-untyped-call]
         return None
 
     def save_overload(self, sig, data):  # type: ignore[no-untyped-def]
         with suppress(Exception):
-            super().save_overload(sig, data)
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
 
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
