@@ -1,5 +1,7 @@
 """Studies on a Ray cluster: the same tables, whoever is killed meanwhile."""
 
+import contextlib
+import ipaddress
 import os
 import signal
 import sqlite3
@@ -11,6 +13,7 @@ import psutil
 import pytest
 
 from mdvi.deep.run import InUse, locked
+from mdvi.study.cluster import Cluster
 from mdvi.study.execute import WORK, execute
 from mdvi.study.store import NAME
 from studies import HEAD, study_in, tables
@@ -120,6 +123,26 @@ def test_a_cluster_that_dies_is_told_in_one_line(tmp_path, straight):
     assert "Traceback" not in told
     execute(straight[0], tmp_path)
     assert tables(straight[0], tmp_path) == tables(*straight)
+
+
+def listening():
+    """The addresses at which this process and those it has started listen."""
+    addresses, here = set(), psutil.Process()
+    for process in (here, *here.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            addresses |= {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    return addresses
+
+
+def test_a_cluster_of_this_machine_lets_no_other_machine_in(monkeypatch):
+    with Cluster("local"):
+        opened = listening()
+        assert opened
+        assert all(ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback for address in opened)
+    monkeypatch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", True)
+    monkeypatch.setattr("mdvi.study.cluster._keep_here", lambda: None)
+    with pytest.raises(ValueError, match="--ray local: this Ray would let other machines in"):
+        Cluster("local")
 
 
 def test_a_cluster_that_is_not_there_is_told_in_one_line(tmp_path, straight):

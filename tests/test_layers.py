@@ -58,6 +58,7 @@ MAY_IMPORT = {
         "arguments",
         "deep",
         "envs",
+        "input",
         "study/cluster",
         "study/curves",
         "study/figure1",

@@ -1,5 +1,6 @@
 """Train batches on a Ray cluster: its workers train, whoever asked for it writes down what came of it."""
 
+import ipaddress
 import logging
 import os
 import socket
@@ -9,11 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from mdvi.deep import run
 from mdvi.deep.run import Interrupted, InUse, Report, Signals
 from mdvi.study.spec import TOGETHER, Batch
 from mdvi.study.store import Outcome
-from mdvi.study.worker import failed, train_batch
+from mdvi.study.worker import failed, train_batch, working
 
 _FEW = 8  # runs of a batch on a core: many batches keep many workers busy, each of them compiles once
 _LIVES = 10  # of a worker that dies again and again in the same batch
@@ -44,11 +44,16 @@ class Cluster:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         options = {"include_dashboard": False} if address == "local" else {}
         try:
+            if address == "local":
+                _keep_here()
             if port.isdigit():  # Ray itself would try for ten minutes
                 socket.create_connection((host, int(port)), timeout=10.0).close()
             self._ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"--ray {address}: {error}") from None
+        if address == "local" and not ipaddress.ip_address(self._ray.util.get_node_ip_address()).is_loopback:
+            self._ray.shutdown()
+            raise ValueError("--ray local: this Ray would let other machines in; start a cluster and name its address")
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and "memory" in node["Resources"]]
         unit = "GPU" if any("GPU" in node for node in nodes) else "CPU"
         if not any(unit in node for node in nodes):
@@ -152,6 +157,16 @@ class Cluster:
             return Answer("ended", failed(batch, line, str(error)))
 
 
+def _keep_here() -> None:
+    """Let Ray listen on the loopback interface alone: it executes what it is sent, whoever sends it.
+
+    There is a switch for this, made for systems on which Ray starts no clusters; it is looked at when Ray is imported.
+    """
+    from ray._private import ray_constants
+
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
 class Answer(NamedTuple):
     """What came of a batch.
 
@@ -196,8 +211,7 @@ def _train(board: Any, number: int, batch: Batch, place: Path, memory: float, ev
     board.tell.remote(number, 0.0)
     start = time.monotonic()
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with run.locked(place):
+        with working(place):
             outcomes = train_batch(batch, place, memory=memory, every=every, report=report, workers=1)
         return Answer("ended", outcomes, time.monotonic() - start)
     except InUse:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mdvi import input
 from mdvi.arguments import check_named_by_file, environment_of
 from mdvi.deep import run
 from mdvi.deep.population import check_room
@@ -24,7 +25,7 @@ from mdvi.study.figure1 import run as figure1
 from mdvi.study.request import population_with
 from mdvi.study.spec import TOGETHER, Batch, Study
 from mdvi.study.store import ENDED, NAME, Store
-from mdvi.study.worker import train_batch
+from mdvi.study.worker import train_batch, working
 
 WORK = "work"  # the folder of batches that are being trained
 
@@ -204,23 +205,24 @@ def _train(batch: Batch, job: _Job, before: int) -> None:
         job.watch.batch(_name(batch), steps, share)
 
     report = Report(progress=progress, remark=job.watch.remark)
-    place.mkdir(parents=True, exist_ok=True)
-    with run.locked(place):
+    with working(place):
         if _missing(batch, job.store) == batch:  # nobody was faster
             job.store.mark(ids, "running")
             start = time.monotonic()
             try:
                 outcomes = train_batch(batch, place, memory=job.memory, every=job.every, report=report)
-            except Interrupted:
-                job.store.mark(ids, "queued")
+            except BaseException:
+                with contextlib.suppress(ValueError):  # what stops training may stop this too: "running" waits as well
+                    job.store.add_seconds(ids, time.monotonic() - start)
+                    job.store.mark(ids, "queued")
                 raise
-            finally:
-                job.store.add_seconds(ids, time.monotonic() - start)
+            job.store.add_seconds(ids, time.monotonic() - start)
             job.store.finish(outcomes)
         shutil.rmtree(place, ignore_errors=True)
 
 
 def _remove(place: Path) -> None:
-    """A folder of work, unless somebody works in it."""
-    with contextlib.suppress(InUse, FileNotFoundError), run.locked(place):
-        shutil.rmtree(place, ignore_errors=True)
+    """A folder of work, unless somebody works in it; what is something else is not mdvi's, and stays."""
+    if input.kind(place, links=False) == "a folder":
+        with contextlib.suppress(InUse), working(place):
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,7 +1,10 @@
 """What a worker does: train runs side by side, and tell what came of each."""
 
+import contextlib
 import platform
+import shutil
 import traceback
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,12 +12,14 @@ from typing import Any
 import jax
 
 from mdvi.arguments import environment_of
-from mdvi.deep import record, run
-from mdvi.deep.run import AnyPopulation, Report
+from mdvi.deep import folder, record, run
+from mdvi.deep.run import AnyPopulation, InUse, Report
 from mdvi.study.provenance import commit
 from mdvi.study.request import population_with
 from mdvi.study.spec import Batch
 from mdvi.study.store import Outcome
+
+RUN = "run"  # the folder of training in that of a batch
 
 
 def train_batch(
@@ -31,19 +36,60 @@ def train_batch(
         workers: cores that may be used; default all.
 
     Raises:
-        Interrupted: after SIGINT or SIGTERM, with everything saved.
+        Interrupted: after a signal, with everything saved.
+        InUse: when another process trains there.
+        Exception: what is wrong with the machine and not with the batch, such as an OSError.
     """
-    ids, first = [run.id for run in batch.runs], batch.runs[0]
+    ids, first, home = [run.id for run in batch.runs], batch.runs[0], place / RUN
+
+    def members() -> tuple[AnyPopulation, list[dict[str, Any]]]:
+        return population_with(config, cells, env, workers=workers, memory=memory, out=home)
+
     try:
-        config, cells = first.config(), [run.cell for run in batch.runs]
-        folder, env = place / "run", environment_of(first.env)
-        population, columns = population_with(config, cells, env, workers=workers, memory=memory, out=folder)
-        run.train(population, columns, config | {"runs": ids}, folder, every=every, report=report)
+        config, cells, env = first.config(), [run.cell for run in batch.runs], environment_of(first.env)
+        wanted, begun = config | {"runs": ids}, home.exists()
+        population, columns = members()
+        try:
+            run.train(population, columns, wanted, home, every=every, report=report)
+        except ValueError as error:
+            if isinstance(error, InUse) or not begun or _is_of_the_machine(error):
+                raise
+            report.remark(f"{home}: cannot be continued, training begins again ({error})")
+            shutil.rmtree(home)
+            population, columns = members()
+            run.train(population, columns, wanted, home, every=every, report=report)
     except (ValueError, RuntimeError, MemoryError, ModuleNotFoundError) as error:
+        if isinstance(error, InUse) or _is_of_the_machine(error):
+            raise
         line = f"{type(error).__name__}: {' '.join(str(error).split())}"
         report.remark(f"{len(ids)} runs of {first.agent} in {first.env} failed: {line}")
         return failed(batch, line, traceback.format_exc())
     return _outcomes(ids, population, columns)
+
+
+@contextlib.contextmanager
+def working(place: Path) -> Iterator[None]:
+    """The folder of a batch, locked; others may remove it until then, and no link leads out of it.
+
+    Raises:
+        InUse: when another process works there.
+        ValueError: for something else that lies at its name.
+    """
+    folder.check(place.parent.parent, folders=[place.parent.name])
+    folder.check(place.parent, folders=[place.name])
+    place.mkdir(parents=True, exist_ok=True)
+    with run.locked(place):
+        folder.check(place, folders=[RUN])
+        yield
+
+
+def _is_of_the_machine(error: BaseException | None) -> bool:
+    """Whether an error came of one of the operating system: of a full or broken disk, or of too many open files."""
+    while error is not None:
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def failed(batch: Batch, line: str, trace: str) -> list[Outcome]:
