@@ -247,7 +247,11 @@ WATCHED = b"discount: 0.5\nstates: 1\nactions: 1\nobservations: 2\nT: 0 identity
         ("cassandra", WATCHED + b"R: 0 : 0 : 0 : 2 3\n", "mdp:6: observation 2 is outside 0…1"),
         ("cassandra", WATCHED + b"R: 0 : 0 : 0 : 1 3\n", "O: .*action 0, state 0 sum to 0, not 1"),
         ("cassandra", WATCHED + b"O: 0 : 0 0.5 0.25\nR: 0 : 0 : 0 : 1 3\n", "O: .*sum to 0.75, not 1"),
-        ("cassandra", WATCHED + b"O: 0 : 0 : 0.5 1 2\nR: 0 : 0 : 0 : 1 3\n", "mdp:6: O has 3 values"),
+        (
+            "cassandra",
+            WATCHED + b"O: 0 : 0 : 0.5 1 2\nR: 0 : 0 : 0 : 1 3\n",
+            "mdp:6: '0.5' is none of the 2 observations",
+        ),
         ("cassandra", WATCHED + b"O: 0 uniform\nR: 0 : 0 : 0 : 1 -inf\n", "-inf for some observations only"),
         ("gym", b'{"P": {"0": {"1": []}}}', "no entry 0"),
         ("gym", b'{"P": [[[[1, 0, 0]]]]}', "state 0, action 0: expected .probability"),

@@ -5,13 +5,13 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdvi import door, envs, mdp, named
+from mdvi import door, envs, input, mdp, named
 from mdvi.envs import FiniteEnvironment, TimeLimit
-from mdvi.mdp import FiniteMDP
+from mdvi.mdp import FiniteMDP, Names
 from mdvi.planning import errors
 from mdvi.planning.errors import Errors
 from mdvi.scheme import Scheme
@@ -24,18 +24,6 @@ def scheme_of(text: str) -> Scheme:
     return entry.scheme(**_arguments(entry.scheme, [part for part in rest.split(",") if part], f"algorithm {name}"))
 
 
-def model_of(name: str, parameters: list[str]) -> FiniteMDP:
-    """A family or Gymnasium id with KEY=VALUE parameters as a model."""
-    if name in mdp.FAMILIES:
-        family = mdp.FAMILIES[name]
-        return family(**_arguments(family, parameters, name))
-    if "-v" not in name:
-        raise ValueError(f"unknown model {name!r}{named.did_you_mean(name, mdp.FAMILIES)}")
-    options = dict(_split(part) for part in parameters)
-    discount = _number("discount", options.pop("discount", "0.99"))
-    return mdp.from_gymnasium(name, discount, **{key: _value(value) for key, value in options.items()})
-
-
 class Given(NamedTuple):
     """A model as it was asked for.
 
@@ -45,6 +33,7 @@ class Given(NamedTuple):
         notes: what was translated when it was read.
         cells: rows and columns, where states are the cells of a grid.
         moves: the step (down, right) of each action there.
+        names: what the file calls states and actions.
     """
 
     model: FiniteMDP
@@ -52,32 +41,52 @@ class Given(NamedTuple):
     notes: tuple[str, ...] = ()
     cells: tuple[int, int] | None = None
     moves: tuple[tuple[int, int], ...] = ()
+    names: Names = Names()
 
 
 _COMPASS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
 _LAKE = ((0, -1), (1, 0), (0, 1), (-1, 0))  # Gymnasium's FrozenLake: left, down, right, up
 
 
-def source_of(text: str, discount: float | None = None) -> Given:
-    """A model file, `gym:ID,key=value,…` or `family:key=value,…`."""
+def source_of(
+    text: str,
+    discount: float | None = None,
+    format: str | None = None,
+    reward: str | None = None,
+    parameters: Sequence[str] = (),
+) -> Given:
+    """A model as it is named in every command: a file, `gym:ID,key=value,…` or `family:key=value,…`.
+
+    Args:
+        text: what was typed; `ID-v1:key=value,…` stands for `gym:ID-v1,key=value,…`.
+        discount: γ, instead of the model's own.
+        format: the format of a file, whatever its suffix.
+        reward: which of several rewards of a file, or "none".
+        parameters: more KEY=VALUE, as `iterate` takes them.
+
+    Raises:
+        ValueError: for what names no model, or none that can be read.
+    """
     name, _, rest = text.partition(":")
-    parts = [part for part in rest.split(",") if part]
+    parts = [part for part in rest.split(",") if part] + list(parameters)
     if discount is not None:
         parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
-    if name == "gym":
+    other = format is None and reward is None  # a family or an environment may be meant
+    if other and name == "gym":
         if not parts or "=" in parts[0]:
             raise ValueError("gym: expected an id, as in gym:FrozenLake-v1")
         return _gymnasium(text, parts[0], parts[1:])
-    if name in mdp.FAMILIES:
+    if other and name in mdp.FAMILIES:
         return _family(text, name, parts)
-    if Path(text).exists() or Path(text).suffix in {
-        suffix for form in mdp.FORMATS.values() for suffix in form.suffixes
-    }:
-        found = mdp.read(text, discount)
-        return Given(found.model, Path(text).name, found.notes)
+    suffixes = {suffix for form in mdp.FORMATS.values() for suffix in form.suffixes}
+    if not other or Path(text).suffix.lower() in suffixes or input.kind(Path(text)) is not None:
+        if parameters:
+            raise ValueError(f"{text}: a file takes no parameters, got {parameters[0]!r}")
+        found = mdp.read(text, discount, format, reward)
+        return Given(found.model, Path(text).name, found.notes, names=found.names)
     if "-v" in name:
-        raise ValueError(f"unknown model {text!r}; Gymnasium's are written gym:{name}")
-    raise ValueError(f"{text!r} is neither a file nor a family{named.did_you_mean(name, mdp.FAMILIES)}")
+        return _gymnasium(text, name, parts)
+    raise ValueError(f"unknown model {text!r}, which is no file either{named.did_you_mean(name, mdp.FAMILIES)}")
 
 
 def _family(text: str, name: str, parts: list[str]) -> Given:
@@ -91,7 +100,11 @@ def _family(text: str, name: str, parts: list[str]) -> Given:
 
 
 def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
-    model = model_of(name, parts)
+    options = dict(map(_split, parts))
+    if len(options) < len(parts):
+        raise ValueError(f"{name}: a parameter is given twice")
+    discount = _number("discount", options.pop("discount", "0.99"))
+    model = mdp.from_gymnasium(name, discount, **{key: _value(value) for key, value in options.items()})
     side = math.isqrt(model.states)  # one state more than cells: where episodes end
     if name.startswith("FrozenLake") and side**2 == model.states - 1:
         return Given(model, text, cells=(side, side), moves=_LAKE)

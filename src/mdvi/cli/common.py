@@ -69,6 +69,22 @@ def replace_what_cannot_be_printed() -> None:
             stream.reconfigure(errors="replace")
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model file, gym:ID such as gym:FrozenLake-v1, or a family such as "
+        "garnet:states=1000,actions=4,branching=5,seed=0 (see `mdvi list models`).",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option("--format", help="The format of a model file, whatever its suffix (see the docs).")
+]
+Reward = Annotated[
+    str | None, typer.Option(metavar="NAME|none", help="Which rewards of a .tra or .drn file to read, or none of them.")
+]
+Discount = Annotated[float | None, typer.Option(help="γ, instead of the model's own; some formats have none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

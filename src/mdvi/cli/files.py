@@ -1,28 +1,47 @@
 """Solutions and policies in files: .npz for programs, .csv for people and spreadsheets."""
 
+import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdvi import input
+from mdvi.mdp import Names
 from mdvi.mdp.formats import arrays
+from mdvi.mdp.formats.npz import names_as_arrays
+from mdvi.mdp.memory import memory_left
+from mdvi.words import to_cell
 
 if TYPE_CHECKING:
     from mdvi.planning.solve import Solution
 
 
-def solution_file(solution: "Solution", suffix: str) -> bytes:
-    """Value, bounds and policy, as a .npz of arrays or a .csv with a line per state."""
+def solution_file(solution: "Solution", suffix: str, names: Names) -> bytes:
+    """Value, bounds and policy, with names where there are any, as a .npz of arrays or a .csv with a line per state."""
     if suffix == ".npz":
-        names = ("value", "lower", "upper", "action", "q", "log_policy")
-        return arrays.save({name: getattr(solution, name) for name in names})
+        fields = ("value", "lower", "upper", "action", "q", "log_policy")
+        return arrays.save({name: getattr(solution, name) for name in fields} | names_as_arrays(names))
     policy = np.exp(solution.log_policy)
-    columns = [np.arange(len(policy)), solution.value, solution.lower, solution.upper, solution.action, *policy.T]
-    header = ["state", "value", "lower", "upper", "action", *(f"policy_{a}" for a in range(policy.shape[1]))]
-    buffer = io.StringIO()
-    np.savetxt(buffer, np.column_stack(columns), "%.17g", delimiter=",", header=",".join(header), comments="")
-    return buffer.getvalue().encode()
+    states, actions = policy.shape
+    called = names.actions or range(actions)
+    columns: dict[str, Iterable[Any]] = {"state": range(states)}
+    if names.states:
+        columns["state_name"] = names.states
+    columns |= {"value": solution.value, "lower": solution.lower, "upper": solution.upper, "action": solution.action}
+    if names.actions:
+        columns["action_name"] = [names.actions[a] for a in solution.action]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*columns, *(f"policy_{name}" for name in called)])
+    writer.writerows(map(_cell, row) for row in zip(*columns.values(), *policy.T, strict=True))
+    return file.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.17g}" if isinstance(value, np.number) else to_cell(value)
 
 
 def policy_in(path: Path) -> np.ndarray:
@@ -36,10 +55,10 @@ def policy_in(path: Path) -> np.ndarray:
     """
     if path.suffix not in (".npz", ".csv"):
         raise ValueError(f"{path}: expected a .npz or .csv file with a policy")
-    data = path.read_bytes()
+    data = input.read(path, memory_left() // 8)
     try:
         return _from_npz(data) if path.suffix == ".npz" else _from_csv(data.decode("utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
@@ -55,19 +74,18 @@ def _from_npz(data: bytes) -> np.ndarray:
 
 
 def _from_csv(text: str) -> np.ndarray:
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
+    rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if any(row)]
+    if not rows:
         raise ValueError("the file is empty")
-    header = [name.strip() for name in lines[0].split(",")]
+    header = [name.strip() for name in rows[0][1]]
     wanted = [i for i, name in enumerate(header) if name.startswith("policy_")]
-    body = lines[1:] if wanted else lines
-    for number, line in enumerate(body, start=1 + bool(wanted)):
-        if line.count(",") + 1 != len(header):
-            raise ValueError(f"line {number} has {line.count(',') + 1} columns, the first has {len(header)}")
+    body = rows[1:] if wanted else rows
     if not body:
         raise ValueError("there are no lines of numbers")
+    for number, row in body:
+        if len(row) != len(header):
+            raise ValueError(f"row {number} has {len(row)} columns, the first has {len(header)}")
     try:
-        table = np.loadtxt(body, delimiter=",", ndmin=2)
+        return np.array([[float(row[i]) for i in wanted or range(len(row))] for _, row in body])
     except ValueError as error:
         raise ValueError(f"expected numbers: {error}") from None
-    return table[:, wanted] if wanted else table

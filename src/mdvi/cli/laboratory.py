@@ -10,7 +10,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, check_targets, csv_of, finite, progress_bars, show, tell, write
+from mdvi.cli.common import (
+    Discount,
+    Format,
+    Json,
+    Reward,
+    Source,
+    at_least,
+    check_targets,
+    csv_of,
+    finite,
+    progress_bars,
+    show,
+    tell,
+    write,
+)
 
 if TYPE_CHECKING:
     from mdvi.deep.named import Entry
@@ -18,10 +32,10 @@ if TYPE_CHECKING:
 
 
 def iterate_command(
-    model: Annotated[str, typer.Argument(help="A family (see `mdvi list models`) or a Gymnasium id with a table.")],
+    model: Source,
     parameters: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Its parameters, e.g. states=50 discount=.95"),
+        typer.Argument(metavar="[KEY=VALUE]...", help="More parameters of a family, e.g. states=50 discount=.95"),
     ] = None,
     kl: Annotated[float, typer.Option(callback=at_least(0), help="λ, the weight of the KL term.")] = 0.0,
     entropy: Annotated[float, typer.Option(callback=at_least(0), help="τ, the weight of the entropy.")] = 0.0,
@@ -34,6 +48,9 @@ def iterate_command(
     seeds: Annotated[int, typer.Option(callback=at_least(1), help="How many runs, with consecutive seeds.")] = 1,
     csv: Annotated[Path | None, typer.Option(help="Write iteration, loss and bound to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and bound to this .png, .svg or .pdf file.")] = None,
+    discount: Discount = None,
+    format_: Format = None,
+    reward: Reward = None,
     json_: Json = False,
 ) -> None:
     """Run a scheme on a model and show the true loss of its policies beside the theorem's bound."""
@@ -46,7 +63,10 @@ def iterate_command(
     if algorithm is not None and (kl or entropy):
         raise ValueError("--algorithm sets its own weights; give either it or --kl and --entropy")
     check_targets(plot, csv=csv)
-    mdp = arguments.model_of(model, parameters or [])
+    given = arguments.source_of(model, discount, format_, reward, parameters or ())
+    mdp = given.model
+    for note in given.notes:
+        tell(note)
     scheme = Scheme.of(kl, entropy) if algorithm is None else arguments.scheme_of(algorithm)
     error_model = arguments.errors_of(errors, mdp, seed)
     with progress_bars() as track:
@@ -66,7 +86,7 @@ def iterate_command(
     if plot is not None:
         from mdvi.study.plots import as_bytes, trace_plot
 
-        title = f"{model}, λ = {float(scheme.kl):g}, τ = {float(scheme.entropy):g}, errors: {errors}"
+        title = f"{given.name}, λ = {float(scheme.kl):g}, τ = {float(scheme.entropy):g}, errors: {errors}"
         files[plot] = as_bytes(trace_plot(loss, bound, title), plot.suffix[1:])
     write(files)
     for path in files:

@@ -12,26 +12,29 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, check_targets, finite, show, tell, write
+from mdvi.cli.common import (
+    Discount,
+    Format,
+    Json,
+    Reward,
+    Source,
+    at_least,
+    check_targets,
+    finite,
+    show,
+    tell,
+    write,
+)
 
 if TYPE_CHECKING:
     from mdvi.arguments import Given
     from mdvi.planning.solve import Solution
 
-Source = Annotated[
-    str,
-    typer.Argument(
-        help="A model file, gym:ID such as gym:FrozenLake-v1, or a family such as "
-        "garnet:states=1000,actions=4,branching=5,seed=0 (see `mdvi list models`).",
-        show_default=False,
-    ),
-]
 Kl = Annotated[float, typer.Option(callback=at_least(0), help="λ, the weight of the KL to the prior.")]
 Entropy = Annotated[float, typer.Option(callback=at_least(0), help="τ, the weight of the entropy.")]
 Prior = Annotated[str, typer.Option(metavar="uniform|FILE", help="μ: .npz with `policy` or `prior`, or CSV of S × A.")]
 Tolerance = Annotated[float, typer.Option(help="How wide the proved interval of any value may be.")]
 TimeLimit = Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop then, with the interval so far.")]
-Discount = Annotated[float | None, typer.Option(help="γ, instead of the model's own; some formats have none.")]
 
 _NOT_CERTIFIED = 3
 _LARGE = 10**9  # bytes from which on the memory is announced
@@ -46,6 +49,8 @@ def solve_command(
     time_limit: TimeLimit = None,
     method: Annotated[str, typer.Option(help="auto, or one of the methods by name.")] = "auto",
     discount: Discount = None,
+    format_: Format = None,
+    reward: Reward = None,
     json_: Json = False,
     out: Annotated[Path | None, typer.Option(help="Write value and policy to this .npz or .csv file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw value and policy to this .png, .svg or .pdf file.")] = None,
@@ -60,14 +65,14 @@ def solve_command(
     from mdvi.cli import files
     from mdvi.planning.solve import solve
 
-    given = arguments.source_of(source, discount)
+    given = arguments.source_of(source, discount, format_, reward)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     _announce(given, kl + entropy > 0)
     with _interval_bar(tolerance) as progress:
         solution = solve(given.model, kl, entropy, mu, tolerance, method, time_limit, progress=progress)
     results: dict[Path, str | bytes] = {}
     if out is not None:
-        results[out] = files.solution_file(solution, out.suffix)
+        results[out] = files.solution_file(solution, out.suffix, given.names)
     if plot is not None:
         results[plot] = _picture(given, solution, kl, entropy, plot.suffix[1:])
     if certificate is not None:
@@ -96,6 +101,8 @@ def certify_command(
     tolerance: Tolerance = 1e-6,
     time_limit: TimeLimit = None,
     discount: Discount = None,
+    format_: Format = None,
+    reward: Reward = None,
     json_: Json = False,
 ) -> int:
     """How much a policy loses at most, proved. Exit code 0: certified; 3: not within the tolerance."""
@@ -103,7 +110,7 @@ def certify_command(
     from mdvi.cli import files
     from mdvi.planning.certificate import certify
 
-    given = arguments.source_of(source, discount)
+    given = arguments.source_of(source, discount, format_, reward)
     pi = files.policy_in(policy)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     _announce(given, kl + entropy > 0)
@@ -122,17 +129,21 @@ def convert_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="A model: file, gym:ID or family.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)],
     discount: Discount = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="The format to write; default by the suffix of OUT.")
+    from_: Annotated[
+        str | None, typer.Option("--from", help="The format to read; default by the suffix of IN.")
     ] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", "--to", help="The format to write; default by the suffix of OUT.")
+    ] = None,
+    reward: Reward = None,
 ) -> None:
     """Write a model in another format, and say what was translated."""
     from mdvi import arguments
     from mdvi.mdp import write as write_model
 
     check_targets(None, out=out)
-    given = arguments.source_of(source, discount)
-    for note in (*given.notes, *write_model(given.model, out, format_)):
+    given = arguments.source_of(source, discount, from_, reward)
+    for note in (*given.notes, *write_model(given.model, out, format_, given.names)):
         tell(note)
     tell(f"wrote {out}")
 

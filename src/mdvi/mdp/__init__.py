@@ -2,7 +2,7 @@
 
 from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points, wrong_sign
 from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid, inventory, lake, maze
-from mdvi.mdp.formats import FORMATS, FormatError, Imported, from_toolbox, read, to_toolbox, write
+from mdvi.mdp.formats import FORMATS, FormatError, Imported, Names, from_toolbox, read, to_toolbox, write
 from mdvi.mdp.gym import from_gymnasium, to_gymnasium
 from mdvi.mdp.kernels import Dense, MatrixFree, Sparse, Successors
 from mdvi.mdp.model import FiniteMDP
@@ -32,6 +32,7 @@ __all__ = [
     "FormatError",
     "Imported",
     "MatrixFree",
+    "Names",
     "Sparse",
     "Successors",
     "chain",
