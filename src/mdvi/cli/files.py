@@ -47,8 +47,8 @@ def _cell(value: Any) -> Any:
 def policy_in(path: Path) -> np.ndarray:
     """π or μ, shape (states, actions), out of a file.
 
-    A .npz has it as `policy`, `prior` or `log_policy`; a .csv has one column per action, all of them or those
-    called policy_0, policy_1, …, as `solution_file` writes them.
+    A .npz has it as `policy`, `prior` or `log_policy`; a .csv has one column per action, all of its columns or those
+    called policy_…, in the order of the actions, as `solution_file` writes them.
 
     Raises:
         ValueError: naming the file.
