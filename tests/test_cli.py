@@ -1,15 +1,19 @@
 """The commands as a person or a script calls them: output, exit codes, one line for bad input, nothing half-written."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+from rich.table import Table
 
 from mdvi import cli
+from mdvi.cli import common
 from mdvi.deep import named as agents
+from mdvi.words import plain
 
 
 def run(capsys, monkeypatch, *arguments):
@@ -96,6 +100,113 @@ def test_iterate_for_people(mdvi):
     assert "no theorem" in out
 
 
+SPELLINGS = [
+    ("chain:states=9,discount=.8",),
+    ("chain", "states=9", "discount=.8"),
+    ("chain:states=9", "discount=.8"),
+    ("chain:states=9", "--discount", ".8"),
+    ("chain", "states=9", "discount=.5", "--discount", ".8"),
+]
+
+
+def test_a_model_has_one_grammar_in_every_command(mdvi, tmp_path):
+    def iterated(*source):
+        code, out, err = mdvi("iterate", *source, "-k", 4, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    first = iterated(*SPELLINGS[0])
+    assert all(iterated(*spelling) == first for spelling in SPELLINGS[1:])
+    for name in ("chain.csv", "chain.txt"):
+        assert mdvi("convert", SPELLINGS[0][0], tmp_path / name, "--format", "csv")[0] == 0
+    for source in ((tmp_path / "chain.csv",), (tmp_path / "chain.txt", "--format", "csv")):
+        assert iterated(*source)["loss"] == first["loss"]
+        assert mdvi("solve", *source, "--json")[0] == 0
+    code, _, err = mdvi("iterate", tmp_path / "chain.csv", "states=3")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "a file takes no parameters, got 'states=3'" in err
+    lakes = ["gym:FrozenLake-v1,is_slippery=False", "FrozenLake-v1:is_slippery=False"]
+    assert iterated(lakes[0]) == iterated(lakes[1]) == iterated("FrozenLake-v1", "is_slippery=False")
+
+
+def test_lists_need_no_docstrings():
+    script = """
+import sys
+from mdvi.cli import main
+for what in ("algorithms", "agents", "models", "envs", "errors"):
+    sys.argv = ["mdvi", "list", what, "--json"]
+    try: main()
+    except SystemExit as stop: assert not stop.code, what
+"""
+    done = subprocess.run([sys.executable, "-OO", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count('"name": ') > 50
+
+
+@pytest.mark.parametrize(
+    "arguments", [("solve", "chain"), ("iterate", "chain", "-k", "2"), ("list",), ("solve", "--help")]
+)
+def test_where_only_ascii_is_shown_the_rest_is_replaced(arguments):
+    command = "from mdvi.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert b"?" in done.stdout
+    assert done.stderr == b""
+
+
+EVIL = "a\x1b[2J\x1b]0;owned\x07\x9b1m\u202e\r\x08\x7f b"
+HARMLESS = plain(EVIL)
+
+
+def raw(text):
+    return [char for char in text if not char.isprintable() and char != "\n"]
+
+
+def test_names_from_elsewhere_are_shown_and_not_acted_upon(mdvi, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert mdvi("convert", "chain", f"{EVIL}.csv")[0] == 0
+    for arguments in (
+        ("solve", f"{EVIL}.csv", "--out", f"{EVIL}.npz", "--plot", f"{EVIL}.svg"),
+        ("iterate", f"{EVIL}.csv", "-k", 2, "--csv", f"{EVIL}2.csv"),
+        ("solve", EVIL),
+        ("iterate", f"{EVIL}-v1"),
+        ("iterate", "chain", f"{EVIL}=3"),
+        ("iterate", "chain", "--algorithm", EVIL),
+        ("solve", "chain", "--prior", f"{EVIL}.npz"),
+        ("solve", f"chain:{EVIL}"),
+        ("list", EVIL),
+        ("train", EVIL),
+        ("train", "CartPole-v1", "--set", EVIL),
+        ("evaluate", EVIL),
+        ("study", "status", f"{EVIL}.toml"),
+        (EVIL,),
+        ("solve", f"--{EVIL}"),
+    ):
+        _, out, err = mdvi(*arguments)
+        assert not raw(out + err), arguments
+    monkeypatch.setattr(common.time, "monotonic", itertools.count(step=100).__next__)
+    with common.progress_bars() as track:
+        track(EVIL, 5)(1)
+        track(EVIL, 5)(2)
+    table = Table(title=f"{EVIL}\nλ")
+    table.add_column(EVIL)
+    table.add_row(EVIL)
+    common.show(table)
+    common.show(EVIL)
+    common.tell(EVIL)
+    out, err = capsys.readouterr()
+    assert not raw(out + err)
+    assert HARMLESS in out
+    assert HARMLESS in err
+    assert "λ" in out
+
+
 BAD = {
     "unknown command": (["solv"], "solv"),
     "unknown option": (["iterate", "garnet", "--lambda", ".1"], "--lambda"),
@@ -105,7 +216,10 @@ BAD = {
         ["iterate", "garnet", "--entropy", "nan"],
         "'--entropy': expected a finite number of at least 0, got nan",
     ),
-    "unknown model": (["iterate", "garnett"], "unknown model 'garnett'; did you mean 'garnet'?"),
+    "unknown model": (
+        ["iterate", "garnett"],
+        "unknown model 'garnett', which is no file either; did you mean 'garnet'?",
+    ),
     "unknown parameter": (
         ["iterate", "garnet", "state=3"],
         "garnet: unknown parameter 'state'; did you mean 'states'?",

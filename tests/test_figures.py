@@ -1,5 +1,6 @@
 """Pictures and tables: one statistic with the seed as its unit, fonts that journals take, arrows where one acts."""
 
+import html
 import io
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from mdvi.study import plots
 from mdvi.study.cells import Cell, panels_of
 from mdvi.study.curves import PANELS, Curve
 from mdvi.study.heatmaps import curves_by_row, heatmaps
+from mdvi.words import plain
 
 NUMBERS = ("kl", "entropy", "beta", "learning_rate")
 
@@ -176,3 +178,35 @@ def test_no_arrow_stands_where_an_episode_has_ended(monkeypatch, name, cells):
     assert at == set(range(given.cells[0] * given.cells[1])) - ends
     blank = np.isnan(np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)).ravel()
     assert set(np.flatnonzero(blank)) == ends
+
+
+ODD_TEXTS = [
+    r"a$\frac{$.csv",
+    "$x$",
+    r"\$5 and $",
+    "$\\badcommand$ $$",
+    "_hidden",
+    "%s %d {0}",
+    "two\nlines",
+    "x" * 5000,
+    "\x1b]0;owned\x07",
+    "\N{RIGHT-TO-LEFT OVERRIDE}",
+]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_text_in_figures_is_drawn_as_it_is(text):
+    curves = [(text, np.arange(3), np.ones((3, 3)))]
+    figures = [
+        plots.learning_plot(curves, text),
+        plots.solution_plot(np.arange(4.0), np.ones(3), 1e-6, text),
+        plots.trace_plot(np.ones(4), np.ones(4), text),
+        plots.cells_plot(np.eye(2), (text, [1, 2]), (text, [1, 2]), text),
+        plots.grid_plot(np.ones(4), np.zeros(4, int), np.zeros(4, bool), (2, 2), ((0, 1),), text),
+    ]
+    for figure in figures:
+        for form in ("png", "svg", "pdf"):
+            assert plots.as_bytes(figure, form, 40)
+    shown = plain(text) if len(text) < 90 else "x … x"
+    assert shown in figures[0].axes[0].get_legend().get_texts()[0].get_text().replace(r"\$", "$")
+    assert shown in html.unescape(plots.as_bytes(figures[0], "svg").decode())

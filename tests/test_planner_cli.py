@@ -1,5 +1,6 @@
 """`mdvi solve`, `certify` and `convert`: exit codes, JSON, files that fit together, one line for bad input."""
 
+import csv
 import json
 import re
 import time
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from bad_models import BAD_ARRAYS, BAD_ROWS, TEXT, files_of
-from mdvi import FiniteMDP, cli, solve
+from mdvi import FiniteMDP, cli, mdp, solve
 from mdvi.mdp import FORMATS
+from mdvi.words import from_cell
 from model_files import LACK_DISCOUNT, text_files
 
 
@@ -61,6 +63,64 @@ def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, m
     assert code == 2
     assert message in text
     assert text.count("\n") == 1
+
+
+CASSANDRA = """discount: 0.9
+values: reward
+states: far near
+actions: -x go
+T: * uniform
+R: go : near : * : * 1
+"""
+
+
+def test_solutions_and_conversions_keep_names(monkeypatch, capsys, tmp_path):
+    (tmp_path / "m.txt").write_text(CASSANDRA.replace("-x", "=x"))
+    code, _, err = run(monkeypatch, capsys, "convert", tmp_path / "m.txt", tmp_path / "m.npz", "--from", "cassandra")
+    assert code == 0, err
+    assert mdp.read(tmp_path / "m.npz").names == mdp.Names(("far", "near"), ("=x", "go"))
+    assert run(monkeypatch, capsys, "solve", tmp_path / "m.npz", "--out", tmp_path / "o.csv")[0] == 0
+    with (tmp_path / "o.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state_name"] for row in rows] == ["far", "near"]
+    assert [from_cell(row["action_name"]) for row in rows] == ["=x", "go"]
+    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in (*row, *row.values()))
+    assert [float(row["policy_go"]) for row in rows] == [0.5, 1]
+    assert run(monkeypatch, capsys, "certify", tmp_path / "m.npz", "--policy", tmp_path / "o.csv", "--json")[0] == 0
+    assert run(monkeypatch, capsys, "solve", tmp_path / "m.npz", "--out", tmp_path / "o.npz")[0] == 0
+    assert np.load(tmp_path / "o.npz")["action_names"].tolist() == ["=x", "go"]
+
+
+def test_rewards_of_a_file_are_chosen_by_name(monkeypatch, capsys, tmp_path):
+    for name, text in {"m.tra": "2 2 2\n0 0 1 1\n1 0 0 1\n", "m1.srew": "2 1\n0 1\n", "m2.srew": "2 1\n0 3\n"}.items():
+        (tmp_path / name).write_text(text)
+    model = (tmp_path / "m.tra", "--discount", "0.5")
+
+    def told(*arguments):
+        code, _, err = run(monkeypatch, capsys, *arguments)
+        assert code == 0, err
+        return err.replace(str(tmp_path), "")
+
+    assert "m1.srew is read, and not m2.srew" in told("solve", *model, "--json")
+    assert "reward" not in told("solve", *model, "--json", "--reward", "2", "--out", tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_text().splitlines()[1].startswith("0,4")
+    assert "reward" not in told("convert", *model, tmp_path / "m.csv", "--reward", "m2")
+    assert mdp.read(tmp_path / "m.csv", 0.5).model.reward.tolist() == [[3], [0]]
+    assert "every reward" not in told("iterate", *model, "-k", 2, "--reward", "none")
+    assert "reward" not in told("certify", *model, "--policy", tmp_path / "o.csv", "--reward", "m2.srew")
+    code, _, err = run(monkeypatch, capsys, "solve", *model, "--reward", "3")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "known are none, m1, m2" in err
+
+
+@pytest.mark.parametrize("option", ["--policy", "--prior"])
+def test_policies_in_pipes_are_refused_at_once(monkeypatch, capsys, tmp_path, option):
+    (tmp_path / "p.csv").write_text("0.5,0.5\n" * 50)
+    (tmp_path / "pipe.csv").symlink_to("/dev/zero")
+    command = ("certify", "garnet:states=50,actions=2", "--policy", tmp_path / "p.csv", option, tmp_path / "pipe.csv")
+    code, _, err = run(monkeypatch, capsys, *command)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "expected a file, found a device" in err
 
 
 FAULTS = dict.fromkeys(TEXT, BAD_ROWS) | BAD_ARRAYS
