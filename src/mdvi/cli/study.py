@@ -72,9 +72,9 @@ def run_command(
     """Train what is missing. Whatever stops it, the same command goes on."""
     from mdvi.deep.run import Interrupted
     from mdvi.study.execute import Watch, execute
-    from mdvi.study.spec import read
 
-    found, folder, part = read(file), _folder(file, out), _shard(shard)
+    folder, part = _folder(file, out), _shard(shard)
+    found = _study(file, folder)
     if memory is not None and not 0 < memory < float("inf"):
         raise ValueError(f"--memory: expected a number of GB above 0, got {memory}")
     with progress_bars() as track:
@@ -107,9 +107,8 @@ def run_command(
 @study.command("status")
 def status_command(file: File, out: Out = None, json_: Json = False) -> None:
     """How many runs are done, and what went wrong with the others."""
-    from mdvi.study.spec import read
-
-    found, folder = read(file), _folder(file, out)
+    folder = _folder(file, out)
+    found = _study(file, folder)
     rows, counts, figure = _state(found, folder)
     wrong = [row for row in rows if row["status"] in ("failed", "diverged")]
     if json_:
@@ -131,10 +130,9 @@ def retry_command(
     diverged: Annotated[bool, typer.Option("--diverged", help="Those that diverged.")] = False,
 ) -> None:
     """Put runs that failed, or diverged, back into the queue; `mdvi study run` trains them."""
-    from mdvi.study.spec import read
-
-    found = read(file)
-    with _store(_folder(file, out)) as store:
+    folder = _folder(file, out)
+    found = _study(file, folder)
+    with _store(folder) as store:
         again = {"failed"} if failed or not diverged else set()
         again |= {"diverged"} if diverged else set()
         statuses = store.statuses()
@@ -150,10 +148,9 @@ def merge_command(
     out: Out = None,
 ) -> None:
     """Take in what other machines have trained."""
-    from mdvi.study.spec import read
-
-    found = read(file)
-    with _store(_folder(file, out), new=True) as store:
+    own = _folder(file, out)
+    found = _study(file, own, *others)
+    with _store(own, new=True) as store:
         store.add(found.runs)
         for folder in others:
             with _store(folder, reading=True) as other:
@@ -169,7 +166,6 @@ def export_command(
     """A row for each run in runs.csv, and the learning curves in curves.csv; figure1.csv where it is asked for."""
     from mdvi.named import did_you_mean
     from mdvi.study import export
-    from mdvi.study.spec import read
 
     writers: dict[str, tuple[Any, Any]] = {
         "csv": (export.runs_csv, export.curves_csv),
@@ -177,7 +173,8 @@ def export_command(
     }
     if form not in writers:
         raise ValueError(f"--format: unknown {form!r}{did_you_mean(form, writers)}")
-    found, folder = read(file), _folder(file, out)
+    folder = _folder(file, out)
+    found = _study(file, folder)
     wanted = [run.id for run in found.runs]
     with _store(folder, reading=True) as store:
         tables, figure = (store.runs(wanted), store.curves(wanted)), store.figure1(found.figure1)
@@ -208,11 +205,11 @@ def report_command(
     from mdvi.study.plots import as_bytes
     from mdvi.study.provenance import provenance
     from mdvi.study.report import Results, study_page, study_pictures
-    from mdvi.study.spec import read
 
     if score not in SCORES:
         raise ValueError(f"--score: unknown {score!r}{did_you_mean(score, list(SCORES))}")
-    found, folder = read(file), _folder(file, out)
+    folder = _folder(file, out)
+    found = _study(file, folder)
     agents = {run.agent for run in found.runs}
     if baseline is not None and baseline not in agents:
         raise ValueError(f"--baseline: {baseline!r} is not in the study{did_you_mean(baseline, agents)}")
@@ -239,6 +236,22 @@ def _time(seconds: float) -> str:
 
 def _folder(file: Path, out: Path | None) -> Path:
     return out or Path("runs") / file.stem
+
+
+def _study(file: Path, *folders: Path) -> "Study":
+    """The study of a file; as version 0.1.0 understood it, where one of these folders has results of such runs."""
+    from mdvi import input
+    from mdvi.study.spec import read
+    from mdvi.study.store import NAME
+
+    found, earlier = read(file), read(file, earlier=True)
+    other = {run.id for run in earlier.runs} - {run.id for run in found.runs}
+    for folder in folders if other else ():
+        if input.kind(folder / NAME, links=False) is not None:
+            with _store(folder, reading=True) as store:
+                if not other.isdisjoint(store.statuses()):
+                    return earlier
+    return found
 
 
 def _store(folder: Path, new: bool = False, reading: bool = False) -> Any:

@@ -213,6 +213,8 @@ class HostPopulation:
         for i, total, length in ended:
             self._ended[i // each].append((total, length))
         self._fail(told.wrong, f"environment step {self.steps}", actions)
+        if not self.ledger.paid.all():
+            self.ledger.paid |= (told.real & (told.reward != 0)).reshape(-1, each).any(1)
         self.replay.add(actions, told.reward if clip is None else told.reward.clip(-clip, clip), told)
         if began is not None:
             self._begin(began)

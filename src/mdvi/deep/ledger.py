@@ -17,6 +17,7 @@ class Ledger:
         status: what went wrong with it, "" for nothing.
         well: whether that is nothing.
         remarks: lines for whoever watches, until they are told.
+        paid: whether it ever saw a reward other than 0.
     """
 
     def __init__(self, members: int) -> None:
@@ -25,6 +26,8 @@ class Ledger:
         self.status = [""] * members
         self.well = np.ones(members, bool)
         self.remarks: list[str] = []
+        self.paid = np.zeros(members, bool)
+        self._warned = False
 
     def add(self, number: int, step: int, returns: np.ndarray, lengths: np.ndarray, means: Row) -> None:
         """A line: the episodes that ended since the last one, and what else was measured."""
@@ -44,6 +47,18 @@ class Ledger:
         self.status[number] = self.status[number] or reason
         self.well[number] = not self.status[number]
 
+    def unpaid(self) -> str:
+        """A line, once, about members in training that never saw a reward other than 0; "" where there is none."""
+        who = [number for number, rows in self.rows.items() if rows and self.well[number] and not self.paid[number]]
+        if self._warned or not who:
+            return ""
+        self._warned = True
+        some = f" by {len(who)} of {len(self.rows)} members" if len(who) < len(self.rows) else ""
+        return (
+            f"no reward other than 0 was ever seen{some}, so there was nothing to learn from: explore more, or longer "
+            "(epsilon, epsilon_steps), or look at what the environment pays"
+        )
+
     @property
     def columns(self) -> list[str]:
         """The names of what was measured; a member that failed early has not seen all of it."""
@@ -57,12 +72,16 @@ class Ledger:
             arrays[f"{number}.rows"] = np.array(
                 [[row.get(name, np.nan) for name in columns] for row in rows], np.float64
             )
-        return arrays, {"columns": columns, "status": self.status}
+        return arrays, {
+            "columns": columns, "status": self.status, "paid": self.paid.tolist(), "warned": self._warned,
+        }  # fmt: skip
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
         """Take up where `save` was called."""
         self.status = list(note["status"])
         self.well = np.array([not status for status in self.status])
+        self.paid = np.array(note.get("paid", [True] * len(self.status)), bool)  # version 0.1.0 did not look
+        self._warned = bool(note.get("warned", False))
         for number in self.rows:
             table = arrays[f"{number}.rows"].tolist()
             self.rows[number] = [dict(zip(note["columns"], row, strict=True)) for row in table]

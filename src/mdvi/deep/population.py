@@ -236,11 +236,14 @@ class Population:
         group.chunks += 1
         step = self.settings.steps_after(group.chunks)
         count = len(group.seeds)
-        parts = [np.asarray(part.episode_return).reshape(count, -1) for part in (pending, finished) if part is not None]
-        spans = [np.asarray(part.episode_length).reshape(count, -1) for part in (pending, finished) if part is not None]
-        returns, lengths = np.concatenate(parts, 1), np.concatenate(spans, 1)
+        told = [part for part in (pending, finished) if part is not None]
+        returns, lengths, paid = (
+            np.concatenate([np.asarray(getattr(part, name)).reshape(count, -1) for part in told], 1)
+            for name in ("episode_return", "episode_length", "paid")
+        )
         for place in range(count):
             over, number = lengths[place] > 0, group.first + place
+            self.ledger.paid[number] |= paid[place].any()
             row = {name: float(np.asarray(value).reshape(count)[place]) for name, value in means.items()}
             if self.measure is not None:
                 row |= self.measure(*self.networks(number))

@@ -132,7 +132,10 @@ def _work(
             if not stopped.number:
                 raise
             raise Interrupted(stopped.number) from None
-        if stopped.number or population.finished or time.monotonic() - saved > every:
+        due = population.finished or time.monotonic() - saved > every
+        if due and (line := population.ledger.unpaid()):
+            report.remark(line)
+        if stopped.number or due:
             save()
             saved = time.monotonic()
         if stopped.number:

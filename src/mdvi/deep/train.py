@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mdvi.deep import replay as ring
 from mdvi.deep.agent import Agent, Networks
@@ -69,10 +69,11 @@ class Member(eqx.Module):
 
 
 class Finished(eqx.Module):
-    """Episodes that ended at a step: return and length, NaN and 0 where none did."""
+    """Episodes that ended at a step: return and length, NaN and 0 where none did; and whether a reward was not 0."""
 
     episode_return: Float[Array, " environments"]
     episode_length: Int[Array, " environments"]
+    paid: Bool[Array, ""]
 
 
 _SMALL = 2**15  # parameters whose optimizer works on one vector of them all
@@ -142,7 +143,7 @@ def interact(
         worlds, seen = jax.vmap(partial(advance, env))(worlds, action, keys[1:])
         returns, lengths = returns + seen.reward, lengths + 1
         over = seen.terminated | seen.truncated
-        finished = Finished(jnp.where(over, returns, jnp.nan), jnp.where(over, lengths, 0))
+        finished = Finished(jnp.where(over, returns, jnp.nan), jnp.where(over, lengths, 0), (seen.reward != 0).any())
         gone = jnp.where(over, 0.0, returns), jnp.where(over, 0, lengths)
         bad = ~jnp.stack([_finite(seen.next_obs), _finite(seen.reward), jnp.ones((), bool)])
         trouble = jnp.where((trouble < 0) & bad, learner.updates, trouble)

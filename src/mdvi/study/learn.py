@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi import arguments
-from mdvi.deep import host_policy, kept, policy, record, run
+from mdvi.deep import checkpoint, host_policy, kept, policy, record, run
 from mdvi.deep.agent import Agent, Networks
 from mdvi.deep.run import AnyPopulation, Report
 from mdvi.envs import Environment, Hosted
-from mdvi.study.request import Grid, configuration, population_of
+from mdvi.study.request import Grid, configuration, explored, population_of
 
 _OBJECT = r"\w+ [0-9a-f]{16}"  # what `fingerprint` gives
 
@@ -159,6 +159,7 @@ def train(
         memory: bytes that may be used.
         report: who watches.
         settings: fields of `Settings`, and `epsilon`, `epsilon_steps`, `lowest`, `double`, `sampled`, `every_action`.
+            Where neither a preset nor one of the first two is named, ε falls from 1 over the first tenth of the steps.
 
     Raises:
         ValueError: for what cannot be meant, naming it.
@@ -174,6 +175,8 @@ def train(
         learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
         steps=steps, preset=preset, width=width, **settings,
     )  # fmt: skip
+    if out is None or not _explores_as_before(Path(out), config):
+        config["settings"] = explored(config["settings"], config["preset"], config["steps"])
     if isinstance(env, str):
         env = arguments.environment_of(env)
     population, columns = population_of(config, env, workers, memory, out)
@@ -187,6 +190,22 @@ def train(
 def _metrics(population: AnyPopulation, columns: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """The columns of the lines of metrics of a population."""
     return record.columns_of(record.metrics_csv(population.ledger, columns).splitlines())
+
+
+def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether a folder holds a run of version 0.1.0, whose default exploration was not resolved when it was made.
+
+    Args:
+        folder: which.
+        config: what such a run would have been made with, should its config.json be lost.
+    """
+    try:
+        known = record.read_config(folder)
+    except ValueError:
+        record.check_names(folder)
+        note = checkpoint.latest_note(folder / record.CHECKPOINT)
+        return note is not None and note.get("config") == record.digest_of(config)
+    return explored(known["settings"], known["preset"], known["steps"]) != known["settings"]
 
 
 def _check_kind(env: Any) -> None:

@@ -23,6 +23,7 @@ from mdvi.named import check_positive, did_you_mean
 from mdvi.study.exact import exact_loss
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
+EXPLORATION = ("epsilon", "epsilon_steps")
 _LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _MOST = 100_000  # members of one run
 _IMAGE = 36  # rows and columns that the convolutions of the Atari preset need
@@ -72,6 +73,18 @@ def configuration(
         "width": width,
         "settings": {name: _plain(value) for name, value in settings.items()},
     }
+
+
+def explored(settings: dict[str, Any], preset: str | None, steps: int) -> dict[str, Any]:
+    """Settings with the default exploration, where neither a preset nor ε is named.
+
+    The probability of a random action falls from 1 over the first tenth of the steps: a reward that is far away is
+    never seen by a policy that hardly ever tries anything. Presets keep theirs, and so do runs of version 0.1.0, where
+    this default was not resolved.
+    """
+    if preset or not settings.keys().isdisjoint(EXPLORATION):
+        return settings
+    return settings | {"epsilon_steps": max(1, steps // 10)}
 
 
 def check_settings(names: Iterable[str]) -> None:
@@ -166,7 +179,7 @@ def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any
     numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
     if numbers.get("lowest", 0.0) > 0:
         raise ValueError(f"lowest: bounds κ log π, which is at most 0, from below; got {numbers['lowest']}")
-    for name in ("epsilon", "epsilon_steps"):
+    for name in EXPLORATION:
         if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
             raise ValueError(f"{name}: out of range, got {numbers[name]}")
     return settings, numbers

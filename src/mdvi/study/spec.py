@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mdvi.named import did_you_mean
-from mdvi.study.request import Cell, configuration, numbers_of
+from mdvi.study.request import Cell, configuration, explored, numbers_of
 
 Numbers = float | list[float] | None
 Evaluation = Literal["w/", "w/o"]
@@ -206,15 +206,19 @@ class Study(NamedTuple):
         ]
 
 
-def read(path: Path) -> Study:
+def read(path: Path, earlier: bool = False) -> Study:
     """A study out of its file.
+
+    Args:
+        path: of the file.
+        earlier: with the exploration that runs had in version 0.1.0 where neither a preset nor ε is named.
 
     Raises:
         ValueError: for a file that cannot be read, or says what cannot be meant.
     """
     try:
         given = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        runs = tuple(dict.fromkeys(run for grid in given.grid for run in _runs(given, grid)))
+        runs = tuple(dict.fromkeys(run for grid in given.grid for run in _runs(given, grid, earlier)))
         for run in runs:
             _ = run.numbers  # can be meant
         if not runs and given.figure1 is None:
@@ -228,18 +232,20 @@ def read(path: Path) -> Study:
     return Study(given.title, given.about, runs, given.figure1)
 
 
-def _runs(above: _File, grid: _Grid) -> list[Run]:
+def _runs(above: _File, grid: _Grid, earlier: bool) -> list[Run]:
     """Every combination of what a grid lists."""
     seeds = _either(grid.seeds, above.seeds)
     if (steps := _either(grid.steps, above.steps)) is None:
         raise ValueError("steps: say how many environment steps a run takes, above the grids or in each")
     if (env := _either(grid.env, above.env)) is None:
         raise ValueError("env: name an environment, above the grids or in each")
-    settings = json.dumps((above.settings or {}) | (grid.settings or {}), sort_keys=True)
+    preset = _either(grid.preset, above.preset) or ""
+    changes = (above.settings or {}) | (grid.settings or {})
+    settings = json.dumps(changes if earlier else explored(changes, preset, steps), sort_keys=True)
     whole = range(1 if seeds is None else seeds) if not isinstance(seeds, list) else seeds
     axes = (
         env, grid.agent, _either(grid.evaluation, ""), grid.kl, grid.beta, grid.entropy, grid.learning_rate,
-        list(whole), steps, _either(grid.preset, above.preset) or "", settings,
+        list(whole), steps, preset, settings,
     )  # fmt: skip
     for name, values in zip(Run._fields, axes, strict=True):
         if values == []:
