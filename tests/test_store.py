@@ -468,7 +468,7 @@ def test_an_old_study_that_was_killed_goes_on(monkeypatch, capsys, tmp_path):
         (shutil.copytree if name == "half" else shutil.copy)(FIXTURES / name, tmp_path / name)
     code, said = mdvi(monkeypatch, capsys, "study", "run", tmp_path / "half.toml", "--out", tmp_path / "half")
     assert (code, "4 runs, 4 done" in said) == (0, True)
-    study, path = read(tmp_path / "half.toml"), tmp_path / "half" / NAME
+    study, path = read(tmp_path / "half.toml", earlier=True), tmp_path / "half" / NAME
     rows = content(study, path)[1]
     before = (tmp_path / "half" / "exported" / "runs.csv").read_text().splitlines()
     assert [f"{row['score_mean_training']:.9g}" for row in rows[:2]] == [line.split(",")[11] for line in before[1:3]]
@@ -485,7 +485,7 @@ def test_a_store_of_an_earlier_version_that_may_not_be_written_is_named(monkeypa
 @pytest.mark.parametrize("version", [1, 2])
 def test_stores_of_versions_before_are_brought_up_as_well(tmp_path, version):
     shutil.copy(FIXTURES / "done" / NAME, tmp_path / NAME)
-    study = read(FIXTURES / "done.toml")
+    study = read(FIXTURES / "done.toml", earlier=True)
     script = "DROP TABLE figure1;"
     script += "ALTER TABLE runs DROP COLUMN git_commit;" if version == 1 else ""
     change(tmp_path / NAME, f"{script} PRAGMA user_version = {version}")
