@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -416,3 +417,20 @@ def test_after_hanging_up_nothing_is_written_to_the_terminal():
     os.close(terminal)
     os.write(line, b"nobody reads this")
     os.close(line)
+
+
+@pytest.mark.parametrize("where", ["device", "host"])
+def test_runs_of_an_earlier_version_open_and_go_on(tmp_path, where):
+    """Runs of 0.1.0 that were stopped twice; what they had written down stays."""
+    place = shutil.copytree(Path(__file__).parent / "golden" / "0.1.0" / where, tmp_path / where)
+    config, before = json.loads((place / "config.json").read_text()), record.read_metrics(place)
+    loaded = mdvi.load(place)
+    assert numbers_of(loaded) == {name: column.tobytes() for name, column in before.items()}
+    assert loaded.evaluate(2)[0].shape == (2,)
+    ended = mdvi.train(**{name: config[name] for name in ASK if name in config} | config["settings"] | {
+        name: config[name] for name in ("kl", "entropy")
+    }, out=place)  # fmt: skip
+    assert ended.summary["status"] == "ok"
+    assert ended.metrics["env_steps"].tolist()[-2:] == [160, 160]
+    for name, column in before.items():
+        np.testing.assert_array_equal(ended.metrics[name][: len(column)], column)
