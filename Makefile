@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/reproduce
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz bench peers deep hosts learning profile storm figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz bench peers methods deep hosts learning profile storm figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -59,6 +59,9 @@ bench: venv      ## the laboratory's speed against a plain NumPy loop
 
 peers: .venv-peers/ready  ## planning against QuantEcon, MDPSolver, Storm, mdpax and pymdptoolbox; SIZE=full takes an hour
 	.venv-peers/bin/python benchmarks/planning.py --$(SIZE) --out results/planning.csv
+
+methods: venv    ## `auto` against the methods it chooses from, on one thread; SIZE=full takes hours
+	$(BIN)/python benchmarks/methods.py --$(SIZE)
 
 # Stable-Baselines3 brings the newest torch that this Python and platform have; no one version suits all of them.
 .venv-deep-peers/ready: pyproject.toml constraints.txt

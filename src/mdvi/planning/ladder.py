@@ -1,8 +1,8 @@
 """The equation x = b + γ P_π x by the first way that solves it; the residual of each answer is computed afresh.
 
     BiCGSTAB, the states numbered such that neighbours are close together (reverse Cuthill-McKee)
+    a sparse LU factorisation in that order, where its fill, which is counted beforehand, is affordable
     BiCGSTAB, the states in the order of the sweeps
-    a sparse LU factorisation, where its fill is affordable
     sweeps x ← b + γ P_π x, which cannot fail but may take long
 
 The way that succeeds is tried first the next time.
@@ -16,7 +16,7 @@ from scipy.sparse.linalg import splu
 
 from mdvi.planning.chain import Chain, matrix_of, renumbered, residual, swept
 from mdvi.planning.linear import solved
-from mdvi.planning.order import banded, envelope
+from mdvi.planning.order import banded, filled
 from mdvi.planning.problem import Values
 from mdvi.planning.watch import Watch
 
@@ -32,7 +32,7 @@ class Ladder:
 
     def __init__(self, order: np.ndarray, onward: bool) -> None:
         """Sets out from the order of the sweeps, which comes first if nearly all transitions lead back in it."""
-        self.rungs: list[Rung] = [self.in_bands, self.in_order, self.directly]
+        self.rungs: list[Rung] = [self.in_bands, self.directly, self.in_order]
         if onward:
             self.rungs = [self.in_order, self.in_bands, self.directly]
         self._order = order
@@ -62,18 +62,20 @@ class Ladder:
 
     def directly(self, chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
         """A sparse LU factorisation; None where it would take too much memory or time."""
-        fill, work = envelope(chain.first, chain.to, self._bands(chain))
+        order = self._bands(chain)
+        fill, work = filled(chain.first, chain.to, order, _FILL)
         if fill > _FILL or work > _WORK:
             return None
+        matrix = matrix_of(renumbered(chain, order))
         try:
             factors = splu(
-                (scipy.sparse.eye_array(len(b)) - matrix_of(chain)).tocsc(),
-                permc_spec="MMD_AT_PLUS_A",
+                (scipy.sparse.eye_array(len(b)) - matrix).tocsc(),
+                permc_spec="NATURAL",
                 diag_pivot_thresh=0.0,  # I − γ P_π is diagonally dominant
                 options={"SymmetricMode": True},
             )
-            return np.asarray(factors.solve(b))
-        except (RuntimeError, MemoryError):  # singular to rounding, or more fill than was estimated
+            return _back(order, factors.solve(b[order]))
+        except (RuntimeError, MemoryError):  # singular to rounding, or a machine with less memory
             return None
 
     def _bands(self, chain: Chain) -> np.ndarray:
@@ -86,8 +88,10 @@ class Ladder:
 
 def _in(order: np.ndarray, chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
     found = solved(renumbered(chain, order), b[order], accuracy, watch)
-    if found is None:
-        return None
-    x = np.empty_like(b)
+    return None if found is None else _back(order, found)
+
+
+def _back(order: np.ndarray, found: Values) -> Values:
+    x = np.empty_like(found)
     x[order] = found
     return x

@@ -64,15 +64,17 @@ def banded(first: np.ndarray, to: np.ndarray) -> np.ndarray:
     return np.asarray(reverse_cuthill_mckee(graph, symmetric_mode=True), np.int32)
 
 
-def envelope(first: np.ndarray, to: np.ndarray, order: np.ndarray) -> tuple[float, float]:
-    """Bounds on the entries of a triangular factorisation of I − γ P_π in this order, and on its multiplications.
+def filled(first: np.ndarray, to: np.ndarray, order: np.ndarray, most: float) -> tuple[float, float]:
+    """Entries of both triangular factors of I − γ P_π in this order, and multiplications that the factorisation takes.
 
-    Of both factors. In each row, and column, entries arise only between the first one there was and the diagonal.
+    No less than there are, without pivots; infinite above `most` entries. Source: Liu (1990), section 5.
     """
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    width = np.arange(len(order)) - _first_in_row(first, to, rank)
-    return float(2 * width.sum() + len(order)), float(width @ width.astype(float))
+    column = np.zeros(len(order))
+    if not _eliminated(*_both_ways(first, to), order, rank, most / 2, column):
+        return np.inf, np.inf
+    return float(2 * column.sum() + len(order)), float(column @ column)
 
 
 @njit(cache=True, nogil=True)
@@ -96,14 +98,26 @@ def _both_ways(first, to):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _first_in_row(first, to, rank):  # type: ignore[no-untyped-def]
-    """The first column with an entry in each row of the symmetric pattern, the diagonal included."""
-    least = np.arange(len(rank))
-    for s in range(len(rank)):
-        for k in range(first[s], first[s + 1]):
-            one, other = rank[s], rank[to[k]]
-            least[max(one, other)] = min(least[max(one, other)], one, other)
-    return least
+def _eliminated(begin, neighbour, order, rank, most, column):  # type: ignore[no-untyped-def]
+    """Counts the entries below the diagonal of each column of a factor; returns False once there are more than `most`.
+
+    Row i has an entry in column j if i is reached from j, by the tree of eliminations, from a neighbour of i on.
+    """
+    parent, seen, total = np.full(len(order), -1), np.full(len(order), -1), 0
+    for i in range(len(order)):
+        seen[i] = i
+        for k in range(begin[order[i]], begin[order[i] + 1]):
+            j = rank[neighbour[k]]
+            while j < i and seen[j] != i:
+                if parent[j] < 0:
+                    parent[j] = i
+                seen[j] = i
+                column[j] += 1
+                total += 1
+                j = parent[j]
+        if total > most:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
