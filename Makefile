@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/reproduce
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz bench peers methods deep hosts learning profile storm figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods deep hosts learning profile storm figures lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -42,8 +42,11 @@ certify: venv    ## 10 000 models against exact rationals and 60 digits: every i
 fuzz: venv       ## a million broken model files per format
 	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
 
-storm: venv      ## fifty stops for each family of agents, two hundred kill -9 of a study: what is resumed is what never stopped
-	XLA_FLAGS= $(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py tests/test_study.py
+faults: venv     ## every call on a file fails, or is the last one of its process: the same command ends as if nothing had happened
+	$(BIN)/pytest -n 2 --dist worksteal -rP -m faults --timeout 0 tests/test_faults.py
+
+storm: venv      ## five hundred kills and stops, of runs, studies, workers and environments: what is resumed is what never stopped
+	XLA_FLAGS= $(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py tests/test_study.py tests/test_cluster.py
 
 bench: venv      ## the laboratory's speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ from mdvi.deep.run import InUse, locked
 from mdvi.study.cluster import Cluster
 from mdvi.study.execute import WORK, execute
 from mdvi.study.store import NAME
+from orphans import MARK, nobody_stays
 from studies import HEAD, study_in, tables
 
 pytest.importorskip("ray")
@@ -40,7 +42,7 @@ def on_ray(straight, folder):
     """`mdvi study run --ray local` in a process of its own."""
     call = "import sys; from mdvi.cli import main; sys.argv[0] = 'mdvi'; main()"
     options = ["--out", folder, "--ray", "local", "--checkpoint-every", "0"]
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(straight[1] / "compiled")}
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(straight[1] / "compiled"), MARK: str(folder)}
     return subprocess.Popen(
         [sys.executable, "-c", call, "study", "run", straight[1] / "small.toml", *options],
         env=os.environ | cache, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -74,6 +76,31 @@ def test_workers_that_are_killed_lose_nothing(tmp_path, straight):
     assert "resuming at" in told
     assert tables(straight[0], tmp_path) == tables(*straight)
     assert list((tmp_path / WORK).iterdir()) == []
+
+
+@pytest.mark.storm
+def test_twenty_kills_of_workers_and_of_who_asked_them_lose_nothing(tmp_path, tmp_path_factory):
+    root, chance = tmp_path_factory.mktemp("straight"), random.Random(0)
+    study = study_in(root, HEAD + GRID.replace("6000", "60000"))
+    assert execute(study, root) == 0
+    for _ in range(4):  # after ten kills of its workers a batch fails
+        driver = on_ray((study, root), tmp_path)
+        for kill in range(5):
+            known = checkpoints(tmp_path)
+            while checkpoints(tmp_path) == known or not workers(driver):
+                assert driver.poll() is None, driver.stdout.read()
+                time.sleep(0.05)
+            time.sleep(chance.random())
+            victim = chance.choice(workers(driver)) if kill < 4 else driver
+            victim.kill()
+        driver.communicate()
+        nobody_stays(str(tmp_path))
+    driver = on_ray((study, root), tmp_path)
+    told, _ = driver.communicate()
+    assert driver.returncode == 0, told
+    assert tables(study, tmp_path) == tables(study, root)
+    assert list((tmp_path / WORK).iterdir()) == []
+    nobody_stays(str(tmp_path))
 
 
 def test_an_interrupted_study_goes_on_here(tmp_path, straight):

@@ -28,11 +28,13 @@ from mdvi.study.findings import across
 from mdvi.study.request import population_with
 from mdvi.study.spec import Study, read
 from mdvi.study.store import NAME, Outcome, Store
+from orphans import MARK, nobody_stays
 from studies import GRID, HEAD, study_in, tables
 
 
 def work(file, folder, limit=None):
     """What a process of its own does."""
+    os.environ[MARK] = folder
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     import jax
@@ -159,6 +161,7 @@ def storm(processes, root, straight, stops):
         kills += child.exitcode is None
         child.kill()
         child.join()
+        nobody_stays(str(folder))
         assert child.exitcode in (0, -9)
         if trained(folder) == len(study.runs):
             assert tables(study, folder) == tables(*straight)
@@ -174,8 +177,13 @@ def test_a_study_that_is_killed_again_and_again_ends_as_if_it_had_not_been(proce
 
 
 @pytest.mark.storm
-def test_a_study_survives_two_hundred_kills(processes, tmp_path, straight):
-    storm(processes, tmp_path, straight, 200)
+def test_a_study_survives_two_hundred_kills(processes, tmp_path):
+    """A third of them while environments have processes of their own."""
+    study = study_in(
+        tmp_path, HEAD + GRID + '[[grid]]\nenv = "Acrobot-v1:timeout=60"\nagent = ["dqn", "da"]\nsteps = 3000'
+    )
+    assert execute(study, tmp_path) == 0
+    storm(processes, tmp_path, (study, tmp_path), 200)
 
 
 def test_a_signal_puts_what_was_running_back_into_the_queue(tmp_path, straight):
