@@ -55,13 +55,14 @@ STUDY = """
 title = "Small"
 env = "CartPole-v1"
 steps = 120
-seeds = 2
 settings = { hidden = [4], warmup = 40, batch = 8, target_period = 20, log_period = 40, replay = 200 }
 [[grid]]
-agent = ["dqn", "munchausen"]
+agent = "dqn"
+seeds = 2
 [[grid]]
 env = "Acrobot-v1"
 agent = "dqn"
+seeds = 1
 """
 RUN = ["study", "run", "study.toml", "--out", "out", "--checkpoint-every", "0"]
 MODEL = "garnet:states=30,actions=3,branching=4,seed=0"

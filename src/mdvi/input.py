@@ -4,10 +4,12 @@ What is wrong with a file is a ValueError. What is wrong with the machine, such 
 permission that is missing, stays the OSError that it is: it says nothing about the file.
 """
 
+import contextlib
 import io
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,9 @@ def kind(path: Path, links: bool = True) -> str | None:
         return None
 
 
-def opened(path: Path, links: bool = True) -> io.BufferedReader:
-    """A regular file, opened for reading; a pipe or a device is not even opened, so that nothing waits for it.
+@contextlib.contextmanager
+def opened(path: Path, links: bool = True) -> Iterator[io.BufferedReader]:
+    """A regular file, open for reading; a pipe or a device is not even opened, so that nothing waits for it.
 
     Args:
         path: of the file.
@@ -47,21 +50,21 @@ def opened(path: Path, links: bool = True) -> io.BufferedReader:
 
     Raises:
         ValueError: for anything but a regular file.
-        OSError: when it is not there, or the machine cannot open it.
+        OSError: naming the file, when it is not there, or the machine cannot open or read it.
     """
     found = kind(path, links)
     if found not in ("a file", None):
         raise ValueError(f"{path}: expected a file, found {found}; remove it, or name another path")
     # Between the look and the opening, the file may have given way to a pipe or a link.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
-    file = open(os.open(path, flags), "rb")  # noqa: SIM115
     try:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{path}: expected a file; remove it, or name another path")
-    except BaseException:
-        file.close()
+        with open(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path}: expected a file; remove it, or name another path")
+            yield file
+    except OSError as error:
+        error.filename = error.filename or str(path)  # reading does not say where
         raise
-    return file
 
 
 def read(path: Path, most: int, links: bool = True) -> bytes:

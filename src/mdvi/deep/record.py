@@ -7,12 +7,13 @@ summary.json    what came out
 """
 
 import array
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +139,13 @@ def read_summary(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{error}; `mdvi train --out {folder}` writes it again") from None
 
 
-def _opened(folder: Path, name: str) -> io.BufferedReader:
+@contextlib.contextmanager
+def _opened(folder: Path, name: str) -> Iterator[io.BufferedReader]:
     """A file of a run."""
     check_names(folder)
     try:
-        return input.opened(folder / name, links=False)
+        with input.opened(folder / name, links=False) as file:
+            yield file
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{folder}: has no {name}; is it the folder of a training run?") from None
 
