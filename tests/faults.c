@@ -153,6 +153,15 @@ WRITES_AT(pwrite, off_t) WRITES_AT(pwrite64, off64_t)
   }
 TRUNCATES(ftruncate, off_t) TRUNCATES(ftruncate64, off64_t)
 
+#define RESERVES(name, offset_type) \
+  int name(int fd, offset_type from, offset_type size) { \
+    REAL(int, name, int, offset_type, offset_type); \
+    if (!on(WRITE, fd)) return real(fd, from, size); \
+    if (happens == DIE_HALFWAY) _exit(77); \
+    return happens; \
+  }
+RESERVES(posix_fallocate, off_t) RESERVES(posix_fallocate64, off64_t)
+
 #define SYNCS(name) \
   int name(int fd) { \
     REAL(int, name, int); \

@@ -326,7 +326,7 @@ class Bench:
             self._put(start)
             faulty = self.do(scenario.command, point)
             now = contents(self.place)
-            told = judged(faulty, point, {Path(path).name for path in old | new})
+            told = judged(faulty, point, self.place)
             if not told and not faulty.code and changed(now, new):
                 told = f"exit code 0, but {changed(now, new)}"
             if not told and scenario.whole:
@@ -347,8 +347,8 @@ class Bench:
         return Result(different=different, leftovers=", ".join(sorted(now.keys() - new.keys())))
 
 
-def judged(end: End, point: Point, names: set[str]) -> str:
-    """What is wrong with the end of a command with a fault; one of these names of files is to be told."""
+def judged(end: End, point: Point, place: Path) -> str:
+    """What is wrong with the end of a command with a fault."""
     if point.what in DEATHS:
         return "" if end.code == DEAD else f"exit code {end.code} instead of a death"
     if not end.struck:
@@ -362,7 +362,8 @@ def judged(end: End, point: Point, names: set[str]) -> str:
         return f"exit code {end.code}: {end.err}"
     if not any(reason in line for reason in (os.strerror(getattr(errno, point.what)), *SQLITE)):
         return f"no reason: {line}"
-    return "" if any(name in line for name in names) else f"no file: {line}"
+    name = line.removeprefix("mdvi: ").partition(": ")[0].split()[-1]
+    return "" if name != "file" and (place / name).parent.exists() else f"no file: {line}"
 
 
 def printed(one: str, other: str) -> str:

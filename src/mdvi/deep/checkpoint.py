@@ -26,13 +26,13 @@ from mdvi import input, output
 _Found = TypeVar("_Found")
 _SUFFIX = ".safetensors"
 _NAME = re.compile(rf"[0-9]{{10}}{re.escape(_SUFFIX)}")
-_KEPT = 2
+KEPT = 2
 _MOST_HEAD, _MOST_NOTE = 100_000_000, 2**25  # bytes; safetensors takes no longer heads
 _UNSOUND = (ValueError, KeyError, TypeError, SafetensorError)
 
 
 def write(
-    folder: Path, serial: int, arrays: dict[str, np.ndarray], note: dict[str, Any], kept: int | None = _KEPT
+    folder: Path, serial: int, arrays: dict[str, np.ndarray], note: dict[str, Any], kept: int | None = KEPT
 ) -> None:
     """Add a checkpoint to a folder and remove all but the newest `kept`, if that is a number.
 

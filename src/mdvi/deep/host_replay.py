@@ -11,6 +11,8 @@ one more. A stack of n frames reaches back to the first frame of the episode, an
 Where an environment tells which actions are legal, a bit for each action is kept beside the frame it was told with.
 """
 
+import math
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,8 +70,7 @@ class HostReplay:
         if scratch is None:
             self.frames: Any = np.zeros(where, dtype)
         else:
-            with tempfile.TemporaryFile(dir=scratch) as file:
-                self.frames = np.memmap(file, dtype, "w+", shape=where)
+            self.frames = _on_disk(scratch, where, dtype)
         self.age = np.zeros((streams, self.room), np.uint8)
         self.steps = np.zeros((streams, size), _STEP)
         self.filmed, self.taken, self.oldest = (np.zeros(streams, np.int64) for _ in range(3))
@@ -239,6 +240,22 @@ class HostReplay:
             part[age < back] = 0
             parts.append(part)
         return np.stack(parts, -1)
+
+
+def _on_disk(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of zeros in a file without a name.
+
+    Raises:
+        OSError: naming the folder.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # A file with holes would end the process at the write for which the disk has no room.
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(dtype).itemsize)
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError as error:
+        error.filename = str(folder)
+        raise
 
 
 def no_steps(look: Any, shape: tuple[int, ...], actions: int = 0) -> Transition:

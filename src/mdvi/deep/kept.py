@@ -68,8 +68,11 @@ class Kept:
         self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
 
     def finish(self) -> dict[str, Any]:
-        """Write what came out, and return it."""
+        """Write what came out, and return it; nothing else is left that only more training would need."""
         self._find()
+        place = self.folder / record.CHECKPOINT
+        checkpoint.keep(place, checkpoint.serials(place)[: checkpoint.KEPT])
+        checkpoint.keep(place / record.REPLAY, ())
         summary = record.summary_of(self.population.ledger, self.population.settings, self.columns)
         self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
         self._write(record.SUMMARY, _text(summary))
