@@ -7,6 +7,7 @@ row is sealed with a checksum, which is compared whenever the row is read.
 
 import contextlib
 import os
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -164,6 +165,9 @@ def _check(base: sqlite3.Connection, path: Path) -> int:
         odd = sorted(f"{kind} {name}" for kind, name, *_ in found ^ expected)
         raise ValueError(f"{path}: is not a database as mdvi makes it ({odd[0][:60]} differs); {REMEDY}")
     damage = base.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    code = int(next(iter(re.findall(r"error code=(\d+)", damage)), "0"))
+    if code & 0xFF == sqlite3.SQLITE_IOERR and code != sqlite3.SQLITE_IOERR_SHORT_READ:
+        raise sqlite3.OperationalError("disk I/O error")  # of the machine: it says nothing about the file
     if damage != "ok":
         raise ValueError(f"{path}: is damaged ({' '.join(damage.split())[:200]}); {REMEDY}")
     return int(version)
