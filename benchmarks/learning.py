@@ -36,10 +36,12 @@ def small(out: Path) -> list[tuple]:
         if name in VARIANTS:
             search = mdvi.train(
                 "CartPole-v1", **variant, beta=BETAS, entropy=ENTROPIES, seeds=range(100, 110), steps=200_000,
-                out=folder / "search",
+                preset="small", out=folder / "search",
             )  # fmt: skip
             cell = best(search.summary["members"])
-        run = mdvi.train("CartPole-v1", **variant, **cell, seeds=10, steps=200_000, out=folder / "final")
+        run = mdvi.train(
+            "CartPole-v1", **variant, **cell, seeds=10, steps=200_000, preset="small", out=folder / "final"
+        )
         rows.append(row("small", name, run))
         show(rows[-1:])
     return rows
