@@ -113,7 +113,7 @@ SPELLINGS = {
     "many spaces": USUAL.replace(":", "  :\t"),
     "number below": USUAL.replace(" 0.75", "\n0.75").replace("* 6", "* :\n  6"),
     "rows": "T: run : near\n0.75 0.25\nT: run : far 1 0\nR: run : far\n6 0\nR: rest : near : * : * -1\n",
-    "rows after colons": "T: run : near : 0.75 0.25\nT: run : far :\n1.0 0.0\nR: run : far : 6 0\nR: rest:near:* -1\n",
+    "rows after colons": "T: run : near : 0.75 0.25\nT: run : far :\n1.0 0.0\nR: run : far : 6. 0\nR: rest:near:* -1\n",
     "matrix": "T: run\n0.75 0.25\n1 0\nR: run : far : near 6\nR: rest : near : * -1\n",
     "matrix after a colon": "T: run : 0.75 0.25\n1 0\nR: run : far : near : 6\nR: rest : near : * : -1\n",
     "numbers for names": "T: 1 : 0 : 0 : 0.75\nT: 1:0:1:0.25\nT: 1 : 1 : 0 : 1\nR: 1:1:0:*:6\nR: 0 : 0 : * : * : -1\n",

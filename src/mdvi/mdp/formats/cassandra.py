@@ -37,7 +37,7 @@ KEYWORDS = ("discount", "values", "states", "actions", "observations", "start", 
 WORDS = (*KEYWORDS, "reward", "rewards", "cost", "costs", "uniform", "identity", "reset", "include", "exclude")
 MOST_EXPANDED = 2**20  # entries that * and uniform stand for
 MOST_OBSERVED = 2**23  # numbers that rewards of observations may take
-MOST_WORK = 2**30  # steps that rewards with * may take
+MOST_WORK = 2**29  # steps that rewards with * may take
 
 
 def read(source: Source) -> Result:
@@ -278,17 +278,14 @@ class _Problem:
         for a, s, t, o, rows, width in zip(*[columns] * 6, strict=True):
             values = numbers[first : first + rows * width].reshape(rows, width)
             first += rows * width
-            if a >= 0 and s >= 0:
-                low, high = start[s * actions + a], start[s * actions + a + 1]
-                chosen = slice(low, high) if t < 0 else low + np.flatnonzero(given.successor[low:high] == t)
-                work += high - low
-            else:
-                chosen = np.flatnonzero(
-                    ((given.action == a) | (a < 0))
-                    & ((given.state == s) | (s < 0))
-                    & ((given.successor == t) | (t < 0))
-                )
-                work += len(given.line) + len(chosen) * watched
+            low, high = 0, len(paid)
+            if s >= 0:
+                low, high = start[s * actions + max(a, 0)], start[s * actions + (a + 1 if a >= 0 else actions)]
+            chosen = slice(low, high)
+            if t >= 0 or a >= 0 > s:
+                fits = (given.action[chosen] == a) | (a < 0)
+                chosen = low + np.flatnonzero(fits & ((given.successor[chosen] == t) | (t < 0)))
+            work += (high - low) * watched
             if work > MOST_WORK:
                 raise ValueError("the rewards with * take too many steps; write fewer of them")
             pay = values[given.successor[chosen]] if rows > 1 else values
