@@ -94,6 +94,17 @@ def test_failed_members_and_missing_scores_leave_two_seeds_without_an_interval(m
     assert table_of(monkeypatch, members)[0][4:] == ["4", "1.75", "2 ± 2.5", "1"]
 
 
+def test_failed_members_are_left_out_of_plots_as_they_are_of_the_table(rng):
+    members = grid(rng, 4)
+    summary = {"members": summary_of(members)}
+    for number in (0, 5, 6):
+        summary["members"][number]["status"] = "diverged: …"
+    kept = [member for number, member in enumerate(members) if number not in (0, 5, 6)]
+    score = learning._cells(learning._of_sound(metrics_of(members), summary))[0]
+    np.testing.assert_allclose(score, learning._cells(metrics_of(kept))[0])
+    assert learning._of_sound(metrics_of(members), {})["seed"].size == 2 * len(members)  # not finished
+
+
 def bands(figure):
     """The greatest height of a shaded band."""
     heights = [

@@ -183,7 +183,7 @@ FORGERIES = {
     "DELETE FROM curves": "lines of the curve of run .* are missing",
     "UPDATE figure1 SET content = replace(content, 'left', 'right')": "the row of .* in figure1 is damaged",
     """UPDATE curves SET run_id = (SELECT max(run_id) FROM curves), env_steps = 7
-        WHERE env_steps = 100 AND run_id = (SELECT min(run_id) FROM curves)""": "lines of the curve of run",
+        WHERE env_steps = 100 AND run_id = (SELECT min(run_id) FROM curves)""": "of the curve of run|in curves is",
 }
 
 

@@ -63,7 +63,8 @@ def straight(tmp_path_factory):
 def test_a_file_becomes_runs(tmp_path):
     study = study_in(tmp_path)
     assert len(study.runs) == 2 * 2 * 4 * 3 + 2 * 3 + 2 * 3 + 3 == len({run.id for run in study.runs})
-    assert study.runs[0].id == "1ffae87ac7194c1c"  # ids are kept for ever: results are found by them
+    assert study.runs[0].id == "e01a4ca8bf53119b"  # ids are kept for ever: results are found by them
+    assert read(tmp_path / "small.toml", earlier=True).runs[0].id == "1ffae87ac7194c1c"  # and by those of version 0.1.0
     assert study.runs[0].numbers == (0.1, 0.1, 0.5)
     groups = [(b.runs[0].agent, b.runs[0].evaluation, len(b.runs)) for b in study.batches(together=8)]
     assert groups[:3] == [("md-direct", "w/", 8), ("md-direct", "w/", 4), ("md-direct", "w/o", 8)]

@@ -152,3 +152,22 @@ def test_what_is_not_work_stays_where_it_lies(tmp_path, monkeypatch):
     execute(study, tmp_path)
     assert sorted(os.listdir(tmp_path / WORK)) == ["link", "notes.txt"]
     assert os.listdir(outside) == []
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "curves.csv", "report.html"])
+@pytest.mark.parametrize("command", ["export", "report"])
+def test_results_are_not_written_through_a_link(tmp_path, monkeypatch, capsys, name, command):
+    from mdvi.cli import main
+
+    study, outside, inside = study_in(tmp_path, SHORT + ONE), tmp_path / "outside", tmp_path / "inside"
+    store = Store(inside / NAME)
+    store.add(study.runs)
+    store.close()
+    outside.write_text("precious")
+    (inside / name).symlink_to(outside)
+    monkeypatch.setattr("sys.argv", ["mdvi", "study", command, str(tmp_path / "small.toml"), "--out", str(inside)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == (2 if (name == "report.html") == (command == "report") else 0)
+    assert outside.read_text() == "precious"
+    assert stop.value.code == 0 or f"mdvi: {inside / name}: is a link out of" in capsys.readouterr().err

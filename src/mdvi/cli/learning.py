@@ -192,13 +192,13 @@ def plot_command(
     out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf file; default RUN/curves.png.")] = None,
 ) -> None:
     """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
-    from mdvi.deep.record import read_config, read_metrics
+    from mdvi.deep.record import read_config, read_metrics, read_summary
     from mdvi.study.plots import as_bytes, cells_plot, learning_plot
 
     path = out or folder / "curves.png"
     second = path.with_name(f"{path.stem}-cells{path.suffix}")
     check_targets(path, run=folder, cells=second)
-    config, metrics = read_config(folder), read_metrics(folder)
+    config, metrics = read_config(folder), _of_sound(read_metrics(folder), read_summary(folder))
     title = f"{config['env']}, {config['agent']}, {len(config['seeds'])} seeds"
     files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(_curves(metrics), title), path.suffix[1:])}
     cells = _cells(metrics)
@@ -263,6 +263,21 @@ def _show(run: "Run", out: Path | None) -> None:
     show(table)
     if out is not None:
         show(f"next: mdvi plot {shlex.quote(str(out))}")
+
+
+def _of_sound(metrics: dict[str, "np.ndarray"], summary: dict[str, Any]) -> dict[str, "np.ndarray"]:
+    """The lines of members that did not fail, as in the table of `mdvi train`; all lines where every member failed."""
+    import numpy as np
+
+    members = summary.get("members")
+    sound = [
+        number
+        for number, member in enumerate(members if isinstance(members, list) else [])
+        if isinstance(member, dict) and member.get("status") == "ok"
+    ]
+    if not sound:
+        return metrics
+    return {name: column[np.isin(metrics["member"], sound)] for name, column in metrics.items()}
 
 
 def _curves(metrics: dict[str, "np.ndarray"]) -> list[tuple[str, "np.ndarray", "np.ndarray"]]:

@@ -1,6 +1,7 @@
 """`mdvi study`: grids of runs from a file to a report."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -184,7 +185,7 @@ def export_command(
     }
     if figure is not None:
         files[folder / "figure1.csv"] = figure
-    write(files)
+    _write(folder, files)
     show(", ".join(map(str, files)))
 
 
@@ -222,8 +223,17 @@ def report_command(
     files: dict[Path, str | bytes] = {folder / "report.html": study_page(results, facts)}
     for name, picture in study_pictures(results).items():
         files |= {folder / f"{name}.{form}": as_bytes(picture, form) for form in ("png", "svg", "pdf")}
-    write(files)
+    _write(folder, files)
     show(f"open {folder / 'report.html'}")
+
+
+def _write(folder: Path, files: Mapping[Path, str | bytes]) -> None:
+    """Write results into a folder, and nowhere else: it may be somebody else's, with links in it."""
+    from mdvi.output import check_inside
+
+    for path in files:
+        check_inside(path, folder)
+    write(files)
 
 
 def _time(seconds: float) -> str:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mdvi.named import did_you_mean
 
+_MOST_LAYERS = 100
+
 
 class Settings(BaseModel):
     """Sizes and periods; steps are environment steps throughout.
@@ -43,7 +45,9 @@ class Settings(BaseModel):
     def model_post_init(self, _: Any) -> None:
         """Whether periods and sizes fit each other."""
         if not all(1 <= width <= 2**20 for width in self.hidden):
-            raise ValueError(f"hidden: widths must be between 1 and 2²⁰, got {self.hidden}")
+            raise ValueError(f"hidden: widths must be between 1 and 2²⁰, got {str(self.hidden)[:60]}")
+        if len(self.hidden) > _MOST_LAYERS:
+            raise ValueError(f"hidden: expected at most {_MOST_LAYERS} layers, got {len(self.hidden)}")
         for name, whole in (
             ("update_period", self.environments),
             ("target_period", self.update_period),

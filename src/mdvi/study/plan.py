@@ -73,18 +73,24 @@ def _cost(runs: list[Run], rate: float) -> tuple[float, float, float]:
     settings, agent = population.settings, population.agents[0]
     learner, _ = jax.eval_shape(lambda: train.start(settings, env, agent, 0))
     look, count = env.observation, settings.batch
-    seen, numbers = np.zeros((count, *look.shape), look.dtype), np.zeros(count, np.float32)
-    batch = Batch(seen, np.zeros(count, np.int32), numbers, numbers, seen)
+    seen, numbers = _shape((count, *look.shape), look.dtype), _shape((count,), np.float32)  # nothing so large is made
+    batch = Batch(seen, _shape((count,), np.int32), numbers, numbers, seen)
     learned = _flops(lambda learner, batch: train.learn(settings, env, agent, learner, batch, batch), learner, batch)
     acted = _flops(
         lambda networks, obs: agent.act(networks, obs, env.legal(obs), jax.random.key(0), 0.1),
         learner.online,
-        seen[:1],
+        _shape((1, *look.shape), look.dtype),
     )
     updates = max(0, runs[0].steps - settings.warmup) / settings.update_period
     flops = updates * learned + runs[0].steps * acted
     seconds = flops / (_SHARE * rate) + (updates * _UPDATE + runs[0].steps * _STEP) / getattr(population, "workers", 1)
     return flops, population.bytes_needed, seconds
+
+
+def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array that is only spoken of."""
+    struct: Any = jax.ShapeDtypeStruct
+    return struct(shape, dtype)
 
 
 def _flops(function: Any, *shapes: Any) -> float:

@@ -26,18 +26,29 @@ asks for the paper's Figure 1, beside the grids or alone.
 import hashlib
 import itertools
 import json
+import math
+import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mdvi import input
 from mdvi.named import did_you_mean
 from mdvi.study.request import Cell, configuration, explored, numbers_of
 
+Name = Annotated[str, Field(max_length=1000)]
 Numbers = float | list[float] | None
 Evaluation = Literal["w/", "w/o"]
 TOGETHER = 64  # runs that are trained, and written down, together
+_MOST, _MOST_CELLS = 100_000, 10_000  # runs of a study, and runs that differ in more than their seeds
+_LARGEST = 1 << 20  # bytes of a file
+_LINE = 300  # characters of a refusal
+_LONG = 10**12  # environment steps of a run
+# A key of very many parts, for which the reader of TOML takes time that grows with the square of their number.
+_DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}""")
 
 
 class Run(NamedTuple):
@@ -123,17 +134,17 @@ class _Given(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    env: str | list[str] | None = None
+    env: Name | list[Name] | None = None
     seeds: int | list[int] | None = None
-    steps: int | None = Field(default=None, ge=1)
-    preset: str | None = None
+    steps: int | None = Field(default=None, ge=1, le=_LONG)
+    preset: Name | None = None
     settings: dict[str, Any] | None = None
 
 
 class _Grid(_Given):
     """A grid."""
 
-    agent: str | list[str]
+    agent: Name | list[Name]
     evaluation: Evaluation | list[Evaluation] | None = None
     kl: Numbers = None
     beta: Numbers = None
@@ -152,9 +163,9 @@ class Figure1(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    garnets: int = Field(default=100, ge=2)
-    iterations: int = Field(default=800, ge=1)
-    seed: int = Field(default=1000, ge=0)
+    garnets: int = Field(default=100, ge=2, le=10**6)
+    iterations: int = Field(default=800, ge=1, le=10**6)
+    seed: int = Field(default=1000, ge=0, le=2**63 - 1)
 
     @property
     def id(self) -> str:
@@ -217,23 +228,36 @@ def read(path: Path, earlier: bool = False) -> Study:
         ValueError: for a file that cannot be read, or says what cannot be meant.
     """
     try:
-        given = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        runs = tuple(dict.fromkeys(run for grid in given.grid for run in _runs(given, grid, earlier)))
+        given = _File.model_validate(_parsed(path))
+        axes = [_axes(given, grid, earlier) for grid in given.grid]
+        for what, most, sizes in (("runs", _MOST, axes), ("cells", _MOST_CELLS, map(_cells, axes))):
+            if (count := sum(math.prod(map(len, grid)) for grid in sizes)) > most:
+                raise ValueError(f"asks for {count} {what}, and a study has {most} at most; make it several studies")
+        runs = tuple(dict.fromkeys(Run(*values) for grid in axes for values in itertools.product(*grid)))
         for run in runs:
             _ = run.numbers  # can be meant
         if not runs and given.figure1 is None:
             raise ValueError("nothing is asked for: it needs a [[grid]], or [figure1]")
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
-    except ValidationError as error:
-        raise ValueError(f"{path}: {_first(error)}") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: is nested too deeply") from None
+    except ValueError as error:  # pydantic's is one too
+        text = _first(error) if isinstance(error, ValidationError) else str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: {text if len(text) <= _LINE else f'{text[:_LINE]}…'}") from None
     return Study(given.title, given.about, runs, given.figure1)
 
 
-def _runs(above: _File, grid: _Grid, earlier: bool) -> list[Run]:
-    """Every combination of what a grid lists."""
+def _parsed(path: Path) -> dict[str, Any]:
+    """The content of a file of bounded size and depth."""
+    text = input.read(path, _LARGEST).decode()
+    if _DEEP.search(text):
+        raise ValueError("a key has more than 16 parts")
+    return tomllib.loads(text)
+
+
+def _axes(above: _File, grid: _Grid, earlier: bool) -> list[Sequence[Any]]:
+    """What a grid lists for each field of its runs, which are every combination; nothing is multiplied out yet."""
     seeds = _either(grid.seeds, above.seeds)
     if (steps := _either(grid.steps, above.steps)) is None:
         raise ValueError("steps: say how many environment steps a run takes, above the grids or in each")
@@ -242,17 +266,24 @@ def _runs(above: _File, grid: _Grid, earlier: bool) -> list[Run]:
     preset = _either(grid.preset, above.preset) or ""
     changes = (above.settings or {}) | (grid.settings or {})
     settings = json.dumps(changes if earlier else explored(changes, preset, steps), sort_keys=True)
-    whole = range(1 if seeds is None else seeds) if not isinstance(seeds, list) else seeds
-    axes = (
+    whole = seeds if isinstance(seeds, list) else range(1 if seeds is None else min(seeds, 2**32 + 1))
+    given = (
         env, grid.agent, _either(grid.evaluation, ""), grid.kl, grid.beta, grid.entropy, grid.learning_rate,
-        list(whole), steps, preset, settings,
+        whole, steps, preset, settings,
     )  # fmt: skip
+    axes: list[Sequence[Any]] = [values if isinstance(values, list | range) else [values] for values in given]
     for name, values in zip(Run._fields, axes, strict=True):
-        if values == []:
+        if not values:
             raise ValueError(f"{name}: expected at least one")
-    if min(whole) < 0 or max(whole) >= 2**32:
+    ends = (whole[0], whole[-1]) if isinstance(whole, range) else (min(whole), max(whole))
+    if ends[0] < 0 or ends[1] >= 2**32:
         raise ValueError("seed: expected all in 0…2³² − 1")
-    return [Run(*values) for values in itertools.product(*(x if isinstance(x, list) else [x] for x in axes))]
+    return axes
+
+
+def _cells(axes: list[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The same without the seeds."""
+    return [values for name, values in zip(Run._fields, axes, strict=True) if name != "seed"]
 
 
 def _either(inner: Any, outer: Any) -> Any:
@@ -261,9 +292,10 @@ def _either(inner: Any, outer: Any) -> Any:
 
 def _first(error: ValidationError) -> str:
     """The first thing that is wrong, in words."""
-    found = error.errors()[0]
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = [str(part + 1) if isinstance(part, int) else part for part in found["loc"]]
-    where = ".".join(part for part in place if not part.startswith(("list[", "literal[", "str", "int", "float")))
+    kinds = ("list[", "literal[", "str", "constrained-str", "int", "float")
+    where = ".".join(part for part in place if not part.startswith(kinds))
     if found["type"] == "extra_forbidden":
         models: dict[str, type[BaseModel]] = {"grid": _Grid, "figure1": Figure1}
         model = models[place[0]] if len(place) > 1 else _File
