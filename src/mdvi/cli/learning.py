@@ -227,7 +227,7 @@ def export_command(
     check_targets(None, run=folder, file=file, program=program)
     run = _load(folder, env)
     text = (files("mdvi") / "deep" / "numpy_policy.py").read_text(encoding="utf-8")
-    write({file: arrays.save(policy.exported(*run.networks(member))), program: text})
+    write({file: arrays.save(policy.exported(*run.networks(member), run.first_action)), program: text})
     tell(f"wrote {file} and {program}")
 
 

@@ -311,6 +311,7 @@ class HostPopulation:
         """
         arrays, note = self.ledger.save()
         note = {"ledger": note, "steps": self.steps, "finished": self.finished, "segments": []}
+        note |= {"scale": self.env.scale, "earlier": self.env.earlier}
         if self.learner is None:
             return arrays, note
         arrays |= checkpoint.flatten({"learner": self.learner, "acting": self._acting}, "")

@@ -23,6 +23,7 @@ import numpy as np
 from mdvi.deep.replay import Batch
 from mdvi.envs.base import Transition
 from mdvi.envs.cells import Step
+from mdvi.envs.host import stacked
 
 _SPARE = 1.05  # frames kept for each transition of an image: one more for each episode of at least 20 steps
 _TOLD = {"action": np.int32, "reward": np.float32, "terminated": bool, "truncated": bool}
@@ -239,7 +240,7 @@ class HostReplay:
             part = frames.take(start + (frame - back) % self.room, 0)
             part[age < back] = 0
             parts.append(part)
-        return np.stack(parts, -1)
+        return np.stack(parts, -1).reshape(*age.shape, *stacked(self.frames.shape[2:], self.stack))
 
 
 def _on_disk(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:

@@ -13,6 +13,7 @@ from mdvi.deep import checkpoint, record
 from mdvi.deep.folder import LOCK, InUse, Lock, locked
 from mdvi.deep.host import HostPopulation
 from mdvi.deep.population import Population
+from mdvi.envs import Hosted
 
 _SPARE = 2**28  # bytes of a checkpoint that are not of the members, such as lines of metrics
 AnyPopulation = Population | HostPopulation
@@ -131,6 +132,15 @@ def restore(
         raise ValueError(
             f"{folder / record.CHECKPOINT}: does not fit {record.CONFIG} or this version of mdvi ({error})"
         ) from None
+
+
+def shown(env: Any, folder: Path) -> Any:
+    """An environment as it was shown to the agents of a folder, if there are any."""
+    if not isinstance(env, Hosted):
+        return env
+    record.check_names(folder)
+    note = checkpoint.latest_note(folder / record.CHECKPOINT)
+    return env if note is None else env.as_kept(note)
 
 
 def check_claims(folder: Path, config: dict[str, Any]) -> bool:

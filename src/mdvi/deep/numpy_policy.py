@@ -46,9 +46,10 @@ class Policy:
         weights = np.exp((x - x.max()) / t)
         return weights / weights.sum()
 
-    def act(self, obs: np.ndarray, rng: np.random.Generator | None = None, legal: np.ndarray | None = None) -> int:
-        """The most probable action, or a sample of the policy if there is a generator."""
+    def act(self, obs: np.ndarray, rng: np.random.Generator | None = None, legal: np.ndarray | None = None) -> np.int64:
+        """The most probable action, or a sample of the policy if there is a generator, as the action space counts."""
+        first = self.arrays.get("first", 0)
         if rng is None:
-            return int(self.scores(obs, legal).argmax())
+            return np.int64(self.scores(obs, legal).argmax() + first)
         probabilities = self.probabilities(obs, legal)
-        return int(rng.choice(len(probabilities), p=probabilities))
+        return np.int64(rng.choice(len(probabilities), p=probabilities) + first)

@@ -59,7 +59,7 @@ class Game:
         env = self.vector(1)
         actions = int(env.single_action_space.n)
         env.close()
-        return Spaces(actions, (_SIDE, _SIDE), np.dtype(np.uint8))
+        return Spaces(actions, (_SIDE, _SIDE), np.dtype(np.uint8), (255.0,))
 
     def worlds(self, members: int, each: int) -> Vector:
         """One vector of all. It begins episodes by itself in the next step, beside the steps of the others."""

@@ -24,11 +24,22 @@ FAULTS = (Exception, SystemExit)  # what somebody else's code may raise
 
 
 class Spaces(NamedTuple):
-    """What an environment can be told and tells: the number of actions, and shape and dtype of an observation."""
+    """What an environment can be told and tells.
+
+    Attributes:
+        actions: how many there are.
+        shape: of an observation.
+        dtype: of an observation, as it is kept.
+        scale: what brings the numbers of an observation into ±1 when they are divided by it, one for all or one for
+            each; None where they stay as they are.
+        first: the number of the first action.
+    """
 
     actions: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    scale: tuple[float, ...] | None = None
+    first: int = 0
 
 
 class Step(NamedTuple):
@@ -142,6 +153,20 @@ def make(name: str, options: dict[str, Any]) -> Any:
     return env
 
 
+def check_distinct(envs: Sequence[Any]) -> None:
+    """Whether environments are objects of their own: of two that are one, each would end the other's episodes.
+
+    Raises:
+        ValueError: when two of them are one.
+    """
+    bare = [getattr(env, "unwrapped", env) for env in envs]
+    if len(set(map(id, bare))) < len(bare):
+        raise ValueError(
+            f"{type(bare[0]).__name__}: the same object is made again, but every environment must be one of its own; "
+            "make it inside of the function, as in made(lambda: MyEnv())"
+        )
+
+
 def agreed(spaces: Sequence[Spaces]) -> Spaces:
     """The spaces that all have.
 
@@ -149,7 +174,7 @@ def agreed(spaces: Sequence[Spaces]) -> Spaces:
         ValueError: when some have others.
     """
     for other in spaces[1:]:
-        if other != spaces[0]:
+        if other[:3] != spaces[0][:3]:
             one, two = (f"{s.actions} actions and observations {s.dtype}{list(s.shape)}" for s in (spaces[0], other))
             raise ValueError(f"environments of one kind differ: one has {one}, another {two}")
     return spaces[0]
@@ -180,7 +205,24 @@ def spaces_of(env: Any, name: str) -> Spaces:
     if 0 in observation.shape:
         raise ValueError(f"{name}: its observations have shape {observation.shape}, which holds no number")
     kept = observation.dtype if observation.dtype in (np.uint8, np.bool_) else np.float32
-    return Spaces(int(action.n), tuple(observation.shape), np.dtype(kept))
+    first = int(getattr(action, "start", 0))
+    return Spaces(int(action.n), tuple(observation.shape), np.dtype(kept), _scale_of(observation), first)
+
+
+def _scale_of(space: Any) -> tuple[float, ...] | None:
+    """The larger of |low| and |high| of a Box of integers, where it has bounds; None for other numbers."""
+    kind = np.dtype(space.dtype)
+    if kind.kind not in "iu":
+        return None
+    low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
+    scale = np.maximum(abs(low), abs(high))
+    bounded = space.bounded_below & space.bounded_above
+    if kind.itemsize > 2:  # whoever has no bound writes down that of the dtype
+        bounded = bounded & (high < np.iinfo(kind).max) & ((low > np.iinfo(kind).min) | (low == 0))
+    scale = np.where(bounded & (scale > 0), scale, 1.0).reshape(-1)
+    if (scale == scale[0]).all():
+        return None if scale[0] == 1 else (float(scale[0]),)
+    return tuple(scale.tolist())
 
 
 class Cell:
@@ -257,6 +299,7 @@ class Cells:
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells, self.spaces = cells, agreed([cell.spaces for cell in cells])
+        check_distinct([cell.env for cell in cells])
         self._order: tuple[Any, np.ndarray] | None = None
 
     @np.errstate(over="ignore")  # what does not fit into single precision is not finite, and named as that
@@ -372,8 +415,7 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
     except (ValueError, ModuleNotFoundError) as error:
         hello: dict[str, Any] = {"wrong": str(error), "missing": isinstance(error, ModuleNotFoundError)}
     else:
-        actions, shape, dtype = cells.spaces
-        hello = {"actions": actions, "shape": shape, "dtype": dtype.name}
+        hello = cells.spaces._asdict() | {"dtype": cells.spaces.dtype.name}
     answers.write(json.dumps(hello).encode() + b"\n")
     answers.flush()
     while "wrong" not in hello and (kind := orders.read(1)):

@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,9 +97,11 @@ class Hosted(eqx.Module):
         source: where environments come from.
         spaces: the number of actions, and shape and dtype of a frame.
         discount: γ, in [0, 1).
-        stack: consecutive frames that make an observation, along a last axis where they are more than one; where an
-            episode has not had so many yet, the first ones are zeros.
+        stack: consecutive frames that make an observation: their channels together where frames have three axes, and
+            along a last axis of their own elsewhere; where an episode has not had so many, the first ones are zeros.
         clip: rewards are learned from as if they lay in ±clip; None for as they are.
+        scale: what observations are divided by, one number or one for each; None for nothing.
+        earlier: whether a run of version 0.1.0 goes on, which is trained with what that version chose.
     """
 
     source: Source = eqx.field(static=True)
@@ -106,6 +109,8 @@ class Hosted(eqx.Module):
     discount: Any
     stack: int = eqx.field(static=True, default=1)
     clip: float | None = eqx.field(static=True, default=None)
+    scale: tuple[float, ...] | None = eqx.field(static=True, default=None)
+    earlier: bool = eqx.field(static=True, default=False)
 
     @property
     def actions(self) -> int:
@@ -115,13 +120,15 @@ class Hosted(eqx.Module):
     @property
     def observation(self) -> jax.ShapeDtypeStruct:
         """Shape and dtype of an observation."""
-        shape = self.spaces.shape if self.stack == 1 else (*self.spaces.shape, self.stack)
+        shape = stacked(self.spaces.shape, self.stack)
         return jax.ShapeDtypeStruct(shape, self.spaces.dtype)  # type: ignore[no-untyped-call]
 
-    @property
-    def scale(self) -> tuple[float, ...] | None:
-        """Bytes are divided by 255, other numbers by nothing."""
-        return (255.0,) if self.spaces.dtype == np.uint8 else None
+    def as_kept(self, note: dict[str, Any]) -> "Hosted":
+        """The environment as it was shown to agents when a checkpoint with this note was written."""
+        if "scale" in note:
+            scale = note["scale"] and tuple(map(float, note["scale"]))
+            return dataclasses.replace(self, scale=scale, earlier=bool(note["earlier"]))
+        return dataclasses.replace(self, scale=(255.0,) if self.spaces.dtype == np.uint8 else None, earlier=True)
 
     def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
         """All, always."""
@@ -180,8 +187,17 @@ class Made:
     limit: int
 
     def spaces(self) -> Spaces:
-        """Those of one that is made and thrown away."""
-        return _looked_at(self.make, _name_of(self.make), spaces_of)
+        """Those of one that is made and thrown away, and is another one when it is made again."""
+        seen: list[Any] = []
+
+        def look(env: Any, name: str) -> Spaces:
+            seen.append(env)
+            return spaces_of(env, name)
+
+        spaces = _looked_at(self.make, _name_of(self.make), look)
+        _looked_at(self.make, _name_of(self.make), look)
+        cells.check_distinct(seen)
+        return spaces
 
     def worlds(self, members: int, each: int) -> Worlds:
         """In this process."""
@@ -211,6 +227,7 @@ class Vectored:
             raise ValueError(
                 f"{_name_of(self.make)}: was asked for {members * each} environments and made {env.num_envs}"
             )
+        cells.check_distinct(getattr(env, "envs", ()))
         return Vector(env)
 
     def watched(self) -> Watched:
@@ -280,7 +297,17 @@ def hosted(source: Source, discount: float = 0.99, *, stack: int = 1, clip: floa
         raise ValueError(f"stack: expected 1 to 255, got {stack}")
     if clip is not None and not clip >= 0:
         raise ValueError(f"clip: expected at least 0, got {clip}")
-    return Hosted(source, source.spaces(), check_discount(discount), stack, clip or None)
+    spaces = source.spaces()
+    each = stack if spaces.scale and len(spaces.scale) > 1 else 1
+    scale = spaces.scale and tuple(number for number in spaces.scale for _ in range(each))
+    return Hosted(source, spaces, check_discount(discount), stack, clip or None, scale)
+
+
+def stacked(shape: tuple[int, ...], stack: int) -> tuple[int, ...]:
+    """The shape of an observation of so many frames: a picture in colours has the channels of all of them."""
+    if stack == 1:
+        return shape
+    return (*shape[:2], shape[2] * stack) if len(shape) == 3 else (*shape, stack)
 
 
 def _limit(steps: int) -> int:

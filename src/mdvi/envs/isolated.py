@@ -116,7 +116,9 @@ class Process:
             self.close()
             kind = ModuleNotFoundError if hello.get("missing") else ValueError
             raise kind(hello.get("wrong", f"{name}: {self.ended}"))
-        self.spaces = Spaces(hello["actions"], tuple(hello["shape"]), np.dtype(hello["dtype"]))
+        scale = None if hello["scale"] is None else tuple(hello["scale"])
+        dtype = np.dtype(hello["dtype"])
+        self.spaces = Spaces(hello["actions"], tuple(hello["shape"]), dtype, scale, hello["first"])
 
     def send(self, order: bytes) -> None:
         """Pass an order on, if there is anybody to take it; from now on the time to answer runs."""

@@ -52,7 +52,8 @@ class Vector:
         self.renews = self.mode != "Disabled"
         self.repeats = masked or not self.renews
         self._seeds = seeds
-        self._first = int(getattr(env.single_action_space, "start", 0))
+        kind = np.dtype(getattr(env.single_action_space, "dtype", np.int64)).type
+        self._first = kind(getattr(env.single_action_space, "start", 0))
         self._over = np.ones(env.num_envs, bool)
         self._began = self.asked = False
         self._open: np.ndarray | None = None  # the legal actions that were told last
@@ -76,7 +77,7 @@ class Vector:
 
     def send(self, actions: Any, alive: np.ndarray | None = None) -> None:
         """Ask for a step of all, also of those that are not alive, whose answers nobody wants."""
-        actions = np.asarray(actions).reshape(-1) + self._first
+        actions = np.asarray(actions).reshape(-1).astype(self._first.dtype) + self._first
         self.asked = True
         try:
             if not self.renews and self._over.any():  # nobody wants them, but they cannot be left out

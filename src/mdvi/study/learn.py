@@ -50,8 +50,13 @@ class Run:
             raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
         return self.population.networks(member)
 
-    def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> np.ndarray | int:
-        """The action for an observation, or the actions for a batch of them.
+    @property
+    def first_action(self) -> int:
+        """The number of the first action, as the action space of the environment counts."""
+        return self.env.spaces.first if isinstance(self.env, Hosted) else 0
+
+    def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> np.ndarray | np.int64:
+        """The action for an observation, or the actions for a batch of them, as the action space counts them.
 
         Args:
             obs: an observation, or several along a first axis.
@@ -73,10 +78,11 @@ class Run:
         batch = obs if obs.ndim > len(shape) else obs[None]
         key = None if seed is None else jax.random.key(_in("seed", seed, 0, 2**32 - 1))
         if not len(batch):
-            return np.zeros(0, int)
+            return np.zeros(0, np.int64)
         legal = None if legal is None else _legal(legal, (*obs.shape[: -len(shape)], self.env.actions))
-        chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key, legal))
-        return chosen if obs.ndim > len(shape) else int(chosen[0])
+        chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key, legal), np.int64)
+        chosen += self.first_action
+        return chosen if obs.ndim > len(shape) else chosen[0]
 
     def evaluate(
         self, episodes: int = 100, member: int = 0, *, seed: int = 0, sampled: bool = False, epsilon: float = 0.0,
@@ -179,6 +185,8 @@ def train(
         config["settings"] = explored(config["settings"], config["preset"], config["steps"])
     if isinstance(env, str):
         env = arguments.environment_of(env)
+    if out is not None:
+        env = kept.shown(env, Path(out))
     population, columns = population_of(config, env, workers, memory, out)
     summary = run.train(
         population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
@@ -283,7 +291,7 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = la
             arguments.check_named_by_file(name)
         if env is None or isinstance(env, str):
             env = arguments.environment_of(name)
-        population, columns = population_of(config, env, memory=float("inf"))
+        population, columns = population_of(config, kept.shown(env, folder), memory=float("inf"))
     except ValueError as error:
         raise ValueError(f"{folder / record.CONFIG}: {error}") from None
     kept.restore(population, folder, config, remark, whole=False)

@@ -21,12 +21,12 @@ from mdvi.deep.settings import Settings, changed, preset_of
 from mdvi.envs import Hosted
 from mdvi.named import check_positive, did_you_mean
 from mdvi.study.exact import exact_loss
+from mdvi.study.pictures import check_seen, preset_for, remark_on
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
 EXPLORATION = ("epsilon", "epsilon_steps")
 _LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _MOST = 100_000  # members of one run
-_IMAGE = 36  # rows and columns that the convolutions of the Atari preset need
 Grid = float | Sequence[float] | None
 
 
@@ -155,27 +155,30 @@ def population_with(
         if config["width"] is not None:
             raise ValueError("width: members in environments on the host always share a call")
         scratch = Path(out or tempfile.gettempdir()).absolute() if settings.replay_on_disk else None
-        return HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch), columns
+        population = HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch)
+        if line := remark_on(env, settings.torso, "torso" in config["settings"]):
+            population.ledger.remarks.append(line)
+        return population, columns
     if settings.replay_on_disk:
         raise ValueError("replay_on_disk: is for environments on the host")
     if config["width"] is not None and config["width"] < 1:
         raise ValueError(f"width: expected at least 1, got {config['width']}")
     width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
     measure = exact_loss(env) if settings.diagnostics else None
-    population = Population(
+    native = Population(
         settings, env, members, config["steps"], width=min(width, len(members)), workers=workers, memory=memory,
         measure=measure,
     )  # fmt: skip
-    return population, columns
+    return native, columns
 
 
 def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:
     """A preset with changes, and the numbers of the agent."""
-    shape, given = env.observation.shape, config["settings"]
-    default = "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _IMAGE else "minatar"
-    base, numbers, _ = preset_of(config["preset"] or default, config["env"])
+    given = config["settings"]
+    base, numbers, _ = preset_of(config["preset"] or preset_for(env), config["env"])
     check_settings(given)
     settings = changed(base, {name: value for name, value in given.items() if name in Settings.model_fields})
+    check_seen(env, settings.torso, bool(config["preset"]) or "torso" in given)
     numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
     if numbers.get("lowest", 0.0) > 0:
         raise ValueError(f"lowest: bounds κ log π, which is at most 0, from below; got {numbers['lowest']}")

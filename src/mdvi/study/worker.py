@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from mdvi.arguments import environment_of
-from mdvi.deep import folder, record, run
+from mdvi.deep import folder, kept, record, run
 from mdvi.deep.run import AnyPopulation, InUse, Report
 from mdvi.study.provenance import commit
 from mdvi.study.request import population_with
@@ -43,13 +43,14 @@ def train_batch(
     ids, first, home = [run.id for run in batch.runs], batch.runs[0], place / RUN
 
     def members() -> tuple[AnyPopulation, list[dict[str, Any]]]:
-        return population_with(config, cells, env, workers=workers, memory=memory, out=home)
+        seen = kept.shown(env, home)
+        return population_with(config, cells, seen, workers=workers, memory=memory, out=home)
 
     try:
         config, cells, env = first.config(), [run.cell for run in batch.runs], environment_of(first.env)
         wanted, begun = config | {"runs": ids}, home.exists()
-        population, columns = members()
         try:
+            population, columns = members()
             run.train(population, columns, wanted, home, every=every, report=report)
         except ValueError as error:
             if isinstance(error, InUse) or not begun or _is_of_the_machine(error):

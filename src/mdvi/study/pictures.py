@@ -1,0 +1,91 @@
+"""Which observations are pictures, and whether the convolutions of a preset can see them as such.
+
+A picture has the shape (rows, columns, channels). Pixels in another order, or without an axis of channels, would be
+taken for something else, or for as many numbers that have nothing to do with each other.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mdvi.envs import Hosted
+
+_SIDE = 36  # rows and columns that the convolutions of the Atari preset need
+_BYTES = (255.0,)
+
+
+def preset_for(env: Any) -> str:
+    """The preset of an environment where none is named."""
+    shape = env.observation.shape
+    if isinstance(env, Hosted) and env.earlier and env.stack > 1:
+        shape = (*env.spaces.shape, env.stack)  # a picture in colours was none in version 0.1.0
+    return "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _SIDE else "minatar"
+
+
+def check_seen(env: Any, torso: str, named: bool) -> None:
+    """Whether pixels reach a network that sees them as a picture, or one that somebody has named.
+
+    Args:
+        env: the environment.
+        torso: the convolutions of the network, "none" for a dense one.
+        named: whether the user has named it, or the preset that has it.
+
+    Raises:
+        ValueError: when they do not, saying how they would.
+    """
+    if not isinstance(env, Hosted) or env.earlier:
+        return
+    shape, advice = env.observation.shape, _advice(env)
+    if advice and (len(shape) == 3 if torso != "none" else not named):
+        otherwise = f"or name torso=none for a dense network on all {math.prod(shape)} numbers"
+        raise ValueError(f"env: observations of shape {shape} look like pictures, but {advice}; {otherwise}")
+
+
+def remark_on(env: Any, torso: str, named: bool) -> str:
+    """A line where pixels reach a dense network whose torso nobody has named, and "" elsewhere."""
+    if not isinstance(env, Hosted) or torso != "none" or named:
+        return ""
+    shape = env.observation.shape
+    if not _is_picture(env) and not (len(shape) > 1 and sorted(shape)[-2] >= _SIDE):
+        return ""
+    return (
+        f"a dense network sees observations of shape {shape} as {math.prod(shape)} numbers without neighbours; "
+        "for pictures, (rows, columns, channels), the torso nature has convolutions"
+    )
+
+
+def _is_picture(env: Hosted) -> bool:
+    """Whether observations are pixels: by their axes, or because they are made of bytes from 0 to 255."""
+    shape = env.spaces.shape
+    pixels = env.spaces.dtype == np.uint8 and env.spaces.scale == _BYTES
+    return len(env.observation.shape) == 3 or (pixels and (len(shape) > 1 or math.prod(shape) >= _SIDE**2))
+
+
+def _advice(env: Hosted) -> str:
+    """What to do about pictures that are not of the shape (rows, columns, channels); "" where all is well."""
+    if not _is_picture(env):
+        return ""
+    shape = env.spaces.shape
+    if len(shape) == 2 and env.stack > 1:  # frames in grey are the channels
+        return ""
+    if len(shape) == 1:
+        return "are flat: leave out gymnasium.wrappers.FlattenObservation"
+    if len(shape) == 2:
+        return (
+            f"have no axis of channels: add it with gymnasium.wrappers.ReshapeObservation(env, {(*shape, 1)}), or let "
+            "the agent see several together, stack=4"
+        )
+    if len(shape) > 3:
+        return (
+            "have more axes than (rows, columns, channels): leave out gymnasium.wrappers.FrameStackObservation, and "
+            f"let the agent see several together, stack={shape[0]}"
+        )
+    if shape[0] == shape[1] or shape[2] == min(shape):
+        return ""
+    moved = (*shape[1:], shape[0])
+    return (
+        "their channels must come last, (rows, columns, channels): move them with gymnasium.wrappers."
+        f"TransformObservation(env, lambda obs: numpy.moveaxis(obs, 0, -1), Box(…, shape={moved})), or where "
+        f"gymnasium.wrappers.FrameStackObservation put them first, leave it out and say stack={shape[0]}"
+    )
