@@ -12,6 +12,7 @@ from mdvi import input, output
 from mdvi.deep import checkpoint, record
 from mdvi.deep.folder import LOCK, InUse, Lock, locked
 from mdvi.deep.host import HostPopulation
+from mdvi.deep.identity import same
 from mdvi.deep.population import Population
 from mdvi.envs import Hosted
 
@@ -51,6 +52,9 @@ class Kept:
         elif (self.folder / record.METRICS).exists():
             self.remark(f"{self.folder}: its checkpoints are gone; training begins again")
             (self.folder / record.SUMMARY).unlink(missing_ok=True)
+        if known and known["env"] != self.config["env"]:  # which is the same, written down by another version
+            known |= {"env": self.config["env"], "made_as": known.get("made_as", known["env"])}
+            self._write(record.CONFIG, _text(known))
         if known:
             self.config = known
         else:
@@ -210,6 +214,8 @@ def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], Non
         remark(f"{error}; it is written again, since the checkpoints are of what is asked for")
         return None
     for name in config:
+        if name == "env" and same(known[name], config[name]) is not None:
+            continue
         if known.get(name) != config[name] and name != "version":
             raise ValueError(
                 f"{folder}: was made with {name} = {json.dumps(known.get(name))}, not {json.dumps(config[name])}; "

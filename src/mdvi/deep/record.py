@@ -171,8 +171,12 @@ def members_of(config: dict[str, Any]) -> int:
 
 
 def digest_of(config: dict[str, Any]) -> str:
-    """What tells a configuration from others, whatever version wrote it."""
-    plain = {name: value for name, value in config.items() if name != "version"}
+    """What tells a configuration from others, whatever version wrote it.
+
+    An environment may have been written down again since, by another version, for the one it was `made_as`.
+    """
+    plain = {name: value for name, value in config.items() if name not in ("version", "made_as")}
+    plain["env"] = config.get("made_as", config["env"])
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -33,6 +33,7 @@ class Spaces(NamedTuple):
         scale: what brings the numbers of an observation into ±1 when they are divided by it, one for all or one for
             each; None where they stay as they are.
         first: the number of the first action.
+        classes: of the environment and its wrappers, the outermost first; none where it is in another process.
     """
 
     actions: int
@@ -40,6 +41,7 @@ class Spaces(NamedTuple):
     dtype: np.dtype[Any]
     scale: tuple[float, ...] | None = None
     first: int = 0
+    classes: tuple[type, ...] = ()
 
 
 class Step(NamedTuple):
@@ -206,7 +208,18 @@ def spaces_of(env: Any, name: str) -> Spaces:
         raise ValueError(f"{name}: its observations have shape {observation.shape}, which holds no number")
     kept = observation.dtype if observation.dtype in (np.uint8, np.bool_) else np.float32
     first = int(getattr(action, "start", 0))
-    return Spaces(int(action.n), tuple(observation.shape), np.dtype(kept), _scale_of(observation), first)
+    return Spaces(
+        int(action.n), tuple(observation.shape), np.dtype(kept), _scale_of(observation), first, classes_of(env)
+    )
+
+
+def classes_of(env: Any) -> tuple[type, ...]:
+    """Those of an environment and its wrappers, the outermost first."""
+    found = [type(env)]
+    while getattr(env, "unwrapped", env) is not env and hasattr(env, "env"):
+        env = env.env
+        found.append(type(env))
+    return tuple(found)
 
 
 def _scale_of(space: Any) -> tuple[float, ...] | None:
@@ -415,7 +428,7 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
     except (ValueError, ModuleNotFoundError) as error:
         hello: dict[str, Any] = {"wrong": str(error), "missing": isinstance(error, ModuleNotFoundError)}
     else:
-        hello = cells.spaces._asdict() | {"dtype": cells.spaces.dtype.name}
+        hello = cells.spaces._asdict() | {"dtype": cells.spaces.dtype.name, "classes": ()}
     answers.write(json.dumps(hello).encode() + b"\n")
     answers.flush()
     while "wrong" not in hello and (kind := orders.read(1)):

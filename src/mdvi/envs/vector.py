@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mdvi.envs.cells import Spaces, Step, blank, fitting, legal_in, says, sound, spaces_of, together
+from mdvi.envs.cells import Spaces, Step, blank, classes_of, fitting, legal_in, says, sound, spaces_of, together
 
 
 def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int | None]:
@@ -205,4 +205,6 @@ def single_spaces(env: Any, name: str = "") -> Spaces:
     if not hasattr(env, "single_action_space"):
         raise ValueError(f"{name}: made no Gymnasium VectorEnv but {type(env).__name__}")
     one = SimpleNamespace(action_space=env.single_action_space, observation_space=env.single_observation_space)
-    return spaces_of(one, name)
+    first = list(getattr(env, "envs", ()))[:1]  # where they are in this process
+    classes = (type(env), *(kind for found in first for kind in classes_of(found)))
+    return spaces_of(one, name)._replace(classes=classes)

@@ -1,7 +1,6 @@
 """Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
 
-import hashlib
-import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ import numpy as np
 from mdvi import arguments
 from mdvi.deep import checkpoint, host_policy, kept, policy, record, run
 from mdvi.deep.agent import Agent, Networks
+from mdvi.deep.identity import fingerprint, identity_of, is_object, same
 from mdvi.deep.run import AnyPopulation, Report
 from mdvi.envs import Environment, Hosted
 from mdvi.study.request import Grid, configuration, explored, population_of
-
-_OBJECT = r"\w+ [0-9a-f]{16}"  # what `fingerprint` gives
 
 
 class Run:
@@ -176,8 +174,9 @@ def train(
         _in("workers", workers, 1, 2**20)
     if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
         raise ValueError(f"checkpoint_every, memory: expected seconds and bytes, got {checkpoint_every} and {memory}")
+    name = env if isinstance(env, str) else _written(env, out, _warn if report is None else report.remark)
     config = configuration(
-        env if isinstance(env, str) else fingerprint(env), agent, kl=kl, entropy=entropy, beta=beta,
+        name, agent, kl=kl, entropy=entropy, beta=beta,
         learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
         steps=steps, preset=preset, width=width, **settings,
     )  # fmt: skip
@@ -239,16 +238,40 @@ def _in(name: str, value: Any, least: int, most: int) -> int:
     return int(value)
 
 
-def fingerprint(env: Any) -> str:
-    """A name for an environment that was given as an object: its type and a digest of its numbers and of its code."""
-    leaves, structure = jax.tree.flatten(env)
-    make = getattr(getattr(env, "source", None), "make", None)
-    code = getattr(getattr(make, "func", make), "__code__", None)
-    told = f"{structure} {(code.co_code, code.co_consts, code.co_names) if code else ''}"
-    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", told).encode())
-    for leaf in leaves:
-        digest.update(np.asarray(leaf).tobytes())
-    return f"{type(env).__name__} {digest.hexdigest()[:16]}"
+def _written(env: Any, folder: str | Path | None, say: Callable[[str], None]) -> str:
+    """The name of an environment that was given as an object for config.json; in a folder, compared with what is there.
+
+    Raises:
+        ValueError: when the folder has a run of another one.
+    """
+    if folder is not None:
+        try:
+            known = record.read_config(Path(folder))["env"]
+        except ValueError:  # there is no run yet, or it cannot be read, which is told elsewhere
+            known = fingerprint(env)
+        _identified(env, known, Path(folder), say)
+    return fingerprint(env)
+
+
+def _identified(env: Any, known: str, folder: Path, say: Callable[[str], None]) -> None:
+    """Compare an environment that was given as an object with the one a run was made with, and say what cannot be.
+
+    Raises:
+        ValueError: when it is another one.
+    """
+    found = identity_of(env)
+    line: str | None = f"the environment was named as {known}, and whether it is that one cannot be told of an object"
+    if is_object(known):
+        line = same(known, found.name)
+    if line is None:
+        raise ValueError(f"{folder}: is a run of {known}, not of {found.name}")
+    for text in (line, found.remark):
+        if text:
+            say(text)
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=3)
 
 
 def request_in(folder: str | Path) -> dict[str, Any]:
@@ -259,33 +282,41 @@ def request_in(folder: str | Path) -> dict[str, Any]:
     """
     config = record.read_config(Path(folder))
     kept.check_claims(Path(folder), config)
+    if is_object(config["env"]):
+        raise ValueError(_object(folder))
     arguments.check_named_by_file(config["env"])
     return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
 
 
-def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = lambda line: None) -> Run:
+def _object(folder: str | Path) -> str:
+    return f"{folder}: is a run of an environment that was an object in Python: mdvi.load({folder}, env)"
+
+
+def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = _warn) -> Run:
     """A run out of its folder.
 
     Args:
         folder: where it was kept.
         env: the environment, where it was given as an object; its name, where that names code of your own.
-        remark: called with a line for each checkpoint that is damaged.
+        remark: called with a line for each checkpoint that is damaged, and about what of an object cannot be compared
+            with the environment of the run; default a warning.
 
     Raises:
-        ValueError: when there is none, or it cannot be read.
+        ValueError: when there is none, it cannot be read, or is of another environment.
     """
     folder = Path(folder)
     config = record.read_config(folder)
     if not kept.check_claims(folder, config):
         raise ValueError(f"{folder}: has no checkpoint yet; train longer")
     name = config["env"]
-    if env is None and re.fullmatch(_OBJECT, name):
-        raise ValueError(f"{folder}: is a run of an environment that was an object in Python: mdvi.load({folder}, env)")
+    if env is None and is_object(name):
+        raise ValueError(_object(folder))
     if env is not None:
         _check_kind(env)
-        given = env if isinstance(env, str) else fingerprint(env)
-        if given != name and (isinstance(env, str) or re.fullmatch(_OBJECT, name)):
-            raise ValueError(f"{folder}: is a run of {name}, not of {given}")
+        if not isinstance(env, str):
+            _identified(env, name, folder, remark)
+        elif env != name:
+            raise ValueError(f"{folder}: is a run of {name}, not of {env}")
     try:
         if env is None:
             arguments.check_named_by_file(name)
