@@ -15,6 +15,7 @@ from gymnasium.vector import SyncVectorEnv
 import mdvi
 from hostile import Counter, Odd
 from mdvi import arguments, envs
+from mdvi.deep.run import Report
 from mdvi.envs.cells import Cell, Cells, packed, says, unpacked
 from mdvi.study.learn import fingerprint
 
@@ -66,8 +67,9 @@ def test_a_process_that_splits_is_given_up(here):
 
 def test_an_environment_that_changes_the_folder_does_not_take_the_run_along(here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    env = envs.made(partial(Odd, "moves"))
-    assert statuses(env, out="run") == ["ok"] * 2
+    env, remarks = envs.made(partial(Odd, "moves")), []
+    assert statuses(env, out="run", report=Report(remark=remarks.append)) == ["ok"] * 2
+    assert "late_import, imported inside of a function" in remarks[0]
     assert {"config.json", "summary.json", "metrics.csv"} <= {path.name for path in (tmp_path / "run").iterdir()}
     os.chdir(tmp_path)
 
@@ -108,7 +110,7 @@ def test_no_clip_is_no_clip():
 def test_frames_on_a_disk_must_fit_there(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(ValueError, match=r"replay_on_disk: .* GB of frames do not fit into the .* GB that are free"):
-        statuses(envs.made(Odd), replay_on_disk=True, out=tmp_path / "run")
+        statuses(envs.made(Counter), replay_on_disk=True, out=tmp_path / "run")
 
 
 def test_vectors_that_take_one_seed_for_all_are_given_one():

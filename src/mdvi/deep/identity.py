@@ -57,7 +57,7 @@ class Identity(NamedTuple):
         """A line about what could not be compared; "" where there is nothing."""
         if not self.unknown:
             return ""
-        return f"whether the environment is the same as before cannot be told of {', '.join(self.unknown)}"
+        return f"whether the environment is the same as before cannot be told of {'; '.join(self.unknown)}"
 
 
 def identity_of(env: Any) -> Identity:

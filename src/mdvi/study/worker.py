@@ -43,14 +43,16 @@ def train_batch(
     ids, first, home = [run.id for run in batch.runs], batch.runs[0], place / RUN
 
     def members() -> tuple[AnyPopulation, list[dict[str, Any]]]:
-        seen = kept.shown(env, home)
+        seen = env
+        with contextlib.suppress(ValueError):  # what is wrong with the folder is told when it is opened
+            seen = kept.shown(env, home)
         return population_with(config, cells, seen, workers=workers, memory=memory, out=home)
 
     try:
         config, cells, env = first.config(), [run.cell for run in batch.runs], environment_of(first.env)
         wanted, begun = config | {"runs": ids}, home.exists()
+        population, columns = members()
         try:
-            population, columns = members()
             run.train(population, columns, wanted, home, every=every, report=report)
         except ValueError as error:
             if isinstance(error, InUse) or not begun or _is_of_the_machine(error):
