@@ -467,7 +467,7 @@ def test_rewards_that_a_policy_mixes_to_nothing_leave_their_rounding_behind(rng)
         policy = rng.dirichlet(np.ones(3))
         rewards = rng.normal(size=3) * 1e12
         rewards[2] = -(policy[:2] @ rewards[:2]) / policy[2]
-        found = certify(one_state(rewards), policy[None])
+        found = certify(one_state(rewards), policy[None], time_limit=2)
         exact, weights = Fraction(0), [Fraction(p) for p in policy.tolist()]
         exact = sum(p * Fraction(r) for p, r in zip(weights, rewards.tolist(), strict=True)) / sum(weights)
         exact /= 1 - Fraction(0.9)
@@ -516,10 +516,10 @@ def test_an_action_that_is_as_good_stays_where_rounding_makes_it_seem_worse():
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.5, 0.99, 1 - 2.0**-30])
-@pytest.mark.parametrize("actions", [2, 3, 7])
+@pytest.mark.parametrize("actions", [2, 8, 80])  # the logarithms of 8 and 80 are rounded down by most
 def test_the_cost_of_an_entropy_is_rounded_up(discount, actions, rng):
     """With equal rewards v* = v*_τ − τ log |A| / (1 − γ): no bound may be above it, however well v*_τ is known."""
-    for entropy in 10.0 ** rng.uniform(-3, 3, 40):
+    for entropy in 10.0 ** rng.uniform(-3, 3, 60):
         model = one_state(np.zeros(actions), discount)
         with mpmath.workdps(60):
             exact = mpmath.mpf(entropy) * mpmath.log(actions) / (1 - mpmath.mpf(discount))
