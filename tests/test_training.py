@@ -310,7 +310,7 @@ def test_damage_to_a_folder_is_named(tmp_path, monkeypatch):
         mdvi.load(folder)
     known = checkpoint.latest_note(folder / "checkpoint")["config"]
     monkeypatch.setattr(record, "digest_of", lambda config: known)  # as in a run of another version
-    with pytest.raises(ValueError, match=r"does not fit config.json or this version"):
+    with pytest.raises(ValueError, match=r"config.json: asks for 2 members, and the checkpoints are of others"):
         mdvi.load(folder)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "summary.json").write_text("")
