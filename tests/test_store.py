@@ -76,8 +76,7 @@ def test_commits_are_on_the_disk_and_readers_do_not_wait(made):
 
 
 def test_a_new_store_has_a_log_before_anything_is_written(tmp_path):
-    store = Store(tmp_path / "deep" / "down" / NAME)
-    store.close()
+    database._make(tmp_path / "deep" / "down" / NAME)  # opening it would see to that as well, with a journal
     assert (tmp_path / "deep" / "down" / NAME).read_bytes()[18:20] == b"\2\2"
     assert os.listdir(tmp_path / "deep" / "down") == [NAME]
 
