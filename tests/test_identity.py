@@ -268,6 +268,8 @@ env = made(lambda: Pay(even(4) + ring.pay))
         ("dice = np.random.default_rng(0)\nenv = made(lambda: Pay(dice is None))", "a random generator, Generator"),
         ("import threading\nlock = threading.Lock()\nenv = made(lambda: Pay(lock is None))", "an object of type lock"),
         ("env = made(closed(x for x in 'ab'))", "an object of type generator"),
+        ("class Bad:\n    __slots__ = ()\n    def __getattr__(self, name): raise RuntimeError(name)\nbad = Bad()\n"
+         "env = made(lambda: Pay(bad is None))", "an object of type Bad"),
         ("def make():\n    global COUNT\n    COUNT = 1\n    return Pay(COUNT)\nenv = made(make)\nCOUNT = 0",
          "COUNT, which functions assign"),
         ("class Counts(Maker):\n    def __call__(self):\n        self.made = 1\n        return Pay(self.pay)\n"

@@ -126,7 +126,11 @@ class _Reader:
             return _hashed([b"within", str(self._within.index(key)).encode()])
         self._alive.append(value)
         self._within.append(key)
-        found = _hashed(self._parts(value))
+        try:
+            found = _hashed(self._parts(value))
+        except Exception:  # whatever the attributes of somebody else's object raise
+            self._note([f"an object of type {type(value).__name__}"])
+            found = _hashed([b"opaque"])
         self._within.pop()
         self._done[key] = found
         return found
@@ -366,6 +370,11 @@ def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
             yield from _instructions(constant)
 
 
+def _bare(part: Any) -> Any:
+    """The function in a static or class method; anything else as it is."""
+    return part.__func__ if isinstance(part, staticmethod | classmethod) else part
+
+
 def _assigned(kind: type) -> set[str]:
     """The attributes that methods of a class assign, but for those that its objects are made with."""
     found = set()
@@ -386,8 +395,9 @@ def _assigned_globals(module: dict[str, Any]) -> set[str]:
     """The globals of a module that its functions, and the methods of its classes, assign."""
     classes = [part for part in module.values() if isinstance(part, type) and not _installed(part)]
     parts = (part for place in (module, *map(vars, classes)) for part in place.values())
-    functions = (getattr(part, "__func__", part) for part in parts)
-    codes = (one.__code__ for one in functions if isinstance(one, types.FunctionType) and one.__globals__ is module)
+    codes = (
+        one.__code__ for one in map(_bare, parts) if isinstance(one, types.FunctionType) and one.__globals__ is module
+    )
     return {one.argval for code in codes for one in _instructions(code) if one.opname == "STORE_GLOBAL"}
 
 
