@@ -422,7 +422,7 @@ def test_after_hanging_up_nothing_is_written_to_the_terminal():
 @pytest.mark.parametrize("where", ["device", "host"])
 def test_runs_of_an_earlier_version_open_and_go_on(tmp_path, where):
     """Runs of 0.1.0 that were stopped twice; what they had written down stays."""
-    place = shutil.copytree(Path(__file__).parent / "golden" / "0.1.0" / where, tmp_path / where)
+    place = shutil.copytree(Path(__file__).parent / "fixtures" / "0.1.0" / "stopped" / where, tmp_path / where)
     config, before = json.loads((place / "config.json").read_text()), record.read_metrics(place)
     loaded = mdvi.load(place)
     assert numbers_of(loaded) == {name: column.tobytes() for name, column in before.items()}

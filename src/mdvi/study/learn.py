@@ -35,6 +35,14 @@ class Run:
         self.population, self.env = population, population.env
         self.config, self.metrics, self.summary = config, metrics, summary
 
+    def __repr__(self) -> str:
+        score = self.summary.get("last_100")
+        return (
+            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}, steps={self.config['steps']},\n"
+            f"    status={self.summary.get('status', 'not finished')!r}, "
+            f"last_100={'unknown' if score is None else f'{score:.4g}'})"
+        )
+
     def __len__(self) -> int:
         return len(self.population.agents)
 
