@@ -196,3 +196,9 @@ def test_a_configuration_that_is_lost_is_written_again_by_the_command_that_made_
 def test_environments_of_all_kinds_are_told_apart_by_their_numbers():
     assert fingerprint(garnet(0)) == fingerprint(garnet(0)) != fingerprint(garnet(1))
     assert fingerprint(envs.NAMES["CartPole-v1"](limit=5)) != fingerprint(envs.NAMES["CartPole-v1"](limit=6))
+
+
+def test_a_run_prints_itself_in_two_lines(named):
+    first, second = repr(library.load(named)).split("\n")
+    assert first == "Run('dqn' in 'probe-matched', members=2, steps=200,"
+    assert second.startswith("    status='ok', last_100=")

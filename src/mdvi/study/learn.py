@@ -38,8 +38,8 @@ class Run:
     def __repr__(self) -> str:
         score = self.summary.get("last_100")
         return (
-            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}, steps={self.config['steps']},\n"
-            f"    status={self.summary.get('status', 'not finished')!r}, "
+            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}, "
+            f"steps={self.config['steps']},\n    status={self.summary.get('status', 'not finished')!r}, "
             f"last_100={'unknown' if score is None else f'{score:.4g}'})"
         )
 
