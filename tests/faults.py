@@ -66,7 +66,7 @@ seeds = 1
 """
 RUN = ["study", "run", "study.toml", "--out", "out", "--checkpoint-every", "0"]
 MODEL = "garnet:states=30,actions=3,branching=4,seed=0"
-SOLVE = ["solve", MODEL, "--out", "s.npz", "--certificate", "c.npz", "--plot", "p.svg", "--json"]
+SOLVE = ["solve", MODEL, "--out", "res/s.npz", "--certificate", "res/c.npz", "--plot", "p.svg", "--json"]
 
 
 @dataclass(frozen=True)
@@ -363,7 +363,7 @@ def judged(end: End, point: Point, place: Path) -> str:
     if not any(reason in line for reason in (os.strerror(getattr(errno, point.what)), *SQLITE)):
         return f"no reason: {line}"
     name = line.removeprefix("mdvi: ").partition(": ")[0].split()[-1]
-    return "" if name != "file" and (place / name).parent.exists() else f"no file: {line}"
+    return "" if name != "file" and (place / name).is_relative_to(place) else f"no file: {line}"
 
 
 def printed(one: str, other: str) -> str:

@@ -135,6 +135,7 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some file systems cannot
+            error.filename = str(folder)
             raise
     finally:
         os.close(handle)
