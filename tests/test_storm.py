@@ -140,7 +140,8 @@ def test_thirty_kills_of_environments_cost_their_member_and_nothing_else(tmp_pat
         assert b"Traceback" not in told
         failed = int(told.split(b"member ")[1].split(b":")[0])
         assert rows(folder, 1 - failed) == rows(straight, 1 - failed)
-        assert rows(folder, failed) == rows(straight, failed)[: len(rows(folder, failed))]
+        *before, _ = rows(folder, failed)  # the last one was written when it failed
+        assert before == rows(straight, failed)[: len(before)]
         lost[failed] += 1
     assert set(lost) == {0, 1}
     print(f"30 kills of environments: members lost {dict(lost)}, the others equal to the bit")
