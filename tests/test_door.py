@@ -1,5 +1,6 @@
 """Code runs where the user names it and nowhere else, and then only what makes environments."""
 
+import contextlib
 import functools
 import inspect
 import json
@@ -157,14 +158,15 @@ def test_a_function_that_makes_something_else_is_named(stranger):
         arguments.environment_of("stranger:lies:processes=0")
 
 
-def files_of(name, place):
-    """What somebody else might send whose environment is of that name."""
+def files_of(name, place, studied=None):
+    """What somebody else might send whose environment is of that name, and those of a study of these."""
     trained = place / "trained"
     shutil.copytree(Path(__file__).parent / "fixtures" / "0.1.0" / "training" / "host-named", trained)
     forge(trained, env=name)
     (trained / "metrics.csv").unlink()
     (place / "study.toml").write_text(
-        f"title = 'a'\nenv = {json.dumps(name)}\nsteps = 1000\n[[grid]]\nagent = 'dqn'\nsettings = {{hidden = [4]}}\n"
+        f"title = 'a'\nenv = {json.dumps(studied or name)}\nsteps = 1000\nsettings = {{hidden = [4]}}\n"
+        "[[grid]]\nagent = 'dqn'\n"
     )
     folder = place / "runs" / "study"
     folder.mkdir(parents=True)
@@ -201,9 +203,8 @@ def orders(words, command, files):
         yield from dict.fromkeys((*words, *way, *needed) for way in map(tuple, ways))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_command_runs_code_that_a_file_names(stranger, name, capsys, monkeypatch):
-    files = files_of(name, Path.cwd())
+def test_no_command_runs_code_that_a_file_names(stranger, capsys, monkeypatch):
+    files = files_of(NAMES[0], Path.cwd(), [NAMES[1], NAMES[0]])
     tried = 0
     for words, command in commands(typer.main.get_command(cli.app)):
         for order in orders(words, command, files):
@@ -257,11 +258,9 @@ def test_no_function_runs_code_that_a_file_names(stranger, monkeypatch):
 
 
 def try_it(function, **arguments):
-    try:
+    with contextlib.suppress(Exception):  # which is told elsewhere: this is about what is run
         found = function(**arguments)
         getattr(found, "close", int)()
-    except (ValueError, OSError, TypeError, AttributeError, KeyError):
-        return
 
 
 def test_the_user_may_name_what_the_file_names(stranger, capsys, monkeypatch):
