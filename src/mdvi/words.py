@@ -8,8 +8,6 @@ import re
 import unicodedata
 from typing import Any
 
-import numpy as np
-
 # How formulas begin, for people who type another alphabet's signs too; spaces and quotes before them do not help.
 _FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
 
@@ -35,9 +33,11 @@ def plain(text: object) -> str:
 def numbers(values: Any) -> str:
     """A number as it is typed, or the ends of a long array of them.
 
-    >>> numbers(np.array(0.1)), numbers([1.0, 0.5, 0.25])
+    >>> numbers(0.1), numbers([1.0, 0.5, 0.25])
     ('0.1', '[1, 0.5, 0.25]')
     """
+    import numpy as np  # takes a while, and `mdvi --help` needs none of it
+
     try:
         flat = np.ravel(np.asarray(values, float)).tolist()
     except TypeError:  # a value that is being traced has no number yet
