@@ -4,15 +4,17 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse
 import scipy.sparse.linalg
+from numba.core import event
 
 from exact import exact_value
 from mdvi import FiniteMDP, mdp
-from mdvi.planning import order
+from mdvi.planning import native, order
 from mdvi.planning.chain import Chain
 from mdvi.planning.linear import solved
 from mdvi.planning.methods import METHODS, Turn
@@ -317,3 +319,17 @@ def test_a_model_without_cycles_takes_one_turn_however_it_is_numbered(rng, monke
         before = turns(model, patch, entropy=entropy)
     taken = turns(model, monkeypatch, entropy=entropy)
     assert taken["policy-iteration"] + taken["gauss-seidel"] == 1 < before["policy-iteration"]
+
+
+def test_the_clock_of_a_solve_stands_still_while_functions_are_compiled(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(event, "timer", lambda: now[0])
+    monkeypatch.setattr(native, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    before = native.clock()
+    now[0] += 5.0
+    assert native.clock() == before + 5.0
+    with event.trigger_event("numba:compile"):
+        now[0] += 1000.0
+    assert native.clock() == before + 5.0
+    now[0] += 1.0
+    assert native.clock() == before + 6.0

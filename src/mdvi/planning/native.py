@@ -1,14 +1,24 @@
 """Functions compiled to machine code, which is kept on the disk where there is a place for it."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import numba
 from numba import prange
+from numba.core import event
 from numba.core.caching import FunctionCache
 
-__all__ = ["njit", "prange"]
+__all__ = ["clock", "njit", "prange"]
+
+_compilation = event.TimingListener()
+event.register("numba:compile", _compilation)
+
+
+def clock() -> float:
+    """Seconds on a clock that stands still while functions are compiled: a limit of time is meant for the work."""
+    return time.monotonic() - (_compilation.duration if _compilation.done else 0.0)
 
 
 class _Kept(FunctionCache):

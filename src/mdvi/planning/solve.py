@@ -1,7 +1,6 @@
 """The fastest certified road to v*: backups that prove an interval, and between them whatever brings v closer."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.planning import sweeps
 from mdvi.planning.ladder import Ladder
 from mdvi.planning.methods import METHODS, Aim, width_of
+from mdvi.planning.native import clock
 from mdvi.planning.order import leaps, outward
 from mdvi.planning.problem import Backup, Interval, Problem, U, Values, check_contraction, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
@@ -60,7 +60,7 @@ class Solution:
         method: the method that was asked for.
         tolerance: the gap that was asked for.
         backups: sweeps over all (s, a) that bounded v*; the sweeps of single policies between them are not counted.
-        seconds: how long it took.
+        seconds: how long it took, the compilation of functions left out.
         action: an action that attains the largest g + γ P v at the last v, shape (states,).
         trace: the gap that was proved after each backup.
     """
@@ -139,7 +139,7 @@ def solve(
         prior: μ, shape (states, actions), positive on legal actions; default uniform over them.
         tolerance: how wide the interval may be, in units of value: upper − lower ≤ tolerance in every state.
         method: "auto", "value-iteration", "modified-policy-iteration", "gauss-seidel" or "policy-iteration".
-        time_limit: in seconds.
+        time_limit: in seconds; the compilation of functions, once on a machine, does not count.
         progress: called after every backup with their number and the gap.
 
     Returns:
@@ -152,7 +152,7 @@ def solve(
 
     Source: MacQueen (1966) and Porteus (1971) for the interval; Puterman and Shin (1978) for modified policy iteration.
     """
-    start = time.monotonic()
+    start = clock()
     check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
     problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
     return solve_problem(problem, tolerance, method, time_limit, progress, start)
@@ -167,7 +167,7 @@ def solve_problem(
     start: float | None = None,
 ) -> Solution:
     """`solve`, for a problem that is already prepared."""
-    start = time.monotonic() if start is None else start
+    start = clock() if start is None else start
     check_contraction(problem)
     road = _Road(problem, tolerance, method, progress)
     with stoppable(start, time_limit) as watch:
@@ -383,7 +383,7 @@ class _Road:
             method=self.asked,
             tolerance=self.tolerance,
             backups=len(self.trace),
-            seconds=time.monotonic() - start,
+            seconds=clock() - start,
             action=self.best[1],
             trace=np.array(self.trace),
             problem=self.problem,

@@ -2,10 +2,11 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from mdvi.planning.native import clock
 
 TIME_LIMIT = "time limit"
 INTERRUPTED = "interrupted"
@@ -31,7 +32,7 @@ def stoppable(start: float, time_limit: float | None) -> Iterator[Callable[[], N
     def watch() -> None:
         if pressed.is_set():
             raise Stopped(INTERRUPTED)
-        if time_limit is not None and time.monotonic() - start > time_limit:
+        if time_limit is not None and clock() - start > time_limit:
             raise Stopped(TIME_LIMIT)
 
     if main:
