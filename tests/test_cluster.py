@@ -161,6 +161,7 @@ def listening():
     return addresses
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # Ray forks, and other tests in this process have started JAX
 def test_a_cluster_of_this_machine_lets_no_other_machine_in(monkeypatch):
     with Cluster("local"):
         opened = listening()

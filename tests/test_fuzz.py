@@ -18,7 +18,7 @@ from mdvi.mdp import FORMATS, FiniteMDP, FormatError
 from mdvi.mdp.formats.arrays import load, names, save
 from model_files import GOLDEN, random_model, read_bytes, written
 
-INPUTS = int(os.environ.get("MDVI_FUZZ", "10000"))
+INPUTS = int(os.environ.get("MDVI_FUZZ", "2500"))
 LONGEST, MOST_MEMORY = 2.0, 200_000  # seconds of processor time; kB
 WORDS = """nan inf -inf 0 -0 1 -1 2 1/3 1/0 0.5 1e-9 1e308 1e999 9999999999 99999999999999999999 0x1 1_0 ١ * : , # @
 [ ] { } " a0 a1 a99999999 uniform identity terminal deadlock state action T R O states actions discount values cost
