@@ -215,9 +215,8 @@ def test_text_in_figures_is_drawn_as_it_is(text):
         plots.cells_plot(np.eye(2), (text, [1, 2]), (text, [1, 2]), text),
         plots.grid_plot(np.ones(4), np.zeros(4, int), np.zeros(4, bool), (2, 2), ((0, 1),), text),
     ]
-    for figure in figures:
-        for form in ("png", "svg", "pdf"):
-            assert plots.as_bytes(figure, form, 40)
+    for figure, form in zip(figures, ("png", "pdf", "svg", "png", "pdf"), strict=True):
+        assert plots.as_bytes(figure, form, 40)
     shown = plain(text) if len(text) < 90 else "x … x"
     assert shown in figures[0].axes[0].get_legend().get_texts()[0].get_text().replace(r"\$", "$")
     assert shown in html.unescape(plots.as_bytes(figures[0], "svg").decode())
