@@ -400,7 +400,7 @@ def test_names_by_other_versions_are_accepted_with_a_remark_and_written_again(tm
     folder, env = tmp_path / "run", envs.made(functools.partial(Pay, 1.0))
     mdvi.train(env, "dqn", out=folder, **TINY)
     now = json.loads((folder / "config.json").read_text())["env"]
-    forge(folder, env=f"Hosted {before}0123456789abcdef")
+    forge(folder, env=before)
     for again in (lambda: mdvi.load(folder, env), lambda: mdvi.train(env, "dqn", out=folder, **TINY)):
         with pytest.warns(UserWarning, match=r"was written down by .* cannot be told"):
             again()
