@@ -6,6 +6,8 @@ import random
 import shutil
 import sqlite3
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -336,16 +338,16 @@ def test_a_journal_that_names_another_file_does_not_remove_it(made):
 def test_a_journal_of_a_transaction_that_was_cut_off_is_rolled_back(made):
     study, path = made
     right = content(study, path)
-    pid = os.fork()
-    if not pid:
-        base = sqlite3.connect(path, isolation_level=None)
+    program = """if True:
+        import os, sqlite3, sys
+        base = sqlite3.connect(sys.argv[1], isolation_level=None)
         base.execute("PRAGMA journal_mode = DELETE")
         base.execute("PRAGMA cache_size = 1")
         base.execute("BEGIN")
         base.execute("UPDATE runs SET score_last100 = 8")
         base.execute("UPDATE curves SET last_100 = 8")
-        os._exit(0)
-    os.waitpid(pid, 0)
+        os._exit(0)"""
+    subprocess.run([sys.executable, "-c", program, path], check=True)
     assert content(study, path) == right
 
 
