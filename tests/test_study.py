@@ -283,8 +283,10 @@ def test_a_store_that_may_only_be_read_is_read(tmp_path, straight, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert tables(study, tmp_path) == tables(*straight)
     assert [p.name for p in tmp_path.iterdir()] == [NAME]
+    assert execute(study, tmp_path) == 0  # nothing is missing, so nothing is written
+    more = study_in(tmp_path, (HEAD + GRID).replace("seeds = 3", "seeds = 4"))
     with pytest.raises(ValueError, match=re.escape(f"{tmp_path / NAME}: attempt to write a readonly database")):
-        execute(study, tmp_path)
+        execute(more, tmp_path)
 
 
 def test_a_full_disk_loses_nothing(processes, tmp_path, straight):
@@ -457,7 +459,7 @@ def test_code_is_run_only_when_it_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     study_in(tmp_path, HEAD.replace("CartPole-v1", "evil:Env") + "[[grid]]\nagent = 'dqn'")
     assert command(monkeypatch, "run", "small.toml") == 2
-    assert "whose code would be run: name that environment yourself" in capsys.readouterr().err
+    assert "named by a file and its code would be run: name it yourself" in capsys.readouterr().err
 
 
 def test_cells_are_put_on_grids_and_strips(straight):

@@ -324,7 +324,7 @@ def test_another_environment_is_not_taken_for_the_one_before(tmp_path):
 
     tiny(env=env(0), out=tmp_path / "run", steps=80)
     assert tiny(env=env(0), out=tmp_path / "run", steps=80).summary["status"] == "ok"
-    with pytest.raises(ValueError, match="was made with env"):
+    with pytest.raises(ValueError, match="is a run of TimeLimit"):
         tiny(env=env(1), out=tmp_path / "run", steps=80)
 
 

@@ -35,7 +35,7 @@ def test_characters_that_do_something_are_shown_escaped(text, shown):
 
 
 def test_no_code_point_gets_through_that_is_no_glyph_or_space():
-    for code in range(sys.maxunicode + 1):
+    for code in (*range(0x3000), *range(0xE0000, 0xE0200), *range(0x3000, sys.maxunicode + 1, 61)):
         shown = plain(chr(code))
         assert shown == chr(code) or (shown.startswith("\\") and shown.isascii())
         if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Zl", "Zp"):

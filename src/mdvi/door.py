@@ -38,13 +38,19 @@ def is_id(name: str) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Whether a name is that of an environment in Gymnasium itself or in ALE: making it runs their code only."""
+    """Whether a name is that of an environment in Gymnasium itself or in ALE: making it runs their code only.
+
+    So does the id of no environment at all, `CartPole-v9` for example, which Gymnasium refuses.
+    """
     if name.startswith("ALE/"):
         return True
     try:
-        spec = library().registry.get(name)
+        registry = library().registry
     except ModuleNotFoundError:
         return False
+    if name not in registry and ":" not in name and is_id(name):
+        return True
+    spec = registry.get(name)
     entry = None if spec is None or spec.additional_wrappers else spec.entry_point
     return isinstance(entry, str) and entry.startswith("gymnasium.envs.")
 
