@@ -259,7 +259,10 @@ def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path)
         "[[grid]]\nagent = 'dqn'\nsettings = { replay = 900000000 }\n"  # exceeds memory
     )
     study, lines = study_in(tmp_path, text), []
-    execute(study, tmp_path, watch=Watch(remark=lines.append), memory=2e9)
+    with pytest.raises(ValueError, match=r"^CartPole-v9: .*name it yourself, or correct it to CartPole-v1$"):
+        execute(study, tmp_path)
+    own = ("CartPole-v9",)
+    execute(study, tmp_path, watch=Watch(remark=lines.append), memory=2e9, own=own)
     store = Store(tmp_path / NAME)
     rows = store.runs([run.id for run in study.runs])
     assert [row["status"] for row in rows] == ["done", "diverged", "failed", "failed"]
@@ -273,7 +276,7 @@ def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path)
     store.mark([study.runs[0].id], "running")  # has ended, and stays so
     assert list(store.statuses().values()) == ["done", "diverged", "queued", "failed"]
     store.close()
-    execute(study, tmp_path, watch=Watch(remark=lines.append), memory=2e9)
+    execute(study, tmp_path, watch=Watch(remark=lines.append), memory=2e9, own=own)
     assert len(lines) == 4
 
 

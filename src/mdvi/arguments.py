@@ -172,7 +172,11 @@ def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
     plain = text.partition(":")[0] in (*envs.NAMES, *mdp.FAMILIES) or door.is_known(name)
     words = (value for _, value in map(_split, parts) if number_of(value) is None)
     if not plain or not all(re.fullmatch(r"\w+", word) for word in words):  # no path of a file, for example
-        raise ValueError(f"{text}: this environment is named by a file and its code would be run: name it yourself")
+        near = difflib.get_close_matches(name, envs.NAMES, n=1, cutoff=0.8)
+        hint = f", or correct it to {near[0]}" if near and not plain else ""
+        raise ValueError(
+            f"{text}: this environment is named by a file and its code would be run: name it yourself{hint}"
+        )
 
 
 def _hosted(text: str) -> tuple[str, list[str]]:

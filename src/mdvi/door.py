@@ -38,19 +38,13 @@ def is_id(name: str) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Whether a name is that of an environment in Gymnasium itself or in ALE: making it runs their code only.
-
-    So does the id of no environment at all, `CartPole-v9` for example, which Gymnasium refuses.
-    """
+    """Whether a name is that of an environment in Gymnasium itself or in ALE: making it runs their code only."""
     if name.startswith("ALE/"):
         return True
     try:
-        registry = library().registry
+        spec = library().registry.get(name)
     except ModuleNotFoundError:
         return False
-    if name not in registry and ":" not in name and is_id(name):
-        return True
-    spec = registry.get(name)
     entry = None if spec is None or spec.additional_wrappers else spec.entry_point
     return isinstance(entry, str) and entry.startswith("gymnasium.envs.")
 

@@ -12,8 +12,8 @@ from numba.core.caching import FunctionCache
 
 __all__ = ["clock", "njit", "prange"]
 
-_compilation = event.TimingListener()
-event.register("numba:compile", _compilation)
+_compilation = event.TimingListener()  # type: ignore[no-untyped-call]
+event.register("numba:compile", _compilation)  # type: ignore[no-untyped-call]
 
 
 def clock() -> float:
