@@ -428,3 +428,12 @@ def test_the_goal_of_a_lake_can_be_reached_from_the_start(size):
     assert solve(mdp.lake(size), tolerance=1e-12).value[0] > 0
     with pytest.raises(ValueError, match=r"holes: with 0\.95"):
         mdp.lake(12, holes=0.95)
+
+
+def test_a_square_array_whose_rows_may_leak_is_never_refused():
+    transition = np.full((2, 2, 2), 0.5)
+    transition[1, 0] *= 0.5  # the other order would have this row in terminal state 0
+    model = FiniteMDP(transition, np.ones((2, 2)), 0.9, terminal=[True, False], substochastic=True)
+    np.testing.assert_allclose(mdvi.solve(model).value, [0.0, 1 / (1 - 0.45)])
+    with pytest.raises(ValueError, match="order='ass'"):
+        FiniteMDP(transition, np.ones((2, 2)), 0.9, terminal=[True, False])

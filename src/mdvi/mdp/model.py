@@ -96,7 +96,8 @@ class FiniteMDP(eqx.Module):
         allowed = np.ones(shape, bool) if legal is None else _mask("legal", legal, shape)
         check_some_legal_action(allowed | ends[:, None])
         live = allowed & ~ends[:, None]
-        check_order(kernel, live)
+        if not substochastic:  # rows of any sum up to 1 say nothing about the order
+            check_order(kernel, live)
         check_successors(kernel, live)
         epsilon = _epsilon(transition)
         self.kernel = kernel.keep_rows(live)
