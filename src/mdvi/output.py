@@ -90,7 +90,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, mark: str = HALF) -> None:
-    """Remove files that processes left half-written when they died; whoever writes one keeps it locked.
+    """Remove files that processes left half-written when they died; a process keeps the file that it writes locked.
 
     Args:
         folder: where to look.
