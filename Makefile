@@ -37,16 +37,16 @@ evidence: venv   ## the full-size sweeps that `make test` samples from, with the
 	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m 'not fuzz and not certify' -k 'everywhere or papers_size or no_theorem or carrier' tests
 
 certify: venv    ## 10 000 models against exact rationals and 60 digits: every interval must hold the truth
-	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m certify tests/test_solve.py
+	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m certify tests/planning/test_solve.py
 
 fuzz: venv       ## a million broken model files per format
-	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/test_fuzz.py
+	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/mdp/test_fuzz.py
 
 faults: venv     ## every call on a file fails, or is the last one of its process: the same command ends as if nothing had happened
 	$(BIN)/pytest -n 2 --dist worksteal -rP -m faults --timeout 0 tests/test_faults.py
 
 storm: venv      ## five hundred kills and stops, of runs, studies, workers and environments: what is resumed is what never stopped
-	XLA_FLAGS= $(BIN)/pytest -rP -m storm --timeout 0 tests/test_storm.py tests/test_study.py tests/test_cluster.py
+	XLA_FLAGS= $(BIN)/pytest -rP -m storm --timeout 0 tests/learning/test_storm.py tests/study/test_study.py tests/study/test_cluster.py
 
 bench: venv      ## the laboratory's speed against a plain NumPy loop
 	$(BIN)/python benchmarks/grid.py

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mdvi.deep.population import Population
-    from mdvi.deep.settings import Settings
+    from mdvi.learning.settings import Settings
+    from mdvi.learning.training.population import Population
 
 
 def ours(steps: int, seeds: int) -> float:
@@ -98,8 +98,8 @@ def grid_rate(steps: int, seeds: int) -> float:
 
 def _population(agent: str, preset: str, steps: int, **request: object) -> "Population":
     """What `mdvi.train` would train on CartPole."""
-    from mdvi.arguments import environment_of
-    from mdvi.study.request import configuration, population_of
+    from mdvi.envs.names import environment_of
+    from mdvi.learning.request import configuration, population_of
 
     config = configuration("CartPole-v1", agent, preset=preset, steps=steps, **request)
     return population_of(config, environment_of("CartPole-v1"))[0]

@@ -19,9 +19,11 @@ import jax
 import numpy as np
 
 from mdvi import envs
-from mdvi.deep import host_acting, named, vmapped
-from mdvi.deep.host import HostPopulation
-from mdvi.deep.settings import changed, preset_of
+from mdvi.learning.acting import numpy_acting
+from mdvi.learning.agents import catalogue
+from mdvi.learning.settings import changed, preset_of
+from mdvi.learning.training import vmapped
+from mdvi.learning.training.host import HostPopulation
 
 HEADER = ("what", "ours", "raw", "share of raw", "10 %", "90 %", "bar", "env", "act", "store", "draw", "learn", "rest")
 
@@ -74,15 +76,15 @@ class Driver:
     """Agents at work in environments of their own, after a start that compiles."""
 
     def __init__(self, settings, env, members, numbers=None):
-        agent = named.find("dqn").agent(**(numbers or {}))
+        agent = catalogue.find("dqn").agent(**(numbers or {}))
         self.population = HostPopulation(settings, env, [(agent, seed) for seed in range(members)], 2**30)
         while self.population.steps < settings.warmup + 500 * settings.environments:
             self.population.advance(0.0)
-        self.clock, self._inside = Clock(), (host_acting.act, vmapped.act, vmapped.learn)
+        self.clock, self._inside = Clock(), (numpy_acting.act, vmapped.act, vmapped.learn)
         worlds, replay = self.population.episodes._worlds, self.population.replay
         for owner, name, label in (
             (worlds, "send", "env"), (worlds, "recv", "env"), (worlds, "reset", "env"),
-            (host_acting, "act", "act"), (vmapped, "act", "act"),
+            (numpy_acting, "act", "act"), (vmapped, "act", "act"),
             (replay, "add", "store"), (replay, "sample", "draw"), (vmapped, "learn", "learn"),
         ):  # fmt: skip
             self.clock.around(owner, name, label)
@@ -96,7 +98,7 @@ class Driver:
 
     def close(self):
         """Let the environments go."""
-        host_acting.act, vmapped.act, vmapped.learn = self._inside
+        numpy_acting.act, vmapped.act, vmapped.learn = self._inside
         self.population.close()
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import mdvi
-from mdvi.study.plots import as_bytes, learning_plot
-from mdvi.study.stats import interval
+from mdvi.report.plots import as_bytes, learning_plot
+from mdvi.report.stats import interval
 
 BETAS, ENTROPIES = (0.5, 0.9, 0.99), (0.01, 0.1, 1.0)
 VARIANTS = {

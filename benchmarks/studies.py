@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from mdvi.deep import population
+from mdvi.learning.training import population
 from mdvi.study.execute import execute
 from mdvi.study.spec import read
 

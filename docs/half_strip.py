@@ -1,11 +1,11 @@
-"""Draws docs/half_strip.svg: the algorithms of `mdvi.named` as points of the half-strip κ ≥ 0, 0 ≤ β ≤ 1."""
+"""Draws docs/half_strip.svg: the algorithms of `mdvi.algorithms` as points of the half-strip κ ≥ 0, 0 ≤ β ≤ 1."""
 
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from mdvi import named
+from mdvi import algorithms
 
 # Where the text goes, in points from the place on the strip; one entry per place.
 OFFSETS = {
@@ -20,7 +20,7 @@ OFFSETS = {
 def main() -> None:
     """Group the algorithms that share a place, and label each place once."""
     places: dict[tuple[float, float], list[str]] = {}
-    for name, algorithm in named.ALL.items():
+    for name, algorithm in algorithms.ALL.items():
         scheme = algorithm.scheme()
         places.setdefault((float(scheme.temperature), round(float(scheme.beta), 3)), []).append(name)
     with mpl.rc_context({"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mdvi"}):

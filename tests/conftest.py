@@ -12,14 +12,7 @@ os.environ.setdefault(
 from jaxtyping import install_import_hook
 
 with install_import_hook("mdvi", "typecheck.check"):
-    import mdvi.cli
-    import mdvi.named
-    import mdvi.planning.iterate
-    import mdvi.study.figure1
-    import mdvi.study.film
-    import mdvi.study.learn
-    import mdvi.study.report
-    import mdvi.study.track  # noqa: F401
+    pass
 
 import jax
 import numpy as np

@@ -432,8 +432,8 @@ def _store(path: Path) -> str:
 
 def _patched() -> None:
     """Checkpoints after every line of metrics, whatever the time."""
-    from mdvi.deep import run
-    from mdvi.deep.host import HostPopulation
+    from mdvi.learning.runs import run
+    from mdvi.learning.training.host import HostPopulation
 
     run._ROUND = 0.0
     inner = HostPopulation.advance
@@ -449,13 +449,6 @@ def _patched() -> None:
 def main(library: str, folder: str, sample: str, seed: str, *names: str) -> None:
     """Lines of JSON: for each scenario how many calls there are, for each fault what came of it."""
     import gymnasium  # noqa: F401
-
-    import mdvi.cli
-    import mdvi.planning.certificate
-    import mdvi.study.execute
-    import mdvi.study.export
-    import mdvi.study.learn
-    import mdvi.study.plots  # noqa: F401
 
     _patched()
     gc.freeze()

@@ -2,7 +2,7 @@
 
 import json
 
-from mdvi.deep import checkpoint, record
+from mdvi.learning.runs import checkpoint, record
 
 
 def forge(folder, change=lambda note: None, **changes):

@@ -4,6 +4,10 @@ import numpy as np
 
 from mdvi.mdp import FiniteMDP
 
+SCALES = (1e-8, 1.0, 1.0, 1.0, 1e3, 1e8)
+DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+WEIGHTS = (0.0, 1e-12, 1e-6, 1e-3, 0.1, 1.0, 100.0, 1e6)
+
 
 def signed_garnet(
     seed: int, states: int = 12, actions: int = 4, branching: int = 3, discount: float = 0.9
@@ -25,3 +29,47 @@ def v_max(mdp: FiniteMDP) -> float:
 def corner(mdp: FiniteMDP, seed: int) -> np.ndarray:
     """q_0 = ±v_max with random signs."""
     return v_max(mdp) * np.random.default_rng(seed).choice([-1.0, 1.0], mdp.reward.shape)
+
+
+def random_case(seed):
+    """A small model of a random kind, with random weights: (model, kl, entropy, prior)."""
+    rng = np.random.default_rng([20, seed])
+    states, actions = int(rng.integers(1, 7)), int(rng.integers(1, 5))
+    kind = rng.choice(["garnet", "chain", "maze", "ties", "dense"])
+    p = np.zeros((states, actions, states))
+    for s, a in np.ndindex(states, actions):
+        if kind == "dense":
+            p[s, a] = rng.dirichlet(np.ones(states))
+        elif kind == "chain":
+            step = min(s + 1, states - 1) if a % 2 else max(s - 1, 0)
+            p[s, a, step] += 0.9
+            p[s, a, s] += 0.1
+        elif kind == "maze":
+            p[s, a, int(rng.integers(states))] = 1.0
+        else:
+            reached = rng.choice(states, min(states, int(rng.integers(1, 4))), replace=False)
+            p[s, a, reached] = rng.dirichlet(np.ones(len(reached)))
+    scale = float(rng.choice(SCALES))
+    r = scale * (
+        rng.integers(-1, 2, (states, actions)) if kind in ("maze", "ties") else rng.normal(size=(states, actions))
+    )
+    if kind == "ties" and actions > 1:
+        p[:, 1], r[:, 1] = p[:, 0], r[:, 0]
+    terminal = rng.random(states) < (0.3 if rng.random() < 0.5 else 0.0)
+    legal = rng.random((states, actions)) < (0.6 if rng.random() < 0.3 else 1.0)
+    legal[np.arange(states), rng.integers(actions, size=states)] = True
+    substochastic = bool(rng.random() < 0.2)
+    if substochastic:
+        p *= rng.choice([0.3, 0.9, 1.0], (states, actions, 1))
+    model = FiniteMDP(p, r, float(rng.choice(DISCOUNTS)), terminal=terminal, legal=legal, substochastic=substochastic)
+    kl, entropy = (float(x) for x in rng.choice(WEIGHTS, 2))
+    if rng.random() < 0.4:
+        kl = entropy = 0.0
+    elif rng.random() < 0.3:
+        kl = 0.0
+    prior = None
+    if kl and rng.random() < 0.5:
+        prior = rng.dirichlet(np.ones(actions) * 2, states) + 1e-6
+        prior = np.where(legal, prior, 0.0)
+        prior /= prior.sum(-1, keepdims=True)
+    return model, kl, entropy, prior

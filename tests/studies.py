@@ -1,6 +1,6 @@
 """A small study, and its tables."""
 
-from mdvi.study.export import curves_csv, runs_csv
+from mdvi.report.export import curves_csv, runs_csv
 from mdvi.study.spec import read
 from mdvi.study.store import NAME, Store
 

@@ -10,85 +10,106 @@ import mdvi
 SOURCE = Path(mdvi.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# Each room may import the rooms listed for it, itself, those of EVERYBODY, and nothing else of mdvi.
-EVERYBODY = {"words"}
+# Each room, a file or a folder, may import the rooms listed for it, itself, those of EVERYBODY, and nothing else of mdvi.
+EVERYBODY = {"words", "checks"}
 MAY_IMPORT = {
     "types": set(),
     "words": set(),
-    "__main__": {"cli"},
-    "regularizers": {"types"},
-    "scheme": {"regularizers", "types"},
-    "named": {"scheme", "regularizers"},
+    "checks": set(),
+    "interrupt": set(),
     "door": set(),
     "input": set(),
     "output": {"input"},
+    "regularizers": {"types"},
+    "scheme": {"regularizers", "types"},
+    "dual_averaging": {"scheme", "regularizers", "types"},
+    "algorithms": {"scheme", "regularizers"},
     "mdp": {"door", "types", "input", "output"},
-    "planning": {"scheme", "regularizers", "mdp", "types"},
-    "envs": {"door", "input", "mdp", "types"},
-    "deep": {"scheme", "regularizers", "named", "envs", "input", "output", "types"},
-    "study/curves": set(),
-    "study/film": set(),
-    "study/track": set(),
-    "study/exact": {"deep", "envs", "planning"},
-    "study/pictures": {"envs"},
-    "study/request": {"deep", "envs", "named", "study/exact", "study/pictures"},
-    "study/learn": {"arguments", "deep", "envs", "input", "study/request"},
+    "planning": {"regularizers", "mdp", "types", "input"},
+    "laboratory": {"scheme", "dual_averaging", "regularizers", "mdp", "types"},
+    "envs/base": {"types"},
+    "envs/native": {"envs/base", "mdp", "types"},
+    "envs/host": {"door", "mdp", "types"},
+    "envs/names": {"envs", "door", "mdp"},
+    "envs": {"envs/base", "envs/native", "envs/host", "door"},
+    "learning/draws": {"types"},
+    "learning/settings": set(),
+    "learning/pictures": {"envs"},
+    "learning/agents": {"learning/draws", "learning/experience", "envs/base", "scheme", "regularizers", "types"},
+    "learning/experience": {"learning/draws", "learning/runs", "envs/base", "envs/host", "types"},
+    "learning/acting": {
+        *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/host", "types"),
+    },
+    "learning/training": {
+        *("learning/acting", "learning/agents", "learning/experience", "learning/runs", "learning/settings"),
+        *("envs/base", "envs/host", "types"),
+    },
+    "learning/runs": {"learning/settings", "learning/training", "envs", "envs/host", "input", "output"},
+    "learning/exact": {"learning/acting", "learning/agents", "learning/runs", "laboratory", "envs"},
+    "learning/request": {
+        *("learning/agents", "learning/exact", "learning/pictures", "learning/runs", "learning/settings"),
+        *("learning/training", "envs"),
+    },
+    "learning/train": {
+        *("learning/acting", "learning/agents", "learning/request", "learning/runs", "envs", "envs/names"),
+    },
+    "learning": set(),
+    "report": set(),
     "study/provenance": set(),
-    "study/stats": set(),
-    "study/plots": {"study/curves", "study/stats"},
-    "study/cells": set(),
-    "study/findings": {"study/cells", "study/stats"},
-    "study/heatmaps": {"study/cells", "study/findings", "study/plots", "study/stats"},
-    "study/export": set(),
-    "study/report": {
-        "study/cells",
-        "study/curves",
-        "study/export",
-        "study/findings",
-        "study/heatmaps",
-        "study/plots",
-        "study/stats",
-    },
-    "study/spec": {"input", "named", "study/request"},
-    "study/database": {"input", "output", "study/export"},
+    "study/figure1": {"laboratory", "mdp", "scheme", "report"},
+    "study/database": {"input", "output", "report"},
+    "study/spec": {"input", "learning/request"},
     "study/store": {"study/database", "study/spec"},
-    "study/plan": {"arguments", "deep", "study/request", "study/spec"},
-    "study/worker": {"arguments", "deep", "study/provenance", "study/request", "study/spec", "study/store"},
-    "study/cluster": {"deep", "study/spec", "study/store", "study/worker"},
-    "study/execute": {
-        "arguments",
-        "deep",
-        "envs",
-        "input",
-        "study/cluster",
-        "study/curves",
-        "study/figure1",
-        "study/request",
-        "study/spec",
-        "study/store",
-        "study/worker",
+    "study/plan": {
+        *("study/spec", "learning/experience", "learning/request", "learning/training", "envs/names"),
     },
-    "study/figure1": {"planning", "mdp", "scheme", "study/curves", "study/stats"},
-    "study/__init__": set(),
+    "study/worker": {
+        *("study/provenance", "study/spec", "study/store", "learning/request", "learning/runs", "envs/names"),
+    },
+    "study/cluster": {"study/spec", "study/store", "study/worker", "learning/runs"},
+    "study/execute": {
+        *("study/cluster", "study/figure1", "study/spec", "study/store", "study/worker", "report"),
+        *("learning/request", "learning/runs", "learning/training", "envs", "envs/names", "input"),
+    },
+    "study": set(),
+    "cli/common": {"output"},
+    "cli/planning": {"cli/common", "planning", "mdp", "report"},
+    "cli/laboratory": {
+        *("cli/common", "algorithms", "scheme", "laboratory", "mdp", "envs", "learning/agents", "report"),
+        *("study/figure1", "study/provenance", "output"),
+    },
+    "cli/learning": {
+        *("cli/common", "learning/acting", "learning/request", "learning/runs", "learning/train", "mdp", "report"),
+    },
+    "cli/study": {
+        *("cli/common", "study/execute", "study/plan", "study/provenance", "study/spec", "study/store", "report"),
+        *("learning/runs", "input", "output"),
+    },
+    "cli": {"cli/common", "cli/laboratory", "cli/learning", "cli/planning", "cli/study", "interrupt"},
+    "__main__": {"cli", "interrupt"},
+    "__init__": {
+        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/runs", "learning/train", "mdp", "planning"),
+        *("regularizers", "scheme", "study"),
+    },
 }
 ONE_DOOR = {
-    "ale_py": {"envs/atari.py"},
+    "ale_py": {"envs/host/atari.py"},
     "gymnasium": {"door.py"},
-    "jinja2": {"study/report.py"},
-    "imageio": {"study/film.py"},
-    "matplotlib": {"study/plots.py", "study/heatmaps.py", "study/report.py"},
-    "mlflow": {"study/track.py"},
-    "optax": {"deep/train.py"},
-    "PIL": {"study/film.py"},
-    "pgx": {"envs/minatar.py"},
-    "psutil": {"deep/population.py"},
-    "pydantic": {"deep/settings.py", "study/spec.py"},
-    "pyarrow": {"study/export.py"},
+    "jinja2": {"report/page.py"},
+    "imageio": {"learning/acting/film.py"},
+    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/page.py"},
+    "mlflow": {"learning/runs/track.py"},
+    "optax": {"learning/training/learner.py"},
+    "PIL": {"learning/acting/film.py"},
+    "pgx": {"envs/native/minatar.py"},
+    "psutil": {"learning/training/memory.py"},
+    "pydantic": {"learning/settings.py", "study/spec.py"},
+    "pyarrow": {"report/export.py"},
     "ray": {"study/cluster.py"},
     "sqlite3": {"study/database.py", "study/store.py"},
-    "safetensors": {"deep/checkpoint.py"},
-    "tensorboardX": {"study/track.py"},
-    "wandb": {"study/track.py"},
+    "safetensors": {"learning/runs/checkpoint.py"},
+    "tensorboardX": {"learning/runs/track.py"},
+    "wandb": {"learning/runs/track.py"},
     "numba": {"planning/native.py"},
 }
 RUNS_DATA = {"builtins", "pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
@@ -98,37 +119,41 @@ def name_of(file):
     return str(file.relative_to(SOURCE).with_suffix(""))
 
 
-def room_of(module):
-    """The room of a module path such as mdvi.planning.errors or mdvi.study.plots."""
-    parts = module.split(".")[1:] if module.startswith("mdvi") else module.split("/")
-    if parts and parts[0] == "study":
-        return "/".join(parts[:2]) if len(parts) > 1 else "study/__init__"
-    return parts[0] if parts else ""
+def room_of(name):
+    """The room of a file, or of a module such as mdvi.learning.agents.targets: the smallest that it lies in."""
+    parts = name.replace(".", "/").split("/")
+    while parts and "/".join(parts) not in MAY_IMPORT:
+        parts.pop()
+    return "/".join(parts) or "__init__"
 
 
-def imports(file):
+def modules(file):
+    """What a file imports, each as the module that it is or lies in."""
+    known = {f"mdvi.{name_of(other)}".replace("/", ".").removesuffix(".__init__") for other in FILES}
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            if node.module in ("mdvi", "mdvi.planning", "mdvi.study"):
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in known else node.module for name in below)
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_imports_follow_the_layers(file):
     room = room_of(name_of(file))
-    if room in ("__init__", "cli", "arguments"):
-        return
-    seen = {room_of(module) for module in imports(file) if module.startswith("mdvi.")}
+    seen = {room_of(module.removeprefix("mdvi.")) for module in modules(file) if module.startswith("mdvi.")}
     assert seen <= MAY_IMPORT[room] | EVERYBODY | {room}
+
+
+def test_every_permission_is_used():
+    used = {(room_of(name_of(file)), room_of(m.removeprefix("mdvi."))) for file in FILES for m in modules(file)}
+    assert {(room, other) for room, others in MAY_IMPORT.items() for other in others} <= used
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_optional_and_heavy_packages_have_one_door(file):
     here = str(file.relative_to(SOURCE))
-    for module in imports(file):
+    for module in modules(file):
         package = module.split(".")[0]
         assert package not in RUNS_DATA
         assert here in ONE_DOOR.get(package, {here})

@@ -10,27 +10,35 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # `python -m mdvi` reads this file while the current folder may stand for any module
 if TYPE_CHECKING:
-    from mdvi import envs, mdp, named, regularizers
+    from mdvi import algorithms, envs, mdp, regularizers, study
+    from mdvi import algorithms as named
+    from mdvi.dual_averaging import DualAveraging
+    from mdvi.laboratory import bounds, errors
+    from mdvi.laboratory.iterate import iterate
+    from mdvi.laboratory.trace import Trace
+    from mdvi.learning.runs.run import Report
+    from mdvi.learning.runs.signals import Interrupted
+    from mdvi.learning.train import Run, load, train
     from mdvi.mdp import FiniteMDP
-    from mdvi.planning import bounds, errors
     from mdvi.planning.certificate import certify, optimal_actions, unregularized_bounds
     from mdvi.planning.horizon import backward_induction
-    from mdvi.planning.iterate import iterate
-    from mdvi.planning.solve import Solution, solve
-    from mdvi.planning.trace import Trace
-    from mdvi.scheme import DualAveraging, Scheme
-    from mdvi.study.learn import Run, load, train
+    from mdvi.planning.solution import Solution
+    from mdvi.planning.solve import solve
+    from mdvi.scheme import Scheme
 
     __version__: str
 
 __all__ = [
     "DualAveraging",
     "FiniteMDP",
+    "Interrupted",
+    "Report",
     "Run",
     "Scheme",
     "Solution",
     "Trace",
     "__version__",
+    "algorithms",
     "backward_induction",
     "bounds",
     "certify",
@@ -43,32 +51,37 @@ __all__ = [
     "optimal_actions",
     "regularizers",
     "solve",
+    "study",
     "train",
     "unregularized_bounds",
 ]
 
 _MODULES = {
-    "bounds": "mdvi.planning.bounds",
+    "algorithms": "mdvi.algorithms",
+    "bounds": "mdvi.laboratory.bounds",
     "envs": "mdvi.envs",
-    "errors": "mdvi.planning.errors",
+    "errors": "mdvi.laboratory.errors",
     "mdp": "mdvi.mdp",
-    "named": "mdvi.named",
+    "named": "mdvi.algorithms",  # its name before version 0.2
     "regularizers": "mdvi.regularizers",
+    "study": "mdvi.study",
 }
 _MEMBERS = {
-    "DualAveraging": "mdvi.scheme",
+    "DualAveraging": "mdvi.dual_averaging",
     "FiniteMDP": "mdvi.mdp",
-    "Run": "mdvi.study.learn",
+    "Interrupted": "mdvi.learning.runs.signals",
+    "Report": "mdvi.learning.runs.run",
+    "Run": "mdvi.learning.train",
     "Scheme": "mdvi.scheme",
-    "Solution": "mdvi.planning.solve",
-    "Trace": "mdvi.planning.trace",
+    "Solution": "mdvi.planning.solution",
+    "Trace": "mdvi.laboratory.trace",
     "backward_induction": "mdvi.planning.horizon",
     "certify": "mdvi.planning.certificate",
-    "iterate": "mdvi.planning.iterate",
-    "load": "mdvi.study.learn",
+    "iterate": "mdvi.laboratory.iterate",
+    "load": "mdvi.learning.train",
     "optimal_actions": "mdvi.planning.certificate",
     "solve": "mdvi.planning.solve",
-    "train": "mdvi.study.learn",
+    "train": "mdvi.learning.train",
     "unregularized_bounds": "mdvi.planning.certificate",
 }
 

@@ -1,4 +1,4 @@
-"""The scheme: one program, of which every algorithm in `mdvi.named` is a value.
+"""The scheme: one program, of which every algorithm in `mdvi.algorithms` is a value.
 
 With κ = λ + τ, β = λ/κ and the scaled log-policy s = κ log π carried from step to step, MD-VI(λ, τ) is
 
@@ -73,15 +73,6 @@ class MirrorDescentState(eqx.Module):
     q: Q
     scaled_log_policy: Q
     temperature: Float[Array, ""]
-
-
-class DualAveragingState(eqx.Module):
-    """q_k, the average h_k of q_0 … q_k, and s_k = κ log π_k for the KL term."""
-
-    q: Q
-    h: Q
-    scaled_log_policy: Q
-    iteration: Float[Array, ""]
 
 
 class Scheme(eqx.Module):
@@ -184,14 +175,14 @@ class Scheme(eqx.Module):
         """The state (q_0, π_0)."""
         first = self.at(0)
         temperature = jnp.asarray(first.temperature, q.dtype)
-        return MirrorDescentState(q, _scaled(temperature, log_policy, legal), temperature)
+        return MirrorDescentState(q, scaled(temperature, log_policy, legal), temperature)
 
     def greedy(self, state: MirrorDescentState, legal: Legal, perturb: Callable[[Q], Q] | None = None) -> GreedyStep:
         """π_{k+1} = G^{λ,τ}_{π_k}(q_k), as x = q + βs, v = M_κ(x), s' = x − v."""
         rescaled = self.temperature / jnp.where(state.temperature > 0, state.temperature, 1.0)
         anchor = state.scaled_log_policy * jnp.where(self.temperature == state.temperature, 1.0, rescaled)
         x = state.q + self.beta * anchor
-        return _greedy_step(self, x, anchor, legal, perturb)
+        return greedy_step(self, x, anchor, legal, perturb)
 
     def bonus(self, step: GreedyStep) -> V:
         """−λ KL(π_{k+1}‖π_k) + τ H(π_{k+1}), with the terms that the evaluation keeps."""
@@ -227,66 +218,8 @@ class Scheme(eqx.Module):
         return MirrorDescentState(q, step.scaled_log_policy, jnp.asarray(self.temperature, q.dtype))
 
 
-class DualAveraging(eqx.Module):
-    """DA-MPI(λ, τ): the policy from the average of past q instead of from the previous policy.
-
-        τ = 0:  h_k = (q_0 + … + q_k)/(k + 1),          π_{k+1} = softmax((k + 1) h_k / λ)
-        τ > 0:  h_k = (1 − β) Σ_{j≤k} β^{k−j} q_j,       π_{k+1} = softmax(h_k / τ)
-
-    Equal to MD-MPI(λ, τ), policy by policy, without errors in the greedy step and from a uniform π_0. Meant for
-    float64: it subtracts large numbers where `Scheme` does not. Source: the paper, equations 4 and 5, Proposition 1.
-    """
-
-    scheme: Scheme
-
-    __hash__ = hash_of
-
-    def __repr__(self) -> str:
-        return f"DualAveraging({self.scheme!r})"
-
-    def __check_init__(self) -> None:
-        if self.scheme.prior == "fixed" or self.scheme.maximum is not soft_maximum:
-            raise ValueError("dual averaging needs prior='previous' and the soft maximum")
-        if jnp.ndim(self.scheme.temperature) or jnp.ndim(self.scheme.beta):
-            raise ValueError("dual averaging needs constant coefficients; schedules have no average form here")
-
-    @property
-    def beta(self) -> Any:
-        """β = λ / (λ + τ)."""
-        return self.scheme.beta
-
-    def at(self, iteration: Any) -> "DualAveraging":
-        """The scheme of one iteration, which is the same for all."""
-        return self
-
-    def init(self, q: Q, log_policy: Q, legal: Legal) -> DualAveragingState:
-        """h_0 = q_0 when τ = 0; h_0 = (1 − β)q_0 when τ > 0, because h_{−1} = 0."""
-        beta = self.scheme.beta
-        h = jnp.where(beta == 1, q, (1 - beta) * q)
-        uniform = _scaled(self.scheme.temperature, log_policy, legal)
-        return DualAveragingState(q, h, uniform, jnp.zeros((), q.dtype))
-
-    def greedy(self, state: DualAveragingState, legal: Legal, perturb: Callable[[Q], Q] | None = None) -> GreedyStep:
-        """softmax((k + 1)h/λ) or softmax(h/τ), both written as softmax(x/κ)."""
-        beta = self.scheme.beta
-        weight = jnp.where(beta == 1, state.iteration + 1, 1 / jnp.where(beta == 1, 1.0, 1 - beta))
-        step = _greedy_step(self.scheme, weight * state.h, state.scaled_log_policy, legal, perturb)
-        return eqx.tree_at(lambda s: s.v, step, None, is_leaf=lambda leaf: leaf is None)
-
-    def evaluate(self, q: Q, step: GreedyStep, bellman: Bellman) -> Q:
-        """(T^{λ,τ}_{π_{k+1}|π_k})^m q, always from its definition."""
-        return self.scheme.evaluate(q, step, bellman)
-
-    def advance(self, state: DualAveragingState, step: GreedyStep, q: Q) -> DualAveragingState:
-        """h_{k+1} = ((k + 1)h_k + q_{k+1})/(k + 2), or βh_k + (1 − β)q_{k+1}."""
-        k, beta = state.iteration, self.scheme.beta
-        mean = ((k + 1) * state.h + q) / (k + 2)
-        moving = beta * state.h + (1 - beta) * q
-        h = jnp.where(beta == 1, mean, moving)
-        return DualAveragingState(q, h, step.scaled_log_policy, state.iteration + 1)
-
-
-def _greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable[[Q], Q] | None) -> GreedyStep:
+def greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable[[Q], Q] | None) -> GreedyStep:
+    """v = M_κ(x) and s' = x − v, with what `perturb` makes of x in place of it."""
     if perturb is not None:
         x = perturb(x)
     v = scheme.maximum(x, scheme.temperature, legal)
@@ -299,7 +232,7 @@ def _greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callabl
     )
 
 
-def _scaled(temperature: Scalar, log_policy: Q, legal: Legal) -> Q:
+def scaled(temperature: Scalar, log_policy: Q, legal: Legal) -> Q:
     """κ log π, with 0 on illegal actions, where log π is −∞."""
     return temperature * jnp.where(legal, log_policy, 0.0)
 

@@ -1,15 +1,21 @@
-"""Text for people: what a terminal shows as it is, and what a spreadsheet takes as text.
+"""Text for people and from them: what a terminal shows, what a spreadsheet takes as text, and what KEY=VALUE means.
 
 Titles, names, paths and reasons come out of files that somebody else may have written. A terminal acts on control
 characters in them, and a spreadsheet on cells that begin like a formula. Both get text that only shows itself.
 """
 
+import contextlib
+import difflib
+import inspect
+import math
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 # How formulas begin, for people who type another alphabet's signs too; spaces and quotes before them do not help.
 _FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
+_SWITCHES = {"true": True, "True": True, "false": False, "False": False}
 
 
 def plain(text: object) -> str:
@@ -74,3 +80,81 @@ def _is_formula(text: str) -> bool:
     except ValueError:
         return True
     return text != text.strip()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A suggestion to append to an error message: the nearest known name, or all of them."""
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+
+
+def arguments_of(function: Any, parts: list[str], owner: str) -> dict[str, Any]:
+    """KEY=VALUE strings as arguments of a function whose defaults tell their types."""
+    known = inspect.signature(function).parameters
+    arguments: dict[str, Any] = {}
+    for key, value in map(key_and_value, parts):
+        if key in arguments:
+            raise ValueError(f"{owner}: {key} is given twice")
+        if key not in known:
+            hint = did_you_mean(key, known) if known else "; it has none"
+            raise ValueError(f"{owner}: unknown parameter {key!r}{hint}")
+        default = known[key].default
+        if isinstance(default, bool):
+            arguments[key] = switch_in(key, value)
+        else:
+            arguments[key] = integer_in(key, value) if isinstance(default, int) else number_in(key, value)
+    return arguments
+
+
+def key_and_value(part: str) -> tuple[str, str]:
+    """The two sides of KEY=VALUE."""
+    key, equals, value = part.partition("=")
+    if not (key and equals and value):
+        raise ValueError(f"expected KEY=VALUE, got {part!r}")
+    return key, value
+
+
+def number_in(name: str, text: str) -> float:
+    """The finite number that a text says; `name` is what the refusal calls it."""
+    found = number_of(text)
+    if found is None or not math.isfinite(found):
+        raise ValueError(f"{name}: expected a number, got {text!r}")
+    return found
+
+
+def integer_in(name: str, text: str) -> int:
+    """The integer that a text says, 1e6 among others."""
+    found = number_of(text)
+    if found is None or not math.isfinite(found) or found % 1:
+        raise ValueError(f"{name}: expected an integer, got {text!r}")
+    return int(found)
+
+
+def switch_in(name: str, text: str) -> bool:
+    """What "true" or "false" says."""
+    if text not in _SWITCHES:
+        raise ValueError(f"{name}: expected true or false, got {text!r}")
+    return _SWITCHES[text]
+
+
+def number_of(text: str) -> int | float | None:
+    """A number as Python writes it (.5, 1e3, 1_000, inf); None for text that is none."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            found = kind(text)
+            return None if math.isnan(found) else found
+    return None
+
+
+def value_of(text: str) -> Any:
+    """The value that a text stands for where no type is known: a number, true or false, or else the text."""
+    found = number_of(text)
+    return _SWITCHES.get(text, text) if found is None else found
+
+
+def signature(function: Any) -> str:
+    """The parameters of a function and their defaults, as one would type them."""
+    return ", ".join(
+        name if p.default is p.empty else f"{name}={p.default}"
+        for name, p in inspect.signature(function).parameters.items()
+    )

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from mdvi.__main__ import interrupted
 from mdvi.cli import laboratory, learning, planning
 from mdvi.cli.common import fail, replace_what_cannot_be_printed
 from mdvi.cli.laboratory import figure1
 from mdvi.cli.study import study
+from mdvi.interrupt import interrupted
 
 app = typer.Typer(
     help="Planning and learning with KL and entropy regularisation: one scheme, two numbers.",

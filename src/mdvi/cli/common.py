@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.segment import Segment
 from rich.table import Table
 
-from mdvi.words import plain
+from mdvi.words import integer_in, key_and_value, number_in, plain, value_of
 
 _SECONDS_BETWEEN_LINES = 30.0  # of progress, in a file
 _PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
@@ -164,3 +164,19 @@ def fail(message: str, code: int) -> int:
     if message:  # there is none where the help was shown instead
         print(f"mdvi: {plain(' '.join(message.split()))}", file=sys.stderr)
     return code
+
+
+def numbers_of(name: str, text: str) -> list[float]:
+    """Numbers with commas between them."""
+    return [number_in(name, part) for part in text.split(",")]
+
+
+def settings_of(parts: list[str]) -> dict[str, Any]:
+    """KEY=VALUE strings with numbers, true, false or words; widths may be written 64,64 or 64-64."""
+    found = {}
+    for key, value in map(key_and_value, parts):
+        if key in found:
+            raise ValueError(f"--set: {key} is given twice")
+        widths = value.replace("-", ",").split(",")
+        found[key] = [integer_in(key, width) for width in widths] if key == "hidden" else value_of(value)
+    return found

@@ -27,8 +27,8 @@ from mdvi.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from mdvi.deep.named import Entry
-    from mdvi.named import Algorithm
+    from mdvi.algorithms import Algorithm
+    from mdvi.learning.agents.catalogue import Entry
 
 
 def iterate_command(
@@ -56,19 +56,21 @@ def iterate_command(
     """Run a scheme on a model and show the true loss of its policies beside the theorem's bound."""
     import numpy as np
 
-    from mdvi import arguments
-    from mdvi.planning.iterate import iterate
+    from mdvi import algorithms
+    from mdvi.laboratory.errors import errors_of
+    from mdvi.laboratory.iterate import iterate
+    from mdvi.mdp.names import source_of
     from mdvi.scheme import Scheme
 
     if algorithm is not None and (kl or entropy):
         raise ValueError("--algorithm sets its own weights; give either it or --kl and --entropy")
     check_targets(plot, csv=csv)
-    given = arguments.source_of(model, discount, format_, reward, parameters or ())
+    given = source_of(model, discount, format_, reward, parameters or ())
     mdp = given.model
     for note in given.notes:
         tell(note)
-    scheme = Scheme.of(kl, entropy) if algorithm is None else arguments.scheme_of(algorithm)
-    error_model = arguments.errors_of(errors, mdp, seed)
+    scheme = Scheme.of(kl, entropy) if algorithm is None else algorithms.scheme_of(algorithm)
+    error_model = errors_of(errors, mdp, seed)
     with progress_bars() as track:
         trace = iterate(
             mdp,
@@ -84,7 +86,7 @@ def iterate_command(
     columns["normalized_loss"] = trace.normalized_loss.mean(0)
     files: dict[Path, str | bytes] = {} if csv is None else {csv: csv_of(columns)}
     if plot is not None:
-        from mdvi.study.plots import as_bytes, trace_plot
+        from mdvi.report.plots import as_bytes, trace_plot
 
         title = f"{given.name}, λ = {float(scheme.kl):g}, τ = {float(scheme.entropy):g}, errors: {errors}"
         files[plot] = as_bytes(trace_plot(loss, bound, title), plot.suffix[1:])
@@ -129,12 +131,12 @@ def figure1(
     names = ("figure1.csv", "figure1.png", "figure1.svg", "report.html")
     for name in names:
         check_target(out / name)
+    from mdvi.report.curves import to_csv
+    from mdvi.report.page import figure1_page
+    from mdvi.report.plots import as_bytes
+    from mdvi.report.plots import figure1 as draw
     from mdvi.study import figure1 as experiment
-    from mdvi.study.curves import to_csv
-    from mdvi.study.plots import as_bytes
-    from mdvi.study.plots import figure1 as draw
     from mdvi.study.provenance import provenance
-    from mdvi.study.report import figure1_page
 
     start = time.monotonic()
     with progress_bars() as track:
@@ -157,24 +159,24 @@ def list_command(
     json_: Json = False,
 ) -> None:
     """List what can be named on the command line."""
-    from mdvi import envs, mdp, named
-    from mdvi.arguments import signature
-    from mdvi.deep import named as agents
-    from mdvi.planning import errors
+    from mdvi import algorithms, envs, mdp
+    from mdvi.laboratory import errors
+    from mdvi.learning.agents import catalogue as agents
+    from mdvi.words import did_you_mean, signature
 
     if what == "algorithms":
-        rows = [_row(algorithm, signature(algorithm.scheme)) for algorithm in named.ALL.values()]
+        rows = [_row(algorithm, signature(algorithm.scheme)) for algorithm in algorithms.ALL.values()]
     elif what == "agents":
         rows = [_agent_row(agent) for agent in agents.ALL.values()]
     elif what in ("models", "errors", "envs"):
         kinds: dict[str, dict[str, Any]] = {"models": mdp.FAMILIES, "errors": errors.ALL, "envs": envs.NAMES}
         rows = [
-            {"name": name, "parameters": signature(entry), "summary": named.summary(entry)}
+            {"name": name, "parameters": signature(entry), "summary": algorithms.summary(entry)}
             for name, entry in kinds[what].items()
         ]
     else:
         raise ValueError(
-            f"cannot list {what!r}{named.did_you_mean(what, ('algorithms', 'agents', 'envs', 'models', 'errors'))}"
+            f"cannot list {what!r}{did_you_mean(what, ('algorithms', 'agents', 'envs', 'models', 'errors'))}"
         )
     if json_:
         typer.echo(json.dumps(rows, indent=1))
@@ -194,14 +196,15 @@ def cite(
     name: Annotated[str, typer.Argument(help="An algorithm, an agent, or mdvi for the paper itself.")] = "mdvi",
 ) -> None:
     """Print the BibTeX entry of the source of an algorithm or an agent."""
-    from mdvi import named
-    from mdvi.deep import named as agents
+    from mdvi import algorithms
+    from mdvi.learning.agents import catalogue as agents
+    from mdvi.words import did_you_mean
 
     keys = {"mdvi": "vieillard2020leverage"} | {agent.name: agent.reference for agent in agents.ALL.values()}
-    keys |= {algorithm.name: algorithm.reference for algorithm in named.ALL.values()}
+    keys |= {algorithm.name: algorithm.reference for algorithm in algorithms.ALL.values()}
     if name not in keys:
-        raise ValueError(f"unknown algorithm or agent {name!r}{named.did_you_mean(name, keys)}")
-    typer.echo(named.bibtex(keys[name]))
+        raise ValueError(f"unknown algorithm or agent {name!r}{did_you_mean(name, keys)}")
+    typer.echo(algorithms.bibtex(keys[name]))
 
 
 def _row(algorithm: "Algorithm", parameters: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mdvi.cli.common import Json, at_least, check_targets, progress_bars, show, 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mdvi.study.learn import Run
+    from mdvi.learning.train import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
 OwnEnv = Annotated[
@@ -67,14 +67,15 @@ def train_command(
     json_: Json = False,
 ) -> None:
     """Train an agent: every seed and every point of the grid side by side, resumable at any moment."""
-    from mdvi import arguments
-    from mdvi.deep.run import Interrupted, Report
-    from mdvi.study import learn
-    from mdvi.study.request import check_settings
-    from mdvi.study.track import tracker
+    from mdvi.cli import common
+    from mdvi.learning import train
+    from mdvi.learning.request import check_settings
+    from mdvi.learning.runs.run import Report
+    from mdvi.learning.runs.signals import Interrupted
+    from mdvi.learning.runs.track import tracker
 
     numbers = {
-        name: None if text is None else arguments.numbers_of(name, text)
+        name: None if text is None else common.numbers_of(name, text)
         for name, text in (("kl", kl), ("entropy", entropy), ("beta", beta), ("learning_rate", learning_rate))
     }
     if env is None:
@@ -83,9 +84,9 @@ def train_command(
         options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, steps, no_kl, no_entropy)
         if any(options[0]) or options[1] != ("munchausen", 1, 0, None, False, False):
             raise ValueError("ENV: name it too; without it, the run in --out goes on as it was made")
-        request = learn.request_in(out)
+        request = train.request_in(out)
     else:
-        settings = arguments.settings_of(set_ or [])
+        settings = common.settings_of(set_ or [])
         check_settings(settings)
         request = numbers | {
             "env": env,
@@ -104,7 +105,7 @@ def train_command(
             track_bar("training", goal)(done)
 
         try:
-            run = learn.train(**request, **where, report=Report(progress, tell, tables))
+            run = train.train(**request, **where, report=Report(progress, tell, tables))
         except Interrupted as stop:
             kept = f"; everything is in {out}, the same command goes on" if out else "; nothing was kept (no --out)"
             tell(f"mdvi: {stop}{kept}")
@@ -129,7 +130,7 @@ def evaluate_command(
     json_: Json = False,
 ) -> None:
     """Play episodes with every trained policy."""
-    from mdvi.study.stats import averaged
+    from mdvi.report.stats import averaged
 
     run = _load(folder, env)
     rows = []
@@ -176,7 +177,7 @@ def play_command(
     env: OwnEnv = None,
 ) -> None:
     """Film one episode of a trained policy."""
-    from mdvi.study.film import film_file
+    from mdvi.learning.acting.film import film_file
 
     check_targets(None, run=folder, video=video)
     if video.suffix not in (".gif", ".mp4"):
@@ -192,8 +193,8 @@ def plot_command(
     out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf file; default RUN/curves.png.")] = None,
 ) -> None:
     """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
-    from mdvi.deep.record import read_config, read_metrics, read_summary
-    from mdvi.study.plots import as_bytes, cells_plot, learning_plot
+    from mdvi.learning.runs.record import read_config, read_metrics, read_summary
+    from mdvi.report.plots import as_bytes, cells_plot, learning_plot
 
     path = out or folder / "curves.png"
     second = path.with_name(f"{path.stem}-cells{path.suffix}")
@@ -218,7 +219,7 @@ def export_command(
     """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
     from importlib.resources import files
 
-    from mdvi.deep import policy
+    from mdvi.learning.acting import export
     from mdvi.mdp.formats import arrays
 
     if file.suffix != ".npz":
@@ -226,8 +227,8 @@ def export_command(
     program = file.with_suffix(".py")
     check_targets(None, run=folder, file=file, program=program)
     run = _load(folder, env)
-    text = (files("mdvi") / "deep" / "numpy_policy.py").read_text(encoding="utf-8")
-    write({file: arrays.save(policy.exported(*run.networks(member), run.first_action)), program: text})
+    text = (files("mdvi.learning.acting") / "numpy_policy.py").read_text(encoding="utf-8")
+    write({file: arrays.save(export.exported(*run.networks(member), run.first_action)), program: text})
     tell(f"wrote {file} and {program}")
 
 
@@ -237,14 +238,14 @@ def _of(run: "Run", member: int, name: str) -> float:
 
 
 def _load(folder: Path, env: str | None) -> "Run":
-    from mdvi.study.learn import load
+    from mdvi.learning.train import load
 
     return load(folder, env, tell)
 
 
 def _show(run: "Run", out: Path | None) -> None:
     """The members' results, or those of the cells where there are many."""
-    from mdvi.study.stats import averaged, in_words
+    from mdvi.report.stats import averaged, in_words
 
     members = run.summary["members"]
     table = Table(
@@ -310,7 +311,7 @@ def _cells(metrics: dict[str, "np.ndarray"]) -> Any:
     """
     import numpy as np
 
-    from mdvi.study.stats import averaged
+    from mdvi.report.stats import averaged
 
     if len(np.unique(metrics["learning_rate"])) > 1:
         return None

@@ -27,8 +27,8 @@ from mdvi.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from mdvi.arguments import Given
-    from mdvi.planning.solve import Solution
+    from mdvi.mdp.names import Given
+    from mdvi.planning.solution import Solution
 
 Kl = Annotated[float, typer.Option(callback=at_least(0), help="λ, the weight of the KL to the prior.")]
 Entropy = Annotated[float, typer.Option(callback=at_least(0), help="τ, the weight of the entropy.")]
@@ -61,11 +61,11 @@ def solve_command(
     for path, suffixes in ((out, (".npz", ".csv")), (certificate, (".npz",))):
         if path is not None and path.suffix not in suffixes:
             raise ValueError(f"{path}: expected a name ending in {', '.join(suffixes)}")
-    from mdvi import arguments
-    from mdvi.cli import files
+    from mdvi.mdp.names import source_of
+    from mdvi.planning import files
     from mdvi.planning.solve import solve
 
-    given = arguments.source_of(source, discount, format_, reward)
+    given = source_of(source, discount, format_, reward)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     _announce(given, kl + entropy > 0)
     with _interval_bar(tolerance) as progress:
@@ -106,11 +106,11 @@ def certify_command(
     json_: Json = False,
 ) -> int:
     """How much a policy loses at most, proved. Exit code 0: certified; 3: not within the tolerance."""
-    from mdvi import arguments
-    from mdvi.cli import files
+    from mdvi.mdp.names import source_of
+    from mdvi.planning import files
     from mdvi.planning.certificate import certify
 
-    given = arguments.source_of(source, discount, format_, reward)
+    given = source_of(source, discount, format_, reward)
     pi = files.policy_in(policy)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     _announce(given, kl + entropy > 0)
@@ -138,11 +138,11 @@ def convert_command(
     reward: Reward = None,
 ) -> None:
     """Write a model in another format, and say what was translated."""
-    from mdvi import arguments
     from mdvi.mdp import write as write_model
+    from mdvi.mdp.names import source_of
 
     check_targets(None, out=out)
-    given = arguments.source_of(source, discount, from_, reward)
+    given = source_of(source, discount, from_, reward)
     for note in (*given.notes, *write_model(given.model, out, format_, given.names)):
         tell(note)
     tell(f"wrote {out}")
@@ -217,7 +217,7 @@ def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, fo
     import numpy as np
 
     from mdvi.mdp.listing import listing
-    from mdvi.study.plots import as_bytes, grid_plot, solution_plot
+    from mdvi.report.plots import as_bytes, grid_plot, solution_plot
 
     title = f"{given.name}, λ = {kl:g}, τ = {entropy:g}"
     if given.cells is None:

@@ -71,7 +71,7 @@ def run_command(
     checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
 ) -> None:
     """Train what is missing. Whatever stops it, the same command goes on."""
-    from mdvi.deep.run import Interrupted
+    from mdvi.learning.runs.signals import Interrupted
     from mdvi.study.execute import Watch, execute
 
     folder, part = _folder(file, out), _shard(shard)
@@ -165,8 +165,8 @@ def export_command(
     form: Annotated[str, typer.Option("--format", help="csv or parquet.", metavar="FORMAT")] = "csv",
 ) -> None:
     """A row for each run in runs.csv, and the learning curves in curves.csv; figure1.csv where it is asked for."""
-    from mdvi.named import did_you_mean
-    from mdvi.study import export
+    from mdvi.report import export
+    from mdvi.words import did_you_mean
 
     writers: dict[str, tuple[Any, Any]] = {
         "csv": (export.runs_csv, export.curves_csv),
@@ -201,11 +201,11 @@ def report_command(
     ] = None,
 ) -> None:
     """One HTML page: heatmaps, curves, tables, comparisons, provenance; the figures beside it as PNG, SVG and PDF."""
-    from mdvi.named import did_you_mean
-    from mdvi.study.cells import SCORES
-    from mdvi.study.plots import as_bytes
+    from mdvi.report.cells import SCORES
+    from mdvi.report.page import Results, study_page, study_pictures
+    from mdvi.report.plots import as_bytes
     from mdvi.study.provenance import provenance
-    from mdvi.study.report import Results, study_page, study_pictures
+    from mdvi.words import did_you_mean
 
     if score not in SCORES:
         raise ValueError(f"--score: unknown {score!r}{did_you_mean(score, list(SCORES))}")

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from mdvi.door import is_known
-from mdvi.envs import minatar, probes
-from mdvi.envs.atari import atari
 from mdvi.envs.base import Environment, TimeLimit, Transition
-from mdvi.envs.cartpole import CartPole
-from mdvi.envs.finite import FiniteEnvironment
-from mdvi.envs.host import Hosted, gymnasium, made, vectored
+from mdvi.envs.host.atari import atari
+from mdvi.envs.host.gymnasium import gymnasium, made, vectored
+from mdvi.envs.host.hosted import Hosted
+from mdvi.envs.native import minatar, probes
+from mdvi.envs.native.cartpole import CartPole
+from mdvi.envs.native.finite import FiniteEnvironment
 
 __all__ = [
     "NAMES",

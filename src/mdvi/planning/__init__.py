@@ -1,1 +1,1 @@
-"""Planning with known models: the paper's loop, its error models, and its theorems evaluated on a trace."""
+"""Planning with known models: solvers whose every answer is an interval that is proved."""

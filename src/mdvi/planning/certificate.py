@@ -13,7 +13,8 @@ from jaxtyping import Bool
 from mdvi.mdp.model import FiniteMDP
 from mdvi.planning.problem import U, Values, evaluation_of, problem_of
 from mdvi.planning.requests import check_request, log_prior_of, policy_of
-from mdvi.planning.solve import Progress, Solution, solve, solve_problem
+from mdvi.planning.solution import Progress, Solution
+from mdvi.planning.solve import solve, solve_problem
 from mdvi.regularizers import entropy as entropy_of
 from mdvi.regularizers import expectation
 

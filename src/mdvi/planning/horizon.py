@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from mdvi.checks import floats
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import physical_memory
 from mdvi.planning.problem import Problem, problem_of
-from mdvi.planning.requests import check_weights, floats, log_prior_of
+from mdvi.planning.requests import check_weights, log_prior_of
 from mdvi.regularizers import log_soft_argmax
 
 

@@ -1,12 +1,12 @@
 """What is asked of a solver, checked: numbers, the prior, and whether it fits into memory."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from mdvi.checks import check_number, checked_policy, floats
 from mdvi.mdp.kernels import MatrixFree, Sparse
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount, physical_memory, row_tolerance
@@ -43,13 +43,6 @@ def check_weights(kl: Any, entropy: Any) -> None:
     """λ and τ are finite and not negative."""
     check_number("kl", kl, positive=False)
     check_number("entropy", entropy, positive=False)
-
-
-def check_number(name: str, value: Any, *, positive: bool) -> None:
-    """A finite number, above zero or not below it."""
-    right = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not right or not math.isfinite(value) or value < 0 or (positive and value == 0):
-        raise ValueError(f"{name}: expected a finite number {'above' if positive else 'of at least'} 0, got {value!r}")
 
 
 def memory_of(mdp: FiniteMDP, regularized: bool) -> int:
@@ -96,37 +89,3 @@ def policy_of(mdp: FiniteMDP, given: Any) -> Float[np.ndarray, "states actions"]
     table = np.zeros(legal.shape)
     table[np.arange(mdp.states), chosen] = 1.0
     return table
-
-
-def checked_policy(
-    name: str,
-    given: Any,
-    legal: np.ndarray,
-    terminal: np.ndarray,
-    *,
-    positive: bool = False,
-    tolerance: float = 0.0,
-) -> Float[np.ndarray, "states actions"]:
-    """Probabilities over legal actions, shape (states, actions); rows of terminal states are not looked at."""
-    pi = floats(name, given)
-    if pi.shape != legal.shape:
-        raise ValueError(f"{name}: expected shape {legal.shape}, got {pi.shape}")
-    live = legal & ~terminal[:, None]
-    for s, a in np.argwhere(live & ~(pi > 0) if positive else live & ~(pi >= 0))[:1]:
-        advice = " is legal but has" if positive else " has"
-        rule = "; a prior must be positive on every legal action" if positive else ""
-        raise ValueError(f"{name}: state {s}, action {a}{advice} probability {pi[s, a]}{rule}")
-    for s, a in np.argwhere(~legal & ~terminal[:, None] & (pi != 0))[:1]:
-        raise ValueError(f"{name}: state {s}, action {a} is illegal but has probability {pi[s, a]}")
-    tolerance = max(tolerance, 1e-12 * pi.shape[-1])
-    for s in np.flatnonzero(~terminal & ~(np.abs(pi.sum(-1) - 1) <= tolerance))[:1]:
-        raise ValueError(f"{name}: state {s} has probabilities that sum to {pi[s].sum():.15g}, not 1")
-    return pi
-
-
-def floats(name: str, given: Any) -> np.ndarray:
-    """An array in float64."""
-    try:
-        return np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an array of real numbers, got {type(given).__name__}") from None

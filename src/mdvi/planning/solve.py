@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.planning import sweeps
@@ -17,14 +16,13 @@ from mdvi.planning.native import clock
 from mdvi.planning.order import leaps, outward
 from mdvi.planning.problem import Backup, Interval, Problem, U, Values, check_contraction, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
+from mdvi.planning.solution import Progress, Solution
 from mdvi.planning.watch import TIME_LIMIT, Stopped, Watch, stoppable
-from mdvi.regularizers import log_soft_argmax
 
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
 NO_PROGRESS = "no progress"
 
-_BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 # When `auto` goes over to another method: when the second backup leaves more of the states as they were than _IDLE,
 # rewards have far to go; when a turn leaves more of its work than _LEFT, it mixes slowly. While the best action changes
 # in more of the states than _MOVING, a policy is not worth being evaluated; after _CIRCLES backups it goes round in
@@ -41,78 +39,6 @@ _NEAR = 1.5  # times what entropy is worth: a gap from which Newton's method tak
 _SPARE = 1.5  # how much closer than the tolerance single values are brought before moving on
 _ABOVE_FLOOR = 2.0  # how much wider than rounding leaves it an interval may stay that cannot be as narrow as was asked
 _STALLED = 50  # backups without progress before giving up
-
-Progress = Callable[[int, float], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """v* of a regularised problem, with the interval that is proved.
-
-    Attributes:
-        value: the middle of the interval, shape (states,); no further from v* than half the gap.
-        lower: proved lower bound, shape (states,): the best of all backups, and of what the rewards alone say.
-        upper: proved upper bound.
-        gap: max (upper − lower), rounded up.
-        status: "certified" (gap ≤ tolerance), "tolerance below rounding floor", "no progress", "time limit" or
-            "interrupted".
-        message: the status in a sentence.
-        method: the method that was asked for.
-        tolerance: the gap that was asked for.
-        backups: sweeps over all (s, a) that bounded v*; the sweeps of single policies between them are not counted.
-        seconds: how long it took, the compilation of functions left out.
-        action: an action that attains the largest g + γ P v at the last v, shape (states,).
-        trace: the gap that was proved after each backup.
-    """
-
-    value: Values
-    lower: Values
-    upper: Values
-    gap: float
-    status: str
-    message: str
-    method: str
-    tolerance: float
-    backups: int
-    seconds: float
-    action: Int[np.ndarray, " states"]
-    trace: Float[np.ndarray, " backups"]
-    problem: Problem = field(repr=False)
-
-    def __repr__(self) -> str:
-        return (
-            f"Solution(status={self.status!r}, gap={self.gap:.3g}, tolerance={self.tolerance:.3g},\n"
-            f"         states={len(self.value)}, value in [{self.value.min():.6g}, {self.value.max():.6g}],\n"
-            f"         method={self.method!r}, backups={self.backups}, seconds={self.seconds:.3g})"
-        )
-
-    @cached_property
-    def q(self) -> Float[np.ndarray, "states actions"]:
-        """r + γ P value, −∞ for illegal actions; 0 in terminal states, where nothing is chosen."""
-        q = self.problem.action_values(self.value)
-        q = q if self.problem.offset is None else q - self.problem.offset
-        return np.where(self.problem.mdp.terminal[:, None], 0.0, q)
-
-    @cached_property
-    def least_error(self) -> float:
-        """max_s |value − v*| is proved to be at least this; at most it is the gap: ‖Tv − v‖ ≤ (1 + ρ) ‖v − v*‖."""
-        backup = self.problem.backup(self.value)
-        error = self.problem.rounding(float(np.abs(self.value).max()))
-        return max((max(-backup.low, backup.high) - error) / (1 + self.problem.contraction), 0.0)
-
-    @cached_property
-    def log_policy(self) -> Float[np.ndarray, "states actions"]:
-        """Log π of the policy that is greedy at `value`: ∝ μ^β exp(q / (λ + τ)); uniform over ties when λ = τ = 0.
-
-        In terminal states, where nothing is chosen, it is uniform over the legal actions.
-        """
-        problem, mdp = self.problem, self.problem.mdp
-        legal, out = np.asarray(mdp.legal), np.empty(mdp.legal.shape)
-        for first in range(0, mdp.states, _BLOCK):
-            block = slice(first, first + _BLOCK)
-            x = self.q[block] if problem.offset is None else self.q[block] + problem.offset[block]
-            out[block] = log_soft_argmax(x, problem.temperature, legal[block])
-        return out
 
 
 def solve(

@@ -1,1 +1,1 @@
-"""Studies: an experiment is a table of numbers, the figures drawn from it, and a page that shows both."""
+"""Studies: an experiment as a file, the store of its results, and who trains what is missing."""

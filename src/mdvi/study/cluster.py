@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from mdvi.deep.run import Interrupted, InUse, Report, Signals
+from mdvi.learning.runs.run import InUse, Report
+from mdvi.learning.runs.signals import Interrupted, Signals
 from mdvi.study.spec import TOGETHER, Batch
 from mdvi.study.store import Outcome
 from mdvi.study.worker import failed, train_batch, working

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mdvi import input, output
-from mdvi.study.export import COLUMNS, CURVE
+from mdvi.report.export import COLUMNS, CURVE
 
 TABLES = {
     "runs": (*COLUMNS, "cell_id", "version", "git_commit", "device", "trace", "lines"),

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdvi import input
-from mdvi.arguments import check_named_by_file, environment_of
-from mdvi.deep import run
-from mdvi.deep.population import check_room
-from mdvi.deep.run import Interrupted, InUse, Report
 from mdvi.envs import Hosted
+from mdvi.envs.names import check_named_by_file, environment_of
+from mdvi.learning.request import population_with
+from mdvi.learning.runs import run, signals
+from mdvi.learning.runs.run import InUse, Report
+from mdvi.learning.runs.signals import Interrupted
+from mdvi.learning.training.memory import check_room
+from mdvi.report.curves import to_csv
 from mdvi.study.cluster import Cluster
-from mdvi.study.curves import to_csv
 from mdvi.study.figure1 import run as figure1
-from mdvi.study.request import population_with
 from mdvi.study.spec import TOGETHER, Batch, Study
 from mdvi.study.store import ENDED, NAME, Store
 from mdvi.study.worker import train_batch, working
@@ -108,7 +109,7 @@ class _Job:
 def _here(batches: Sequence[Batch], job: _Job) -> int:
     """One batch after the other, in this process."""
     before = busy = 0
-    with run.signals() as stopped:
+    with signals.signals() as stopped:
         for batch in batches:
             if stopped.number:
                 raise Interrupted(stopped.number)
@@ -128,7 +129,7 @@ def _here(batches: Sequence[Batch], job: _Job) -> int:
 def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
     """As many batches at a time as a cluster has workers; they train, and this process alone writes down."""
     busy = 0
-    with Cluster(address) as cluster, run.signals() as stopped:
+    with Cluster(address) as cluster, signals.signals() as stopped:
         memory = job.memory or cluster.memory
         cut = [_missing(part, job.store) for batch in batches for part in _parts(batch, memory, cluster.together)]
         parts = [part for part in cut if part.runs]

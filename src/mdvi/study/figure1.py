@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mdvi.laboratory import errors
+from mdvi.laboratory.inputs import check_memory
+from mdvi.laboratory.iterate import iterate
 from mdvi.mdp import FiniteMDP, garnet
-from mdvi.planning import errors
-from mdvi.planning.inputs import check_memory
-from mdvi.planning.iterate import iterate
+from mdvi.report.curves import Curve
+from mdvi.report.stats import interval
 from mdvi.scheme import Scheme
-from mdvi.study.curves import Curve
-from mdvi.study.stats import interval
 
 KLS = (0.0, 0.01, 0.1, 1.0, 10.0)
 BETAS = (0.0, 0.5, 0.9, 0.95, 0.99)

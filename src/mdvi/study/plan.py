@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdvi.arguments import check_named_by_file, environment_of
-from mdvi.deep import train
-from mdvi.deep.replay import Batch
-from mdvi.study.request import population_with
+from mdvi.envs.names import check_named_by_file, environment_of
+from mdvi.learning.experience.base import Batch
+from mdvi.learning.request import population_with
+from mdvi.learning.training import learner as learning
 from mdvi.study.spec import Run, Study
 
 _SHARE = 0.5  # of the speed of a large matrix product that large networks reach
@@ -71,11 +71,11 @@ def _cost(runs: list[Run], rate: float) -> tuple[float, float, float]:
     population_with(runs[0].config(), cells, env, memory=float("inf"))  # all of them can be meant
     population, _ = population_with(runs[0].config(), cells[:1], env, memory=float("inf"))
     settings, agent = population.settings, population.agents[0]
-    learner, _ = jax.eval_shape(lambda: train.start(settings, env, agent, 0))
+    learner, _ = jax.eval_shape(lambda: learning.start(settings, env, agent, 0))
     look, count = env.observation, settings.batch
     seen, numbers = _shape((count, *look.shape), look.dtype), _shape((count,), np.float32)  # nothing so large is made
     batch = Batch(seen, _shape((count,), np.int32), numbers, numbers, seen)
-    learned = _flops(lambda learner, batch: train.learn(settings, env, agent, learner, batch, batch), learner, batch)
+    learned = _flops(lambda learner, batch: learning.learn(settings, env, agent, learner, batch, batch), learner, batch)
     acted = _flops(
         lambda networks, obs: agent.act(networks, obs, env.legal(obs), jax.random.key(0), 0.1),
         learner.online,

@@ -36,8 +36,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mdvi import input
-from mdvi.named import did_you_mean
-from mdvi.study.request import Cell, configuration, explored, numbers_of
+from mdvi.learning.request import Cell, configuration, explored, numbers_of
+from mdvi.words import did_you_mean
 
 Name = Annotated[str, Field(max_length=1000)]
 Numbers = float | list[float] | None

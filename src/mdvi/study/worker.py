@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 
-from mdvi.arguments import environment_of
-from mdvi.deep import folder, kept, record, run
-from mdvi.deep.run import AnyPopulation, InUse, Report
+from mdvi.envs.names import environment_of
+from mdvi.learning.request import population_with
+from mdvi.learning.runs import folder, kept, record, run
+from mdvi.learning.runs.run import AnyPopulation, InUse, Report
 from mdvi.study.provenance import commit
-from mdvi.study.request import population_with
 from mdvi.study.spec import Batch
 from mdvi.study.store import Outcome
 

@@ -1,0 +1,228 @@
+"""The paper's table of algorithms: each one a function that returns a point of the scheme.
+
+    q ↦ x = q + βs,   v = M_κ(x),   s' = x − v,   q' = r + γPv        (λ = βκ to the KL, τ = (1 − β)κ to the entropy)
+
+Rows that their authors define as limits (Advantage Learning, Speedy Q-learning, MoVI, MoDQN, softened LSPI) are the
+points κ = 0, reached exactly. `ALL` is the only registry.
+
+Source: Vieillard et al., "Leverage the Average" (2020), Table 1 and appendix B, and the works each entry names.
+"""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+from mdvi.checks import check_positive
+from mdvi.regularizers import boltzmann_average
+from mdvi.regularizers import mellowmax as mellowmax_operator
+from mdvi.scheme import Scheme
+from mdvi.words import arguments_of, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """A row of the table.
+
+    Attributes:
+        name: what to call it.
+        scheme: its parameters ↦ `Scheme`.
+        mapping: the (λ, τ) it stands for, in its own parameters.
+        reference: the BibTeX key of the work that introduced it.
+    """
+
+    name: str
+    scheme: Callable[..., Scheme]
+    mapping: str
+    reference: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring; nothing where Python runs without docstrings."""
+        return summary(self.scheme)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Its parameters and their defaults."""
+        return {name: p.default for name, p in inspect.signature(self.scheme).parameters.items()}
+
+    def bibtex(self) -> str:
+        """The BibTeX entry of the reference."""
+        return bibtex(self.reference)
+
+
+def vi() -> Scheme:
+    """Value iteration, and AVI and DQN with errors: q' = r + γP max q."""
+    return Scheme.of()
+
+
+def pi() -> Scheme:
+    """Policy iteration: q' = q_π for π greedy in q."""
+    return Scheme.of(backups=math.inf)
+
+
+def mpi(backups: int = 5) -> Scheme:
+    """Modified policy iteration: q' = (T_π)^m q for π greedy in q."""
+    return Scheme.of(backups=backups)
+
+
+def soft_q(entropy: float = 0.01) -> Scheme:
+    """Soft Q-learning: q' = r + γP τ log Σ_a exp(q/τ)."""
+    return Scheme.of(entropy=entropy)
+
+
+def sac(entropy: float = 0.01) -> Scheme:
+    """Soft actor-critic's operator: π = softmax(q/τ), q' = r + γP⟨π, q − τ log π⟩; the same points as soft Q."""
+    return Scheme.of(entropy=entropy)
+
+
+def mellowmax(temperature: float = 0.01) -> Scheme:
+    """Mellowmax: q' = r + γP κ log( (1/n) Σ_a exp(q/κ) ), the KL to the uniform policy as the regulariser."""
+    return Scheme(temperature, 0.0, maximum=mellowmax_operator)
+
+
+def softmax_dqn(entropy: float = 0.01) -> Scheme:
+    """Softmax DQN: q' = r + γP⟨softmax(q/τ), q⟩; entropy in the greedy step, none in the evaluation."""
+    return Scheme.of(entropy=entropy, evaluate_kl=False, evaluate_entropy=False)
+
+
+def trpo(kl: float = 0.1) -> Scheme:
+    """TRPO's operator with a penalty for its constraint: π' ∝ π exp(q/λ), q' = q_{π'}."""
+    return Scheme.of(kl=kl, evaluate_kl=False, evaluate_entropy=False, backups=math.inf)
+
+
+def mpo(kl: float = 0.1, backups: int = 5) -> Scheme:
+    """MPO's operator: π' ∝ π exp(q/λ), q' = (T_{π'})^m q; m backups stand for its multi-step returns."""
+    return Scheme.of(kl=kl, evaluate_kl=False, evaluate_entropy=False, backups=backups)
+
+
+def politex(learning_rate: float = 10.0) -> Scheme:
+    """Politex, discounted: π_{k+1} ∝ exp(η Σ_{j≤k} q_{π_j}), so λ = 1/η."""
+    check_positive(learning_rate=learning_rate)
+    return Scheme.of(kl=1 / learning_rate, evaluate_kl=False, evaluate_entropy=False, backups=math.inf)
+
+
+def dpp(kl: float = 0.1) -> Scheme:
+    """Dynamic policy programming: ψ' = ψ + r + γPv − v with v = λ log Σ_a exp(ψ/λ)."""
+    return Scheme.of(kl=kl)
+
+
+def dpp_boltzmann(kl: float = 0.1) -> Scheme:
+    """Dynamic policy programming as analysed by its authors: v = ⟨softmax(ψ/λ), ψ⟩."""
+    return Scheme.of(kl=kl, maximum=boltzmann_average)
+
+
+def speedy_q() -> Scheme:
+    """Speedy Q-learning, κ = 0 and β = 1: h' = h + α(Th₋ − h) + (1 − α)(Th − Th₋), α = 1/(k + 2), h the mean of q."""
+    return Scheme(0.0, 1.0)
+
+
+def cvi(kl: float = 0.1, entropy: float = 0.01) -> Scheme:
+    """Conservative value iteration: ψ' = r + γP m(ψ) + β(ψ − m(ψ)), m the mellowmax at λ + τ."""
+    return Scheme.of(kl=kl, entropy=entropy, maximum=mellowmax_operator)
+
+
+def advantage_learning(beta: float = 0.9) -> Scheme:
+    """Advantage Learning, κ = 0: ψ' = r + γP max ψ + β(ψ − max ψ)."""
+    return Scheme(0.0, beta)
+
+
+def movi() -> Scheme:
+    """Momentum value iteration, κ = 0 and β = 1: π greedy in the mean h of all q, q' = T_π q."""
+    return Scheme(0.0, 1.0, evaluate_kl=False, evaluate_entropy=False)
+
+
+def modqn(beta: float = 0.9) -> Scheme:
+    """Momentum DQN with a constant β, κ = 0: π greedy in h' = βh + (1 − β)q, q' = T_π q."""
+    return Scheme(0.0, beta, evaluate_kl=False, evaluate_entropy=False)
+
+
+def softened_lspi(beta: float = 0.9) -> Scheme:
+    """Softened LSPI, κ = 0: as MoDQN with q' = q_π, the fixed point that least squares estimates."""
+    return Scheme(0.0, beta, evaluate_kl=False, evaluate_entropy=False, backups=math.inf)
+
+
+def munchausen(alpha: float = 0.9, temperature: float = 0.03) -> Scheme:
+    """Munchausen value iteration: q' = r + ατ' log π + γP⟨π, q − τ' log π⟩ with π = softmax(q/τ'), on x = q."""
+    return Scheme(temperature, alpha)
+
+
+def entropy_npg(learning_rate: float = 0.5, entropy: float = 0.01, discount: float = 0.9) -> Scheme:
+    """Natural policy gradient with entropy: π' ∝ π^{1−ητ/(1−γ)} exp(η q^τ_π/(1−γ)), so λ = (1−γ)/η − τ."""
+    check_positive(learning_rate=learning_rate)
+    kl = (1 - discount) / learning_rate - entropy
+    if not kl >= 0:
+        raise ValueError(
+            f"learning_rate: {learning_rate} exceeds (1 − γ)/τ, beyond which the step is no regularised greedy step"
+        )
+    return Scheme.of(kl=kl, entropy=entropy, evaluate_kl=False, backups=math.inf)
+
+
+def implicit_q(alpha: float = 0.9, temperature: float = 0.03) -> Scheme:
+    """Implicit Q: q = τ' log π + V fitted to r + ατ' log π + γPV; Munchausen value iteration, reparametrised."""
+    return Scheme(temperature, alpha)
+
+
+def xql(kl: float = 0.1) -> Scheme:
+    """Extreme Q-learning: V = λ log Σ_a μ(a) exp(q/λ) with a fixed prior μ, the initial policy."""
+    return Scheme.of(kl=kl, prior="fixed")
+
+
+ALL: dict[str, Algorithm] = {
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm("vi", vi, "(0, 0)", "bellman1957dynamic"),
+        Algorithm("pi", pi, "(0, 0), m = ∞", "howard1960dynamic"),
+        Algorithm("mpi", mpi, "(0, 0), m", "puterman1978modified"),
+        Algorithm("soft_q", soft_q, "(0, τ)", "haarnoja2017reinforcement"),
+        Algorithm("sac", sac, "(0, τ)", "haarnoja2018soft"),
+        Algorithm("mellowmax", mellowmax, "κ·KL to the uniform policy", "asadi2017alternative"),
+        Algorithm("softmax_dqn", softmax_dqn, "(0, τ)", "song2019revisiting"),
+        Algorithm("trpo", trpo, "(λ, 0), m = ∞", "schulman2015trust"),
+        Algorithm("mpo", mpo, "(λ, 0), m", "abdolmaleki2018maximum"),
+        Algorithm("politex", politex, "(1/η, 0), m = ∞", "abbasi2019politex"),
+        Algorithm("dpp", dpp, "(λ, 0)", "azar2012dynamic"),
+        Algorithm("dpp_boltzmann", dpp_boltzmann, "(λ, 0), v = ⟨softmax(ψ/λ), ψ⟩", "azar2012dynamic"),
+        Algorithm("speedy_q", speedy_q, "(λ, 0) as λ → 0", "azar2011speedy"),
+        Algorithm("cvi", cvi, "(λ, τ)", "kozuno2019theoretical"),
+        Algorithm("advantage_learning", advantage_learning, "(βκ, (1 − β)κ) as κ → 0", "bellemare2016increasing"),
+        Algorithm("movi", movi, "(λ, 0) as λ → 0", "vieillard2020momentum"),
+        Algorithm("modqn", modqn, "(βκ, (1 − β)κ) as κ → 0", "vieillard2020momentum"),
+        Algorithm("softened_lspi", softened_lspi, "(βκ, (1 − β)κ) as κ → 0, m = ∞", "perolat2016softened"),
+        Algorithm("munchausen", munchausen, "(ατ', (1 − α)τ')", "vieillard2020munchausen"),
+        Algorithm("entropy_npg", entropy_npg, "((1 − γ)/η − τ, τ), m = ∞", "cen2022fast"),
+        Algorithm("implicit_q", implicit_q, "(ατ', (1 − α)τ')", "vieillard2022implicitly"),
+        Algorithm("xql", xql, "(λ, 0), prior fixed", "garg2023extreme"),
+    )
+}
+
+
+def find(name: str) -> Algorithm:
+    """The entry of that name.
+
+    Raises:
+        ValueError: for an unknown name, suggesting the nearest.
+    """
+    if name not in ALL:
+        raise ValueError(f"unknown algorithm {name!r}{did_you_mean(name, ALL)}")
+    return ALL[name]
+
+
+def bibtex(key: str) -> str:
+    """The entry of that key in the package's reference list."""
+    library = (files("mdvi") / "references.bib").read_text(encoding="utf-8")
+    return next(entry.strip() for entry in library.split("\n\n") if f"{{{key}," in entry)
+
+
+def summary(entry: Any) -> str:
+    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
+def scheme_of(text: str) -> Scheme:
+    """`name` or `name:key=value,key=value` as a scheme."""
+    name, _, rest = text.partition(":")
+    entry = find(name)
+    return entry.scheme(**arguments_of(entry.scheme, [part for part in rest.split(",") if part], f"algorithm {name}"))

@@ -1,0 +1,1 @@
+"""Environments on the host: Gymnasium's and one's own, behind checks."""

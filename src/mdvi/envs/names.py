@@ -1,0 +1,83 @@
+"""Environments by name, and which of them may be made because a file names them."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Collection
+from typing import Any
+
+from mdvi import door, envs, mdp
+from mdvi.envs import FiniteEnvironment, TimeLimit
+from mdvi.words import arguments_of, did_you_mean, integer_in, key_and_value, number_in, number_of, value_of
+
+_HORIZON = 200  # steps after which an episode in a finite model is truncated
+
+
+def environment_of(text: str) -> Any:
+    """`NAME:key=value,…` of an environment; or a family with its keys, and `limit` and `start` of its episodes."""
+    name, _, rest = text.partition(":")
+    parts = [part for part in rest.split(",") if part]
+    if name in envs.NAMES:
+        return envs.NAMES[name](**arguments_of(envs.NAMES[name], parts, name))
+    if name in mdp.FAMILIES:
+        episode = [part for part in parts if part.startswith(("limit=", "start="))]
+        options = {key: integer_in(key, value) for key, value in map(key_and_value, episode)}
+        if len(options) < len(episode):
+            raise ValueError(f"{name}: limit or start is given twice")
+        model = mdp.FAMILIES[name](
+            **arguments_of(mdp.FAMILIES[name], [part for part in parts if part not in episode], name)
+        )
+        return TimeLimit(FiniteEnvironment(model, options.get("start")), options.get("limit", _HORIZON))
+    name, parts = name_and_options(text)
+    if not door.is_id(name) and ":" not in name:
+        hint = did_you_mean(name, [*envs.NAMES, *mdp.FAMILIES])
+        raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
+    given = dict(map(key_and_value, parts))
+    if len(given) < len(parts):
+        raise ValueError(f"{name}: a parameter is given twice")
+    maker = envs.atari if name.startswith("ALE/") else envs.gymnasium
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    known = {key: p for key, p in inspect.signature(maker).parameters.items() if p.kind in kinds}
+    values: dict[str, Any] = {key: value_of(text) for key, text in given.items() if key not in known}
+    if values and maker is envs.atari:
+        key = next(iter(values))
+        raise ValueError(f"{name}: unknown parameter {key!r}{did_you_mean(key, known)}")
+    for key in (key for key in known if key in given):
+        read = integer_in if known[key].annotation in (int, int | None) else number_in
+        values[key] = read(f"{name}: {key}", given[key])
+    try:
+        return maker(name, **values)
+    except ValueError as error:
+        near = difflib.get_close_matches(name, envs.NAMES, n=1, cutoff=0.8)
+        raise ValueError(f"{error}; did you mean {near[0]!r}?" if near else str(error)) from None
+
+
+def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
+    """Whether an environment that a file names may be made: no code but mdvi's, Gymnasium's and ALE's runs.
+
+    Args:
+        text: what the file says.
+        own: environments that the user has named as well, on the command line or in Python; these may be any code.
+
+    Raises:
+        ValueError: when it may not.
+    """
+    if text in own:
+        return
+    name, parts = name_and_options(text)
+    plain = text.partition(":")[0] in (*envs.NAMES, *mdp.FAMILIES) or door.is_known(name)
+    words = (value for _, value in map(key_and_value, parts) if number_of(value) is None)
+    if not plain or not all(re.fullmatch(r"\w+", word) for word in words):  # no path of a file, for example
+        near = difflib.get_close_matches(name, envs.NAMES, n=1, cutoff=0.8)
+        hint = f", or correct it to {near[0]}" if near and not plain else ""
+        raise ValueError(
+            f"{text}: this environment is named by a file and its code would be run: name it yourself{hint}"
+        )
+
+
+def name_and_options(text: str) -> tuple[str, list[str]]:
+    """`ID`, `module:ID` or `module:Class`, each with :key=value,… after it, as a name and KEY=VALUE parts."""
+    name, *rest = text.split(":")
+    if rest and "=" not in rest[0]:
+        name = f"{name}:{rest.pop(0)}"
+    return name, [part for part in ":".join(rest).split(",") if part]

@@ -1,0 +1,280 @@
+"""The theorems' right-hand sides, evaluated on a trace: what the analysis promises beside what happened.
+
+Every function returns one entry per k, to be compared with the loss of π_k; entries about which the theorem is
+silent are +∞, and a run that the theorem does not cover is a ValueError. Errors, policies and norms are those of the
+trace. Theorems 1 and 2 are stated for iterates within v_max; they are evaluated with the smallest radius R ≥ v_max for
+which that is true of this trace, which is v_max itself unless q_0, or for Theorem 1 the errors, leave it.
+
+Three formulas differ from the printed ones, which are kept under `printed=True` and labelled so: see each docstring.
+
+Source: Vieillard et al., "Leverage the Average" (2020), Theorems 1 and 2 and their proofs.
+"""
+
+import dataclasses
+import itertools
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mdvi.dual_averaging import DualAveraging
+from mdvi.laboratory.trace import Trace
+from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.validation import check_discount
+from mdvi.regularizers import soft_argmax
+from mdvi.scheme import Scheme
+
+Series = Float[np.ndarray, " k"]
+Tables = Float[np.ndarray, "k states actions"]
+
+
+def norm_bound(trace: Trace) -> Series:
+    """The sup-norm bound of the theorem that covers the run, +∞ throughout when none does."""
+    match trace.theorem:
+        case "theorem 1":
+            return theorem1_norm(trace)
+        case "theorem 2":
+            return theorem2_norm(trace)
+        case "avi":
+            return avi(trace)
+    return np.full(len(trace.error_norm), np.inf)
+
+
+def with_bound(trace: Trace) -> Trace:
+    """The trace with `bound` filled in, run by run."""
+    series = np.empty_like(trace.error_norm)
+    for index in np.ndindex(series.shape[:-1]):
+        series[index] = norm_bound(trace[index])
+    return dataclasses.replace(trace, records={**trace.records, "bound": series})
+
+
+def avi(trace: Trace, *, printed: bool = False) -> Series:
+    """Approximate value iteration: ‖q_* − q_{π_{k+1}}‖ ≤ 2γ/(1−γ) Σ_{j≤k} γ^{k−j}‖ε_j‖ + 2γ^{k+1}/(1−γ) ‖q_* − q_0‖.
+
+    Printed, for π_k: 2γ/(1−γ)² · (1−γ)Σ_{j≤k} γ^{k−j}‖ε_j‖ + 2/(1−γ) γ^k v_max. Its initial term presumes
+    ‖q_* − q_0‖ ≤ v_max, which ‖q_0‖ ≤ v_max alone does not give: it can be exceeded by a factor 2 − γ.
+    """
+    _check_covered(trace, "avi")
+    gamma = float(trace.mdp.discount)
+    errors = trace.error_norm
+    k = np.arange(len(errors))
+    discounted = 2 * gamma / (1 - gamma) * _decayed(gamma, errors)
+    if printed:
+        return _from(1, discounted + 2 / (1 - gamma) * gamma**k * _v_max(trace.mdp))
+    derived = discounted + 2 * gamma ** (k + 1) / (1 - gamma) * trace.q_gap[0]
+    return _next(derived)
+
+
+def theorem1_norm(trace: Trace) -> Series:
+    """‖q_* − q_{π_k}‖ ≤ 2/(1−γ) ‖(ε_1 + … + ε_k)/k‖ + 4/(1−γ) v^λ_max/k, for DA-VI(λ, 0)."""
+    _check_covered(trace, "theorem 1")
+    gamma = float(trace.mdp.discount)
+    average = 2 / (1 - gamma) * trace.average_error_norm
+    return _from(1, average + _theorem1_initial(trace))
+
+
+def theorem1(trace: Trace) -> Tables:
+    """q_* − q_{π_k} ≤ |A¹_k E_k/k| + 4/(1−γ) v^λ_max/k, component-wise, for DA-VI(λ, 0).
+
+    A¹_k = (I − γP_{π_*})⁻¹ − (I − γP_{π_k})⁻¹ and E_k = −(ε_1 + … + ε_k).
+    """
+    _check_covered(trace, "theorem 1")
+    return _from(1, np.abs(_theorem1_propagated(trace)) + _theorem1_initial(trace)[:, None, None])
+
+
+def theorem1_sharp(trace: Trace) -> Tables:
+    """The signed inequality that Theorem 1 follows from by absolute values; needs no bound on q_k.
+
+    q_* − q_{π_k} ≤ A¹_k E_k/k + (I − γP_{π_*})⁻¹ (q_k − q_0 + γλ log|A|)/k − (I − γP_{π_k})⁻¹ (q_k − q_0)/k.
+    Source: step (iii) of the proof of Theorem 1, before its last line.
+    """
+    _check_covered(trace, "theorem 1")
+    mdp, q = trace.mdp, np.where(trace.mdp.legal, trace.q, 0.0)
+    optimal, policies = _optimal_resolvent(trace), np.exp(trace.log_policy)
+    bound = _theorem1_propagated(trace)
+    entropy = float(mdp.discount * _scheme(trace).kl) * mdp.log_actions
+    for k in range(1, len(bound)):
+        moved = (q[k] - q[0]) / k
+        bound[k] += optimal(moved + entropy / k) - _resolvent(mdp, policies[k])(moved)
+    return _from(1, bound)
+
+
+def theorem2_norm(trace: Trace, *, printed: bool = False) -> Series:
+    """‖q^τ_* − q^τ_{π_{k+1}}‖ ≤ 2/(1−γ)² (1−γ)Σ_{j≤k} γ^{k−j}‖E^β_j‖ + g²(k), for DA-VI(λ, τ), τ > 0.
+
+    E^β_k = (1−β)Σ_{j≤k} β^{k−j} ε_j. Printed: g² without its factor 2, see `theorem2_initial`.
+    """
+    _check_covered(trace, "theorem 2")
+    gamma = float(trace.mdp.discount)
+    discounted = _decayed(gamma, trace.average_error_norm)
+    return _next(2 / (1 - gamma) * discounted + _theorem2_initial(trace, printed))
+
+
+def theorem2(trace: Trace, *, printed: bool = False) -> Tables:
+    """q^τ_* − q^τ_{π_{k+1}} ≤ Σ_{j≤k} γ^{k−j} |A²_{k:j} E^β_j| + g²(k), component-wise, for DA-VI(λ, τ), τ > 0.
+
+    A²_{k:j} = P_{π_*}^{k−j} − (I − γP_{π_{k+1}})⁻¹ P_{π_k} … P_{π_{j+1}} (I − γP_{π_j}). Printed: with a plus
+    between the two parts, which a model with one state violates without limit (`mdvi.mdp.wrong_sign`), and
+    with g² without its factor 2.
+    """
+    _check_covered(trace, "theorem 2")
+    mdp, beta = trace.mdp, float(_scheme(trace).beta)
+    gamma, errors = float(mdp.discount), trace.errors
+    policies = np.exp(trace.log_policy)
+    optimal = _optimal_policy(trace)
+    averages = (1 - beta) * _decayed(beta, errors)
+    sign = 1.0 if printed else -1.0
+    bound = np.zeros_like(errors)
+    optimal_path = np.zeros((0, *errors.shape[1:]))  # γ^{k−j} P_*^{k−j} E_j, for j = 1 … k
+    actual_path = np.zeros_like(optimal_path)  # γ^{k−j} P_{π_k} … P_{π_{j+1}} (I − γP_{π_j}) E_j
+    for k in range(1, len(errors) - 1):
+        optimal_path = gamma * _follow(mdp, optimal, optimal_path)
+        actual_path = gamma * _follow(mdp, policies[k], actual_path)
+        newest = averages[k] - gamma * _follow(mdp, policies[k], averages[k][None])[0]
+        optimal_path = np.concatenate([optimal_path, averages[k][None]])
+        actual_path = np.concatenate([actual_path, newest[None]])
+        actual = _resolvent(mdp, policies[k + 1])(actual_path)
+        bound[k] = np.abs(optimal_path + sign * actual).sum(0)
+    return _next(bound + _theorem2_initial(trace, printed)[:, None, None])
+
+
+def theorem2_initial(discount: float, beta: float, v_max: float, iterations: int, *, printed: bool = False) -> Series:
+    """g²(k) = 2 γ^k (1 + (1−β)/(1−γ)) Σ_{j≤k} (β/γ)^j v^τ_max, for k = 0 … iterations.
+
+    The printed g² has no factor 2 and is violated by a factor up to 1.9 without any error; see
+    `mdvi.mdp.late_start`. The factor is what the sizes in step (v) of the proof add up to.
+    """
+    _check_nonnegative(beta=beta, v_max=v_max)
+    check_discount(discount)
+    k = np.arange(iterations + 1.0)
+    # γ^k Σ_j (β/γ)^j = Σ_j β^j γ^{k−j}, which neither overflows nor divides by γ − β.
+    powers = _decayed(discount, beta**k)
+    return (1.0 if printed else 2.0) * (1 + (1 - beta) / (1 - discount)) * powers * v_max
+
+
+def azuma(mdp: FiniteMDP, kl: float, iterations: int, failure: float) -> Series:
+    """‖q_* − q_{π_k}‖ ≤ 2γ v_max/(1−γ) √(2 log(2|S||A|/δ)/k) + 4 v^λ_max/((1−γ)k), for each k with probability 1 − δ.
+
+    For sampled MD-VI(λ, 0) with one next state per (s, a) and iteration, from ‖q_0‖ ≤ v_max: the errors are
+    martingale differences within γ v_max, and Theorem 1 meets the Azuma–Hoeffding inequality.
+
+    Args:
+        mdp: the model.
+        kl: λ.
+        iterations: K; entries 0 … K, the first +∞.
+        failure: δ in (0, 1).
+    """
+    if not 0 < failure < 1:
+        raise ValueError(f"failure: expected a probability in (0, 1), got {failure!r}")
+    _check_nonnegative(kl=kl)
+    gamma, v_max = check_discount(mdp.discount), _v_max(mdp)
+    with np.errstate(divide="ignore"):
+        inverse = 1 / np.arange(iterations + 1.0)
+    pairs = int(np.count_nonzero(mdp.live))
+    deviation = gamma * v_max * np.sqrt(2 * np.log(2 * pairs / failure) * inverse)
+    v_kl = v_max + kl * mdp.log_actions / (1 - gamma)
+    return 2 / (1 - gamma) * deviation + 4 / (1 - gamma) * v_kl * inverse
+
+
+def entropy_bias(mdp: FiniteMDP, entropy: float) -> float:
+    """‖q_* − q_{π^τ_*}‖ ≤ τ log|A|/(1−γ): what the entropy-regularised optimum loses of the reward."""
+    _check_nonnegative(entropy=entropy)
+    return entropy * mdp.log_actions / (1 - check_discount(mdp.discount))
+
+
+def _check_nonnegative(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not 0 <= number < np.inf:
+            raise ValueError(f"{name}: expected a finite number of at least 0, got {number!r}")
+
+
+def _check_covered(trace: Trace, theorem: str) -> None:
+    """The trace is one run, of a scheme and with errors that the theorem speaks of."""
+    if trace.axes:
+        raise ValueError("bounds are evaluated on one run: pick it with trace[i, …]")
+    if trace.theorem != theorem:
+        raise ValueError(f"{theorem} does not cover this run; {trace.theorem or 'no theorem'} does")
+
+
+def _scheme(trace: Trace) -> Scheme:
+    return trace.scheme.scheme if isinstance(trace.scheme, DualAveraging) else trace.scheme
+
+
+def _v_max(mdp: FiniteMDP) -> float:
+    return mdp.max_abs_reward / (1 - float(mdp.discount))
+
+
+def _decayed(factor: float, values: np.ndarray) -> np.ndarray:
+    """Σ_{j≤k} factor^{k−j} values[j], for every k."""
+    sums: list[np.ndarray] = list(itertools.accumulate(values, lambda total, value: factor * total + value))
+    return np.stack(sums)
+
+
+def _from(first: int, values: np.ndarray) -> Any:
+    """`values` with the entries before `first` set to +∞."""
+    values = values.copy()
+    values[:first] = np.inf
+    return values
+
+
+def _next(values: np.ndarray) -> Any:
+    """Entry k moved to k + 1: statements about π_{k+1}."""
+    return np.concatenate([np.full_like(values[:1], np.inf), values[:-1]])
+
+
+def _theorem1_initial(trace: Trace) -> Series:
+    """4/(1−γ) (R + λ log|A|/(1−γ))/k, with R ≥ ‖q_0‖, ‖q_k‖, v_max; the proof needs no other iterate bounded."""
+    mdp, norms = trace.mdp, trace.q_norm
+    gamma = float(mdp.discount)
+    radius = np.maximum(np.maximum(norms[0], norms), _v_max(mdp))
+    v_kl = radius + float(_scheme(trace).kl) * mdp.log_actions / (1 - gamma)
+    return 4 / (1 - gamma) * v_kl / np.maximum(np.arange(len(norms)), 1)
+
+
+def _theorem2_initial(trace: Trace, printed: bool) -> Series:
+    mdp, norms = trace.mdp, trace.q_norm
+    scheme = _scheme(trace)
+    radius = max(_v_max(mdp) + entropy_bias(mdp, float(scheme.entropy)), float(norms[0]))
+    return theorem2_initial(float(mdp.discount), float(scheme.beta), radius, len(norms) - 1, printed=printed)
+
+
+def _theorem1_propagated(trace: Trace) -> Tables:
+    """A¹_k E_k/k."""
+    policies, errors = np.exp(trace.log_policy), trace.errors
+    optimal = _optimal_resolvent(trace)
+    averages = -np.cumsum(errors, axis=0) / np.maximum(np.arange(len(errors)), 1)[:, None, None]
+    return np.stack(
+        [optimal(e) - _resolvent(trace.mdp, policy)(e) for e, policy in zip(averages, policies, strict=True)]
+    )
+
+
+def _optimal_policy(trace: Trace) -> Float[np.ndarray, "states actions"]:
+    """π_* as the theorems use it: π^τ_*, which is deterministic when τ = 0."""
+    q, mdp, entropy = trace.optimal_q, trace.mdp, float(_scheme(trace).entropy)
+    if entropy > 0:
+        return np.asarray(soft_argmax(q, entropy, mdp.legal))
+    return np.eye(mdp.actions)[np.where(mdp.legal, q, -np.inf).argmax(-1)]
+
+
+def _optimal_resolvent(trace: Trace) -> Any:
+    return _resolvent(trace.mdp, _optimal_policy(trace))
+
+
+def _follow(mdp: FiniteMDP, policy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """P_π x = P⟨π, x⟩ for a stack of tables x."""
+    v = np.where(mdp.terminal, 0.0, (policy * np.where(mdp.legal, x, 0.0)).sum(-1))
+    probability = mdp.kernel.dense().probability
+    return np.einsum("sat,nt->nsa", probability, v)
+
+
+def _resolvent(mdp: FiniteMDP, policy: np.ndarray) -> Any:
+    """X ↦ (I − γP_π)⁻¹ x, for one table or a stack of them, by one solve in the states: w = ⟨π, x⟩ + γP_π w."""
+    chain = np.einsum("sa,sat->st", policy, mdp.kernel.dense().probability) * ~mdp.terminal
+    return partial(_resolved, mdp, policy, np.linalg.inv(np.eye(mdp.states) - float(mdp.discount) * chain))
+
+
+def _resolved(mdp: FiniteMDP, policy: np.ndarray, inverse: np.ndarray, x: np.ndarray) -> np.ndarray:
+    alive = ~mdp.terminal
+    w = (policy * x).sum(-1) * alive @ inverse.T
+    return x + float(mdp.discount) * np.einsum("sat,...t->...sa", mdp.kernel.dense().probability, w * alive)

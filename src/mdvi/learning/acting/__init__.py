@@ -1,0 +1,1 @@
+"""Acting: policies that are played, evaluated, filmed and exported."""

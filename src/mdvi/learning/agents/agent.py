@@ -1,0 +1,171 @@
+"""An agent is a value: a scheme, a construction, and the numbers it is trained with.
+
+implicit   the critic holds x = q + βs; no actor     DQN, soft-DQN, Munchausen, Advantage Learning, CVI, DPP
+direct     an actor trained on the objective of the greedy step       MD-direct
+indirect   an actor trained on its solution                           MD-indirect
+dual       an actor that averages q                                   DA, and MoDQN at κ = 0
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Int
+
+from mdvi.learning import draws
+from mdvi.learning.agents import targets
+from mdvi.learning.agents.networks import Network
+from mdvi.learning.agents.targets import Construction, Numbers, Preferences
+from mdvi.learning.experience.base import Batch
+from mdvi.regularizers import soft_maximum
+from mdvi.scheme import GreedyStep, Scheme
+from mdvi.types import Array
+
+
+class Networks(eqx.Module):
+    """The critic, and the actor of an agent that has one."""
+
+    critic: Network
+    actor: Network | None
+
+
+class Noise(NamedTuple):
+    """The random numbers behind a batch of actions.
+
+    Attributes:
+        gumbel: what samples a policy, shape (batch, actions).
+        uniform: what is below ε where an action is random, shape (batch,).
+        words: what that action is drawn from, see `mdvi.learning.draws`, shape (batch, 2).
+    """
+
+    gumbel: Array
+    uniform: Array
+    words: Array
+
+
+def noise(key: jax.Array, batch: int, actions: int) -> Noise:
+    """Those that a key stands for."""
+    one, other, third = jax.random.split(key, 3)
+    gumbel, uniform = jax.random.gumbel(one, (batch, actions)), jax.random.uniform(other, (batch,))
+    return Noise(gumbel, uniform, draws.words(third, (batch,)))
+
+
+def legal_on(env: Any, obs: Array, told: Array | None = None) -> Array:
+    """The legal actions that were told with observations, or else those that the environment reads off them."""
+    return env.legal(obs) if told is None else told
+
+
+class Agent(eqx.Module):
+    """A point of the scheme with a way to represent its policy.
+
+    Attributes:
+        scheme: λ, τ and what the evaluation keeps; m = 1.
+        construction: "direct", "indirect", "dual" or "implicit".
+        learning_rate: of critic and actor.
+        epsilon: the probability of a random action, after its decay.
+        epsilon_steps: environment steps over which it falls from 1, linearly; 0 for none.
+        lowest: the least value of κ log π in the Munchausen term of an implicit agent; −∞ for no clip.
+        double: the greedy step reads the online critic while the evaluation reads the target critic. For a dual
+            agent this is the target of the paper's main text, βH̄ + (1 − β)Q with the online Q.
+        sampled: act by a sample of the policy, or by its most probable action.
+        every_action: a dual agent regresses all actions, not only the one taken.
+        munchausen: whether the target of an implicit agent has the term β·s'(s, a); with β = 0, where it vanishes,
+            leaving it out spares a pass through the network.
+
+    Raises:
+        ValueError: for a scheme that the construction cannot represent.
+    """
+
+    scheme: Scheme
+    construction: Construction = eqx.field(static=True)
+    learning_rate: Any = 1e-3
+    epsilon: Any = 0.01
+    epsilon_steps: Any = 0.0
+    lowest: Any = -math.inf
+    double: bool = eqx.field(default=False, static=True)
+    sampled: bool = eqx.field(default=True, static=True)
+    every_action: bool = eqx.field(default=False, static=True)
+    munchausen: bool = eqx.field(default=True, static=True)
+
+    def __check_init__(self) -> None:
+        scheme = self.scheme
+        if scheme.backups != 1 or scheme.prior != "previous":
+            raise ValueError("scheme: deep agents need backups=1 and prior='previous'")
+        if self.has_actor and scheme.maximum is not soft_maximum:
+            raise ValueError("scheme: only an implicit agent can have another maximum than soft_maximum")
+        concrete = not isinstance(scheme.beta, jax.core.Tracer)
+        if concrete and (jnp.ndim(scheme.beta) or jnp.ndim(scheme.temperature)):
+            raise ValueError("scheme: deep agents need constant coefficients")
+        if self.construction == "implicit":
+            if concrete and not self.munchausen and scheme.beta > 0:
+                raise ValueError("munchausen: an implicit agent with beta > 0 needs it")
+            if concrete and not scheme.evaluate_kl and scheme.beta > 0:
+                raise ValueError("an implicit agent cannot leave the KL out of its evaluation: it holds q + βs, not q")
+        elif self.construction == "dual":
+            if concrete and scheme.beta == 1:
+                raise ValueError("a dual agent averages with weight 1 − β: it needs an entropy, or β < 1")
+        elif concrete and scheme.temperature == 0 and scheme.beta > 0:
+            raise ValueError(f"a {self.construction} agent holds log π: it needs kl + entropy > 0")
+
+    @property
+    def has_actor(self) -> bool:
+        """Whether there is a network for the policy."""
+        return self.construction != "implicit"
+
+    def preferences(self, networks: Networks, obs: Array) -> Preferences:
+        """The policy at a batch of observations."""
+        output = networks.critic(obs) if networks.actor is None else networks.actor(obs)
+        return targets.preferences(self.scheme, self.construction, output)
+
+    def act(self, networks: Networks, obs: Array, legal: Array, key: jax.Array, epsilon: Any) -> Int[Array, " batch"]:
+        """The policy's action, and with probability ε any legal one."""
+        return self.act_by(noise(key, *legal.shape), networks, obs, legal, epsilon)
+
+    def act_by(self, noise: Noise, networks: Networks, obs: Array, legal: Array, epsilon: Any) -> Int[Array, " batch"]:
+        """The same with random numbers that were drawn before."""
+        of = self.preferences(networks, obs)
+        wanted = of.x + of.temperature * noise.gumbel if self.sampled else of.x
+        best = jnp.argmax(jnp.where(legal, wanted, -jnp.inf), -1)
+        return jnp.where(noise.uniform < epsilon, draws.choice(noise.words, legal), best).astype(jnp.int32)
+
+    def epsilon_at(self, step: Any) -> Any:
+        """ε after that many environment steps."""
+        share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.epsilon_steps, 1.0)
+        return 1.0 + (self.epsilon - 1.0) * jnp.where(self.epsilon_steps > 0, jnp.minimum(share, 1.0), 1.0)
+
+    def step_at(self, online: Networks, target: Networks, obs: Array, legal: Array) -> tuple[Array, GreedyStep]:
+        """q̄ (or x̄), and the step from the target policy to the one that is evaluated."""
+        q = target.critic(obs)
+        if online.actor is None:
+            exact = targets.implicit_step(self.scheme, online.critic(obs) if self.double else q, legal)
+            return q, eqx.tree_at(lambda s: s.v, exact, None) if self.double else exact
+        return q, targets.follow(self.preferences(online, obs), self.preferences(target, obs), legal)
+
+    def critic_target(self, env: Any, online: Networks, target: Networks, batch: Batch) -> Numbers:
+        """The regression target of Q(s, a)."""
+        q, step = self.step_at(online, target, batch.next_obs, legal_on(env, batch.next_obs, batch.next_legal))
+        y = targets.critic_target(self.scheme, batch.returns, batch.discount, q, step)
+        if self.has_actor or not self.munchausen:
+            return y
+        here = targets.implicit_step(self.scheme, target.critic(batch.obs), legal_on(env, batch.obs, batch.legal))
+        return y + targets.munchausen_term(self.scheme, here, batch.action, self.lowest)
+
+    def actor_loss(self, env: Any, actor: Network, online: Networks, target: Networks, batch: Batch) -> Numbers:
+        """The loss of the policy on each observation of a batch."""
+        legal = legal_on(env, batch.obs, batch.legal)
+        q = (online if self.double else target).critic(batch.obs)
+        if self.construction == "dual":
+            h, wanted = actor(batch.obs), targets.dual_target(self.scheme, target.actor(batch.obs), q)  # type: ignore[misc]
+            error = jnp.where(legal, h - wanted, 0.0) ** 2
+            return (
+                error.sum(-1) / legal.sum(-1).astype(error.dtype)
+                if self.every_action
+                else targets.at(error, batch.action)
+            )
+        new = targets.preferences(self.scheme, self.construction, actor(batch.obs))
+        step = targets.follow(new, self.preferences(target, batch.obs), legal)
+        if self.construction == "direct":
+            return targets.direct_loss(self.scheme, q, step)
+        return targets.indirect_loss(self.scheme, q, step, legal)

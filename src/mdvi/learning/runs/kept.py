@@ -1,0 +1,228 @@
+"""A run in its folder: what may be there, how it is taken up, and how it is saved."""
+
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mdvi import input, output
+from mdvi.envs import Hosted
+from mdvi.learning.runs import checkpoint, record
+from mdvi.learning.runs.folder import LOCK, InUse, Lock, locked
+from mdvi.learning.runs.identity import same
+from mdvi.learning.training.host import HostPopulation
+from mdvi.learning.training.population import Population
+
+_SPARE = 2**28  # bytes of a checkpoint that are not of the members, such as lines of metrics
+AnyPopulation = Population | HostPopulation
+
+
+class Kept:
+    """A run in its folder."""
+
+    def __init__(
+        self, population: AnyPopulation, columns: list[dict[str, Any]], config: dict[str, Any], lock: Lock,
+        stack: contextlib.ExitStack, remark: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """Args: as for `run.train`; the lock of the folder, what holds it, and what is called with remarks."""
+        self.population, self.columns, self.config, self.remark = population, columns, config, remark
+        self.lock, self.stack = lock, stack
+        self.serial, self.segments = 0, set[int]()
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        return self.lock.folder
+
+    def open(self) -> None:
+        """Sweep the folder, and take up what is in it."""
+        for place in (self.folder, self.folder / record.CHECKPOINT, self.folder / record.CHECKPOINT / record.REPLAY):
+            with contextlib.suppress(FileNotFoundError):
+                output.sweep(place)
+        known = _config_in(self.folder, self.config, self.remark)
+        note = restore(self.population, self.folder, known or self.config, self.remark)
+        if note:
+            self.serial, self.segments = int(note["serial"]), set(note.get("segments", ()))
+            if not self.population.finished:
+                done = f"{self.population.done} of {self.population.goal} {self.population.unit}"
+                self.remark(f"resuming at {done}")
+        elif (self.folder / record.METRICS).exists():
+            self.remark(f"{self.folder}: its checkpoints are gone; training begins again")
+            (self.folder / record.SUMMARY).unlink(missing_ok=True)
+        if known and known["env"] != self.config["env"]:  # which is the same, written down by another version
+            known |= {"env": self.config["env"], "made_as": known.get("made_as", known["env"])}
+            self._write(record.CONFIG, _text(known))
+        if known:
+            self.config = known
+        else:
+            self._write(record.CONFIG, _text(self.config))
+
+    def save(self) -> None:
+        """Add a checkpoint, and remove what neither it nor the one before it needs."""
+        self._find()
+        self.serial += 1
+        place = self.folder / record.CHECKPOINT
+        arrays, note = self.population.save(place, self.serial)
+        digest = record.digest_of(self.config)
+        checkpoint.write(place, self.serial, arrays, note | {"serial": self.serial, "config": digest})
+        before, self.segments = self.segments, set(note.get("segments", ()))
+        checkpoint.keep(place / record.REPLAY, self.segments | before if self.segments else ())
+        self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
+
+    def finish(self) -> dict[str, Any]:
+        """Write what came out, and return it; nothing else is left that only more training would need."""
+        self._find()
+        place = self.folder / record.CHECKPOINT
+        checkpoint.keep(place, checkpoint.serials(place)[: checkpoint.KEPT])
+        checkpoint.keep(place / record.REPLAY, ())
+        summary = record.summary_of(self.population.ledger, self.population.settings, self.columns)
+        self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
+        self._write(record.SUMMARY, _text(summary))
+        return summary
+
+    def _write(self, name: str, content: str) -> None:
+        output.write(self.folder / name, content, links=False)
+
+    def _find(self) -> None:
+        """Go on in a new folder, where somebody moved or removed the one that was locked.
+
+        It has the old name if that is free, or the same with a number.
+        """
+        if self.lock.valid:
+            return
+        lost = self.folder
+        others = (lost.with_name(f"{lost.name}-{number}") for number in itertools.count(1))
+        for place in itertools.chain([lost], others):
+            if not os.path.lexists(place) or (place == lost and self.lock.in_place):
+                with contextlib.suppress(InUse):
+                    self.lock = self.stack.enter_context(locked(place))
+                    break
+        self._write(record.CONFIG, _text(self.config))
+        self.remark(f"{lost}: was moved or removed during training; the run goes on in {self.folder}")
+
+
+def restore(
+    population: AnyPopulation, folder: Path, config: dict[str, Any], remark: Callable[[str], None], whole: bool = True
+) -> dict[str, Any] | None:
+    """Load the newest sound checkpoint of a folder, if there is one, and return its note.
+
+    Args:
+        population: what to load it into.
+        folder: of the run.
+        config: what it was made with.
+        remark: called with a line for each checkpoint that is damaged.
+        whole: also what only more training needs.
+
+    Raises:
+        ValueError: when none of several is sound, or they are of another population or configuration.
+        OSError: when the machine cannot read one.
+    """
+    record.check_names(folder)
+    most = _SPARE + 4 * int(population.bytes_kept)
+    found = checkpoint.latest(folder / record.CHECKPOINT, most)
+    if found is None:
+        return None
+    arrays, note, remarks = found
+    _check_digest(folder, config, note)
+    for line in remarks:
+        remark(f"{line}; the checkpoint before it is used")
+    try:
+        population.restore(arrays, note, folder / record.CHECKPOINT if whole else None)
+        return note | {"serial": int(note["serial"])}
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(
+            f"{folder / record.CHECKPOINT}: does not fit {record.CONFIG} or this version of mdvi ({error})"
+        ) from None
+
+
+def shown(env: Any, folder: Path) -> Any:
+    """An environment as it was shown to the agents of a folder, if there are any."""
+    if not isinstance(env, Hosted):
+        return env
+    record.check_names(folder)
+    note = checkpoint.latest_note(folder / record.CHECKPOINT)
+    return env if note is None else env.as_kept(note)
+
+
+def check_claims(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether a folder has checkpoints, which then are of what its configuration says.
+
+    A folder from somebody else may claim anything: this is found out before anything of it is made.
+
+    Raises:
+        ValueError: when they are of something else, or damaged.
+        OSError: when the machine cannot read them.
+    """
+    record.check_names(folder)
+    note = checkpoint.latest_note(folder / record.CHECKPOINT)
+    if note is None:
+        return False
+    _check_digest(folder, config, note)
+    claimed, ledger = record.members_of(config), note.get("ledger")
+    known = ledger.get("status") if isinstance(ledger, dict) else None
+    if not isinstance(known, list) or claimed != len(known):
+        raise ValueError(f"{folder / record.CONFIG}: asks for {claimed} members, and the checkpoints are of others")
+    return True
+
+
+def _check_digest(folder: Path, config: dict[str, Any], note: dict[str, Any]) -> None:
+    if note.get("config") != record.digest_of(config):
+        raise ValueError(
+            f"{folder / record.CONFIG}: is not what the checkpoints were made with; put back what was changed, or "
+            "train in another folder"
+        )
+
+
+def check_free(folder: Path, fresh: bool) -> None:
+    """Whether a folder is new, empty or of a run.
+
+    Raises:
+        ValueError: when it holds something else, or what mdvi would write in it is of the wrong kind.
+        OSError: when the machine cannot tell.
+    """
+    found = input.kind(folder)
+    if found is None:
+        return
+    if found != "a folder":
+        raise ValueError(f"{folder}: is {found}; --out needs a folder")
+    record.check_names(folder)
+    names = {name for name in os.listdir(folder) if name != LOCK and not name.startswith(output.HALF)}
+    if fresh and names:
+        raise ValueError(f"{folder}: is not empty, and --fresh asks for a folder that is; remove it or name another")
+    if names and record.CONFIG not in names and not checkpoint.serials(folder / record.CHECKPOINT):
+        raise ValueError(f"{folder}: is not empty and holds no run; name another folder")
+
+
+def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], None]) -> dict[str, Any] | None:
+    """The configuration that the folder was made with, if it is this one; None where it is new, or lost.
+
+    Raises:
+        ValueError: when it is another one, or cannot be understood and the checkpoints are not of this one.
+        OSError: when the machine cannot read it.
+    """
+    if input.kind(folder / record.CONFIG, links=False) is None and not checkpoint.serials(folder / record.CHECKPOINT):
+        return None
+    try:
+        known = record.read_config(folder)
+    except ValueError as error:
+        note = checkpoint.latest_note(folder / record.CHECKPOINT)
+        if note is None or note.get("config") != record.digest_of(config):
+            raise ValueError(f"{error}; repeat the command that made the run, or name another folder") from None
+        remark(f"{error}; it is written again, since the checkpoints are of what is asked for")
+        return None
+    for name in config:
+        if name == "env" and same(known[name], config[name]) is not None:
+            continue
+        if known.get(name) != config[name] and name != "version":
+            raise ValueError(
+                f"{folder}: was made with {name} = {json.dumps(known.get(name))}, not {json.dumps(config[name])}; "
+                "repeat the command that made it, or name another folder"
+            )
+    return known
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1) + "\n"

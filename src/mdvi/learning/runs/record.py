@@ -1,0 +1,224 @@
+"""What the folder of a run holds, for people and programs.
+
+config.json     what was asked for
+metrics.csv     a line for each member every `log_period` environment steps
+checkpoint/     the whole program, the last two times it was saved; a large replay is in checkpoint/replay/
+summary.json    what came out
+"""
+
+import array
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdvi import input
+from mdvi.learning.runs.folder import LOCK, check
+from mdvi.learning.runs.ledger import Ledger
+from mdvi.learning.settings import Settings
+
+CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
+REPLAY = "replay"  # in CHECKPOINT
+_MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is of a line of metrics.csv
+_MOST_COLUMNS, _HUGE = 1000, 1e300
+# What config.json holds besides the version.
+_KINDS: dict[str, Any] = {
+    "env": str,
+    "agent": str,
+    **dict.fromkeys(("kl", "entropy", "beta", "learning_rate"), list | None),
+    **dict.fromkeys(("evaluate_kl", "evaluate_entropy"), bool | None),
+    "seeds": list,
+    "steps": int,
+    "preset": str | None,
+    "width": int | None,
+    "settings": dict,
+}
+
+
+def metrics_csv(ledger: Ledger, columns: list[dict[str, Any]]) -> str:
+    """All lines of metrics, by environment steps and member; what is unknown is empty."""
+    rows = [
+        {"env_steps": int(row["env_steps"]), **columns[number], **row}
+        for number, lines in ledger.rows.items()
+        for row in lines
+    ]
+    rows.sort(key=lambda row: (row["env_steps"], row["member"]))
+    text = io.StringIO()
+    names = list(dict.fromkeys(["env_steps", *columns[0], *ledger.columns])) if rows else ["env_steps", "member"]
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _text(row.get(name, math.nan)) for name in names})
+    return text.getvalue()
+
+
+def columns_of(lines: Iterable[str]) -> dict[str, np.ndarray]:
+    """The columns of the lines that `metrics_csv` writes; what is empty is NaN, and without lines there are none.
+
+    Raises:
+        ValueError: for anything else than numbers, lines of different lengths, or thousands of columns.
+    """
+    rows = csv.reader(lines)
+    names = next(rows, [])
+    if len(names) > _MOST_COLUMNS:
+        raise ValueError(f"expected at most {_MOST_COLUMNS} columns, got {len(names)}")
+    columns = [array.array("d") for _ in names]
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(names):
+            raise ValueError(f"line {number} has {len(row)} columns, not {len(names)}")
+        for column, cell in zip(columns, row, strict=True):
+            column.append(float(cell or "nan"))
+    return {name: np.array(column) for name, column in zip(names, columns, strict=True) if len(column)}
+
+
+def check_names(folder: Path) -> None:
+    """Whether the folder of a run has files and folders of its own where they belong.
+
+    A folder may come from somebody else: nothing in it is read or written through a link.
+
+    Raises:
+        ValueError: naming what is a link, or of the wrong kind.
+    """
+    check(folder, files=(CONFIG, METRICS, SUMMARY, LOCK), folders=(CHECKPOINT, f"{CHECKPOINT}/{REPLAY}"))
+
+
+def read_metrics(folder: Path) -> dict[str, np.ndarray]:
+    """The columns of metrics.csv, see `columns_of`.
+
+    Raises:
+        ValueError: when there are none.
+        OSError: when the machine cannot read it.
+    """
+    path = folder / METRICS
+    with _opened(folder, METRICS) as file, io.TextIOWrapper(file, encoding="utf-8") as text:
+        try:
+            columns = columns_of(iter(lambda: text.readline(_LONGEST), ""))
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
+    if not columns:
+        raise ValueError(f"{path}: no line of metrics yet; train longer")
+    for name in ("env_steps", "member", "kl", "entropy", "beta", "learning_rate", "last_100"):
+        if name not in columns:
+            raise ValueError(f"{path}: has no column {name}; `mdvi train --out {folder}` writes it again")
+    return columns
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a run was made with.
+
+    Raises:
+        ValueError: when it is not there or cannot be understood.
+        OSError: when the machine cannot read it.
+    """
+    config = _json_in(folder, CONFIG, _MOST_CONFIG)
+    for name, kinds in _KINDS.items():
+        if name not in config or not _is_of(config[name], kinds):
+            raise ValueError(f"{folder / CONFIG}: damaged: {name} is missing or of the wrong kind")
+    return config
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What came out of a run; empty for one that is not finished.
+
+    Raises:
+        ValueError: when it cannot be understood.
+        OSError: when the machine cannot read it.
+    """
+    if input.kind(folder / SUMMARY, links=False) is None:
+        return {}
+    try:
+        return _json_in(folder, SUMMARY, _MOST_SUMMARY)
+    except ValueError as error:
+        raise ValueError(f"{error}; `mdvi train --out {folder}` writes it again") from None
+
+
+@contextlib.contextmanager
+def _opened(folder: Path, name: str) -> Iterator[io.BufferedReader]:
+    """A file of a run."""
+    check_names(folder)
+    try:
+        with input.opened(folder / name, links=False) as file:
+            yield file
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{folder}: has no {name}; is it the folder of a training run?") from None
+
+
+def _json_in(folder: Path, name: str, most: int) -> dict[str, Any]:
+    """The object in a file of at most so many bytes."""
+    with _opened(folder, name) as file:
+        text = file.read(most + 1)
+    try:
+        found = input.parsed(text) if len(text) <= most else None
+    except ValueError as error:
+        raise ValueError(f"{folder / name}: damaged ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{folder / name}: damaged (expected an object of at most {most} bytes)")
+    return found
+
+
+def members_of(config: dict[str, Any]) -> int:
+    """The number of members that a configuration asks for; the runs of a study are named one by one."""
+    if "runs" in config:
+        return len(config["runs"])
+    return math.prod(len(config[name] or [None]) for name in ("kl", "entropy", "beta", "learning_rate", "seeds"))
+
+
+def digest_of(config: dict[str, Any]) -> str:
+    """What tells a configuration from others, whatever version wrote it.
+
+    An environment may have been written down again since, by another version, for the one it was `made_as`.
+    """
+    plain = {name: value for name, value in config.items() if name not in ("version", "made_as")}
+    plain["env"] = config.get("made_as", config["env"])
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _is_of(value: Any, kinds: Any) -> bool:
+    """Whether a value is of a kind, and in a list all are finite numbers."""
+    numbers = value if isinstance(value, list) else []
+    return isinstance(value, kinds) and all(
+        isinstance(number, int | float) and not isinstance(number, bool) and -_HUGE < number < _HUGE
+        for number in numbers
+    )
+
+
+def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:
+    """For each member: status, mean return of all its episodes, and of the last hundred."""
+    members = []
+    for number, rows in ledger.rows.items():
+        episodes = np.array([row["episodes"] for row in rows])
+        total = np.nansum([row["episodes"] * row["episode_return"] for row in rows if row["episodes"]])
+        members.append(
+            columns[number]
+            | {
+                "status": (ledger.status[number] or "ok"),
+                "env_steps": int(rows[-1]["env_steps"]) if rows else settings.warmup,
+                "episodes": int(episodes.sum()),
+                "mean_return": float(total / episodes.sum()) if episodes.sum() else None,
+                "last_100": _finite(rows[-1]["last_100"]) if rows else None,
+            }
+        )
+    good = [member["last_100"] for member in members if member["status"] == "ok" and member["last_100"] is not None]
+    failed = sum(member["status"] != "ok" for member in members)
+    return {
+        "status": "ok" if not failed else f"{failed} of {len(members)} members failed",
+        "last_100": float(np.mean(good)) if good else None,
+        "members": members,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.9g}"
+    return str(value)

@@ -1,0 +1,136 @@
+"""A run: a population trained in a folder that it can be stopped in and taken up from at any time."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdvi.learning.runs import kept, record
+from mdvi.learning.runs.folder import InUse, locked
+from mdvi.learning.runs.kept import AnyPopulation
+from mdvi.learning.runs.signals import Interrupted, Signals, signals
+
+__all__ = ["AnyPopulation", "InUse", "Interrupted", "Report", "Signals", "locked", "signals", "train"]
+
+_LARGE = 1e9  # bytes of memory worth a warning
+_ROUND = 0.5  # seconds between looks at the signals and the progress bar
+
+
+@dataclass
+class Report:
+    """What a training run tells whoever watches.
+
+    Attributes:
+        progress: called with chunks done and chunks in all.
+        remark: called with a line worth reading.
+        tables: called with every new line of metrics.
+    """
+
+    progress: Callable[[int, int], None] = lambda done, goal: None
+    remark: Callable[[str], None] = lambda line: None
+    tables: Callable[[dict[str, Any]], None] = lambda row: None
+
+
+def train(
+    population: AnyPopulation,
+    columns: list[dict[str, Any]],
+    config: dict[str, Any],
+    folder: Path | None,
+    *,
+    fresh: bool = False,
+    every: float = 60.0,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Train to the end, or until a signal; in a folder, from where it was left.
+
+    Args:
+        population: who is trained.
+        columns: for each member, the facts that head its lines of metrics.
+        config: what the folder must have been made with.
+        folder: where to keep the run; None keeps nothing.
+        fresh: refuse a folder that has anything in it.
+        every: seconds between checkpoints.
+        report: who watches.
+
+    Returns:
+        The summary.
+
+    Raises:
+        ValueError: when the folder holds something else, is in use, or has no sound checkpoint.
+        Interrupted: after SIGINT, SIGTERM or SIGHUP; at the second signal the process ends at once.
+    """
+    report = report or Report()
+    if folder is None:
+        with signals() as stopped, contextlib.closing(population):
+            _work(population, stopped, report, columns, lambda: None, math.inf)
+        return record.summary_of(population.ledger, population.settings, columns)
+    folder = folder.resolve()  # environments may change the directory, and somebody a link
+    kept.check_free(folder, fresh)
+    with contextlib.ExitStack() as stack:
+        place = kept.Kept(population, columns, config, stack.enter_context(locked(folder)), stack, report.remark)
+        stopped = stack.enter_context(signals())
+        stack.enter_context(contextlib.closing(population))
+        kept.check_free(folder, fresh)  # nobody else can change it any more
+        place.open()
+        if not population.finished:
+            _work(population, stopped, report, columns, place.save, every)
+        return place.finish()
+
+
+def _work(
+    population: AnyPopulation,
+    stopped: "Signals",
+    report: Report,
+    columns: list[dict[str, Any]],
+    save: Callable[[], None],
+    every: float,
+) -> None:
+    """Rounds of half a second, with a look at the clock and the signals between them."""
+    saved = time.monotonic()
+    seen = {number: len(rows) for number, rows in population.ledger.rows.items()}
+    known = list(population.ledger.status)
+    count = len(population.agents)
+    if population.bytes_needed > _LARGE or population.waves:
+        report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{population.waves}")
+    report.progress(population.done, population.goal)
+
+    def tell() -> None:
+        _tell(population, report)
+        report.progress(population.done, population.goal)
+        for number, status in enumerate(population.ledger.status):
+            if status and not known[number]:
+                report.remark(f"member {number}: {status}")
+            known[number] = status
+        for number, rows in population.ledger.rows.items():
+            for row in rows[seen[number] :]:
+                report.tables(columns[number] | row)
+            seen[number] = len(rows)
+
+    while not population.finished:
+        _tell(population, report)
+        population.advance(_ROUND, lambda: bool(stopped.number))
+        try:
+            tell()
+        except BaseException:  # nobody listens any more: what was done is kept all the same
+            save()
+            if not stopped.number:
+                raise
+            raise Interrupted(stopped.number) from None
+        due = population.finished or time.monotonic() - saved > every
+        if due and (line := population.ledger.unpaid()):
+            report.remark(line)
+        if stopped.number or due:
+            save()
+            saved = time.monotonic()
+        if stopped.number:
+            raise Interrupted(stopped.number)
+
+
+def _tell(population: AnyPopulation, report: Report) -> None:
+    """What there is to be told."""
+    remarks, population.ledger.remarks = population.ledger.remarks, []
+    for line in remarks:
+        report.remark(line)

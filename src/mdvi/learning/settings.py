@@ -1,0 +1,147 @@
+"""What an agent is trained with: sizes and periods, which shape the program, and presets of them.
+
+Numbers that people sweep (λ, τ, learning rate, exploration) are not here but leaves of an `Agent`.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mdvi.words import did_you_mean
+
+_MOST_LAYERS = 100
+
+
+class Settings(BaseModel):
+    """Sizes and periods; steps are environment steps throughout.
+
+    Source of the defaults: the paper, Table 3 (CartPole), and Dopamine for what it leaves open.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: tuple[int, ...] = Field(default=(512, 512), description="widths of the fully connected layers")
+    torso: Literal["none", "minatar", "nature"] = Field(default="none", description="convolutions before them")
+    environments: int = Field(default=1, ge=1, le=2**30, description="environments that one member steps side by side")
+    update_period: int = Field(default=4, ge=1, le=2**30, description="F: environment steps per gradient step")
+    target_period: int = Field(
+        default=100, ge=1, le=2**30, description="C: environment steps between copies to the target networks"
+    )
+    replay: int = Field(default=50_000, ge=1, le=2**30, description="transitions that are kept")
+    warmup: int = Field(default=500, ge=1, le=2**30, description="environment steps before the first gradient step")
+    batch: int = Field(default=128, ge=1, le=2**30, description="transitions in a minibatch")
+    replay_on_disk: bool = Field(
+        default=False, description="keep the frames of an environment on the host in a file instead of in memory"
+    )
+    n_step: int = Field(default=1, ge=1, le=2**30, description="rewards summed before the target bootstraps")
+    optimizer: Literal["adam", "rmsprop"] = Field(default="adam", description="Adam, or centred RMSprop")
+    optimizer_epsilon: float = Field(
+        default=3.125e-4, gt=0, allow_inf_nan=False, description="what keeps their divisions finite"
+    )
+    loss: Literal["squared", "huber"] = Field(default="squared", description="of the critic")
+    log_period: int = Field(default=2000, ge=1, le=2**30, description="environment steps between two lines of metrics")
+    diagnostics: bool = Field(default=False, description="KL between policies, entropy, action gap and Bellman errors")
+
+    def model_post_init(self, _: Any) -> None:
+        """Whether periods and sizes fit each other."""
+        if not all(1 <= width <= 2**20 for width in self.hidden):
+            raise ValueError(f"hidden: widths must be between 1 and 2²⁰, got {str(self.hidden)[:60]}")
+        if len(self.hidden) > _MOST_LAYERS:
+            raise ValueError(f"hidden: expected at most {_MOST_LAYERS} layers, got {len(self.hidden)}")
+        for name, whole in (
+            ("update_period", self.environments),
+            ("target_period", self.update_period),
+            ("warmup", self.environments),
+            ("replay", self.environments),
+        ):
+            if getattr(self, name) % whole:
+                unit = "update_period" if name == "target_period" else "environments"
+                raise ValueError(f"{name}: {getattr(self, name)} is not a multiple of {unit}, {whole}")
+        if not self.n_step * self.environments <= self.warmup <= self.replay:
+            raise ValueError(
+                f"warmup: expected n_step · environments ≤ warmup ≤ replay, that is "
+                f"{self.n_step * self.environments} to {self.replay}, got {self.warmup}"
+            )
+        if self.batch > self.replay:
+            raise ValueError(f"batch: more than a replay of {self.replay} can hold, got {self.batch}")
+
+    @property
+    def chunk(self) -> int:
+        """Target periods between two lines of metrics."""
+        return max(1, round(self.log_period / self.target_period))
+
+    def chunks(self, steps: int) -> int:
+        """Lines of metrics, one at the end of each chunk, that training for at least so many steps takes."""
+        return max(1, -(-(steps - self.warmup) // (self.chunk * self.target_period)))
+
+    def steps_after(self, chunks: int) -> int:
+        """Environment steps after so many chunks."""
+        return self.warmup + chunks * self.chunk * self.target_period
+
+
+def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """The settings with some of them changed.
+
+    Raises:
+        ValueError: naming the first one that is wrong.
+    """
+    try:
+        return Settings.model_validate(settings.model_dump() | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        text = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {text}, got {first['input']!r}" if where else text) from None
+
+
+class Preset(NamedTuple):
+    """Settings, the numbers an agent starts from, and the environment steps it is trained for."""
+
+    settings: Settings
+    numbers: dict[str, float]
+    steps: int
+
+
+# The first three: Vieillard et al. (2020), Tables 3 and 4; what they leave open is from Dopamine's configurations.
+PRESETS: dict[str, Preset] = {
+    "cartpole": Preset(Settings(log_period=1000), {"learning_rate": 1e-3, "epsilon": 0.01}, 500_000),
+    "lunarlander": Preset(Settings(target_period=2500), {"learning_rate": 1e-3, "epsilon": 0.01}, 500_000),
+    "atari": Preset(
+        Settings(
+            torso="nature", hidden=(512,), batch=32, target_period=8000, replay=1_000_000, warmup=20_000,
+            optimizer="rmsprop", optimizer_epsilon=1e-5, log_period=8000,
+        ),
+        {"learning_rate": 2.5e-4, "epsilon": 0.01, "epsilon_steps": 250_000},
+        50_000_000,
+    ),
+    "minatar": Preset(
+        Settings(
+            torso="minatar", hidden=(128,), batch=32, target_period=1000, replay=100_000, warmup=1000
+        ),
+        {"learning_rate": 2.5e-4, "epsilon": 0.01, "epsilon_steps": 100_000},
+        1_000_000,
+    ),
+    "small": Preset(Settings(hidden=(64, 64), batch=64), {"learning_rate": 1e-3, "epsilon": 0.01}, 100_000),
+    "speed": Preset(
+        Settings(
+            hidden=(120, 84), environments=10, update_period=10, target_period=500, replay=10_000, warmup=1000,
+            log_period=10_000, optimizer_epsilon=1e-8,
+        ),
+        {"learning_rate": 2.5e-4, "epsilon": 0.05, "epsilon_steps": 250_000},
+        500_000,
+    ),
+}  # fmt: skip
+_PAPER = {"LunarLander": "lunarlander", "ALE/": "atari", "minatar": "minatar"}  # elsewhere "cartpole"
+
+
+def preset_of(name: str, env: str) -> Preset:
+    """A preset by name; `paper` is the one the paper, or its MinAtar followers, used for an environment of that name.
+
+    Raises:
+        ValueError: for an unknown name, suggesting the nearest.
+    """
+    if name == "paper":
+        name = next((preset for start, preset in _PAPER.items() if env.startswith(start)), "cartpole")
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, 'paper'])}")
+    return PRESETS[name]

@@ -1,0 +1,338 @@
+"""Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdvi.envs import Environment, Hosted, names
+from mdvi.learning.acting import host_play
+from mdvi.learning.acting import play as policy
+from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.request import Grid, configuration, explored, population_of
+from mdvi.learning.runs import checkpoint, kept, record, run
+from mdvi.learning.runs.identity import fingerprint, identity_of, is_object, same
+from mdvi.learning.runs.run import AnyPopulation, Report
+
+
+class Run:
+    """A trained population: its members' policies, its metrics and its summary.
+
+    Attributes:
+        population: the members.
+        env: their environment.
+        config: what was asked for.
+        summary: what came out; empty for a run that is not finished.
+        metrics: the columns of its lines of metrics.
+    """
+
+    def __init__(
+        self, population: AnyPopulation, config: dict[str, Any], metrics: dict[str, np.ndarray], summary: dict[str, Any]
+    ) -> None:
+        self.population, self.env = population, population.env
+        self.config, self.metrics, self.summary = config, metrics, summary
+
+    def __repr__(self) -> str:
+        score = self.summary.get("last_100")
+        return (
+            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}, "
+            f"steps={self.config['steps']},\n    status={self.summary.get('status', 'not finished')!r}, "
+            f"last_100={'unknown' if score is None else f'{score:.4g}'})"
+        )
+
+    def __len__(self) -> int:
+        return len(self.population.agents)
+
+    def networks(self, member: int = 0) -> tuple[Agent, Networks]:
+        """The agent of a member and what it has learned.
+
+        Raises:
+            ValueError: for a number that is none of a member.
+        """
+        if not isinstance(member, int | np.integer) or not 0 <= member < len(self):
+            raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
+        return self.population.networks(member)
+
+    @property
+    def first_action(self) -> int:
+        """The number of the first action, as the action space of the environment counts."""
+        return self.env.spaces.first if isinstance(self.env, Hosted) else 0
+
+    def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> np.ndarray | np.int64:
+        """The action for an observation, or the actions for a batch of them, as the action space counts them.
+
+        Args:
+            obs: an observation, or several along a first axis.
+            member: whose policy.
+            seed: sample the policy with this seed; default the most probable action.
+            legal: which actions are legal on each observation, as in `info["action_mask"]`; default those that the
+                environment reads off observations, which are all of an environment on the host.
+
+        Raises:
+            ValueError: for an observation of the wrong shape, or that is not made of finite numbers; for legal actions
+                of another shape than (batch, actions), or none at all.
+        """
+        obs = np.asarray(obs)
+        shape = self.env.observation.shape
+        if obs.dtype.kind not in "buif" or not np.isfinite(obs).all():
+            raise ValueError("obs: expected finite numbers")
+        if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
+            raise ValueError(f"obs: expected shape {shape} or (batch, {', '.join(map(str, shape))}), got {obs.shape}")
+        batch = obs if obs.ndim > len(shape) else obs[None]
+        key = None if seed is None else jax.random.key(_in("seed", seed, 0, 2**32 - 1))
+        if not len(batch):
+            return np.zeros(0, np.int64)
+        legal = None if legal is None else _legal(legal, (*obs.shape[: -len(shape)], self.env.actions))
+        chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key, legal), np.int64)
+        chosen += self.first_action
+        return chosen if obs.ndim > len(shape) else chosen[0]
+
+    def evaluate(
+        self, episodes: int = 100, member: int = 0, *, seed: int = 0, sampled: bool = False, epsilon: float = 0.0,
+        limit: int = 27_000,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Returns and lengths of episodes played by a member; see `mdvi.learning.acting.play.evaluate`.
+
+        Args:
+            episodes: how many.
+            member: whose policy.
+            seed: of the episodes.
+            sampled: sample the policy instead of its most probable action.
+            epsilon: the probability of a random action.
+            limit: steps after which an episode is stopped.
+
+        Raises:
+            ValueError: for a number out of range, naming it.
+        """
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
+        player = host_play if isinstance(self.env, Hosted) else policy
+        episodes, seed = _in("episodes", episodes, 1, 2**30), _in("seed", seed, 0, 2**32 - 1)
+        limit = _in("limit", limit, 1, 2**30)
+        return player.evaluate(
+            self.env, *self.networks(member), episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit
+        )
+
+    def film(
+        self, member: int = 0, *, seed: int = 0, sampled: bool = False, limit: int = 1000
+    ) -> tuple[list[np.ndarray], float]:
+        """The pictures of one episode played by a member, and its return."""
+        player = host_play if isinstance(self.env, Hosted) else policy
+        seed, limit = _in("seed", seed, 0, 2**32 - 1), _in("limit", limit, 1, 2**30)
+        return player.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
+
+
+def train(
+    env: Any,
+    agent: str = "munchausen",
+    *,
+    kl: Grid = None,
+    entropy: Grid = None,
+    beta: Grid = None,
+    learning_rate: Grid = None,
+    evaluate_kl: bool | None = None,
+    evaluate_entropy: bool | None = None,
+    seeds: int | Sequence[int] = 1,
+    steps: int | None = None,
+    preset: str | None = None,
+    out: str | Path | None = None,
+    fresh: bool = False,
+    checkpoint_every: float = 60.0,
+    width: int | None = None,
+    workers: int | None = None,
+    memory: float | None = None,
+    report: Report | None = None,
+    **settings: Any,
+) -> Run:
+    """Train an agent, for every seed and every point of the grid of numbers, as one compiled program.
+
+    Args:
+        env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment.
+        agent: a name, see `mdvi list agents`.
+        kl: λ, or several.
+        entropy: τ, or several.
+        beta: β = λ/(λ + τ) instead of λ, or several; of an agent at κ = 0, its β.
+        learning_rate: one, or several.
+        evaluate_kl: whether the evaluation subtracts λ KL; default as the agent has it.
+        evaluate_entropy: whether it adds τ H.
+        seeds: how many (0, 1, …), or which.
+        steps: environment steps of each member, rounded up to whole lines of metrics; default the preset's, if one is
+            named, and 100 000 elsewhere.
+        preset: sizes and numbers to start from; "paper" is the one of the environment. Default "atari" for images,
+            "minatar" for small ones and "small" elsewhere.
+        out: the folder to keep the run in, and to resume from; default keeps nothing.
+        fresh: refuse a folder that is not empty.
+        checkpoint_every: seconds.
+        width: members that share a call; default 1 on a processor, all on an accelerator.
+        workers: calls at a time; default the number of cores.
+        memory: bytes that may be used.
+        report: who watches.
+        settings: fields of `Settings`, and `epsilon`, `epsilon_steps`, `lowest`, `double`, `sampled`, `every_action`.
+            Where neither a preset nor one of the first two is named, ε falls from 1 over the first tenth of the steps.
+
+    Raises:
+        ValueError: for what cannot be meant, naming it.
+        Interrupted: after SIGINT, SIGTERM or SIGHUP, with everything saved.
+    """
+    _check_kind(env)
+    if workers is not None:
+        _in("workers", workers, 1, 2**20)
+    if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
+        raise ValueError(f"checkpoint_every, memory: expected seconds and bytes, got {checkpoint_every} and {memory}")
+    name = env if isinstance(env, str) else _written(env, out, _warn if report is None else report.remark)
+    config = configuration(
+        name, agent, kl=kl, entropy=entropy, beta=beta,
+        learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
+        steps=steps, preset=preset, width=width, **settings,
+    )  # fmt: skip
+    if out is None or not _explores_as_before(Path(out), config):
+        config["settings"] = explored(config["settings"], config["preset"], config["steps"])
+    if isinstance(env, str):
+        env = names.environment_of(env)
+    if out is not None:
+        env = kept.shown(env, Path(out))
+    population, columns = population_of(config, env, workers, memory, out)
+    summary = run.train(
+        population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
+        report=report,
+    )  # fmt: skip
+    return Run(population, config, _metrics(population, columns), summary)
+
+
+def _metrics(population: AnyPopulation, columns: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """The columns of the lines of metrics of a population."""
+    return record.columns_of(record.metrics_csv(population.ledger, columns).splitlines())
+
+
+def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether a folder holds a run of version 0.1.0, whose default exploration was not resolved when it was made.
+
+    Args:
+        folder: which.
+        config: what such a run would have been made with, should its config.json be lost.
+    """
+    try:
+        known = record.read_config(folder)
+    except ValueError:
+        record.check_names(folder)
+        note = checkpoint.latest_note(folder / record.CHECKPOINT)
+        return note is not None and note.get("config") == record.digest_of(config)
+    return explored(known["settings"], known["preset"], known["steps"]) != known["settings"]
+
+
+def _check_kind(env: Any) -> None:
+    if isinstance(env, type) or not isinstance(env, str | Environment | Hosted):
+        found = f"the class {env.__name__} itself" if isinstance(env, type) else type(env).__name__
+        raise ValueError(f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {found}")
+
+
+def _legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Masks of legal actions, with an axis of observations."""
+    mask = np.asarray(legal)
+    if mask.shape != shape or mask.dtype.kind not in "bui" or ((mask != 0) & (mask != 1)).any():
+        raise ValueError(f"legal: expected Booleans, or 0 and 1, of shape {shape}, got {mask.dtype} of {mask.shape}")
+    if not mask.any(-1).all():
+        raise ValueError("legal: expected one legal action at least on every observation, got none")
+    return mask.astype(bool).reshape(-1, shape[-1])
+
+
+def _in(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number in a range."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise ValueError(f"{name}: expected a whole number, {least} to {most}, got {value!r}")
+    return int(value)
+
+
+def _written(env: Any, folder: str | Path | None, say: Callable[[str], None]) -> str:
+    """The name of an environment that was given as an object for config.json; in a folder, compared with what is there.
+
+    Raises:
+        ValueError: when the folder has a run of another one.
+    """
+    if folder is not None:
+        try:
+            known = record.read_config(Path(folder))["env"]
+        except ValueError:  # there is no run yet, or it cannot be read, which is told elsewhere
+            known = fingerprint(env)
+        _identified(env, known, Path(folder), say)
+    return fingerprint(env)
+
+
+def _identified(env: Any, known: str, folder: Path, say: Callable[[str], None]) -> None:
+    """Compare an environment that was given as an object with the one a run was made with, and say what cannot be.
+
+    Raises:
+        ValueError: when it is another one.
+    """
+    found = identity_of(env)
+    line: str | None = f"the environment was named as {known}, and whether it is that one cannot be told of an object"
+    if is_object(known):
+        line = same(known, found.name)
+    if line is None:
+        raise ValueError(f"{folder}: is a run of {known}, not of {found.name}")
+    for text in (line, found.remark):
+        if text:
+            say(text)
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=3)
+
+
+def request_in(folder: str | Path) -> dict[str, Any]:
+    """The arguments of `train` that a run was made with.
+
+    Raises:
+        ValueError: when there is none, or its environment is code that has to be named by whoever runs it.
+    """
+    config = record.read_config(Path(folder))
+    kept.check_claims(Path(folder), config)
+    if is_object(config["env"]):
+        raise ValueError(_object(folder))
+    names.check_named_by_file(config["env"])
+    return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
+
+
+def _object(folder: str | Path) -> str:
+    return f"{folder}: is a run of an environment that was an object in Python: mdvi.load({folder}, env)"
+
+
+def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = _warn) -> Run:
+    """A run out of its folder.
+
+    Args:
+        folder: where it was kept.
+        env: the environment, where it was given as an object; its name, where that names code of your own.
+        remark: called with a line for each checkpoint that is damaged, and about what of an object cannot be compared
+            with the environment of the run; default a warning.
+
+    Raises:
+        ValueError: when there is none, it cannot be read, or is of another environment.
+    """
+    folder = Path(folder)
+    config = record.read_config(folder)
+    if not kept.check_claims(folder, config):
+        raise ValueError(f"{folder}: has no checkpoint yet; train longer")
+    name = config["env"]
+    if env is None and is_object(name):
+        raise ValueError(_object(folder))
+    if env is not None:
+        _check_kind(env)
+        if not isinstance(env, str):
+            _identified(env, name, folder, remark)
+        elif env != name:
+            raise ValueError(f"{folder}: is a run of {name}, not of {env}")
+    try:
+        if env is None:
+            names.check_named_by_file(name)
+        if env is None or isinstance(env, str):
+            env = names.environment_of(name)
+        population, columns = population_of(config, kept.shown(env, folder), memory=float("inf"))
+    except ValueError as error:
+        raise ValueError(f"{folder / record.CONFIG}: {error}") from None
+    kept.restore(population, folder, config, remark, whole=False)
+    return Run(population, config, _metrics(population, columns), record.read_summary(folder))

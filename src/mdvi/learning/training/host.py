@@ -1,0 +1,377 @@
+"""The loop's other driver: environments on the host, learning on the device, each while the other works.
+
+A step of all environments of all members is one call, and so is one gradient step of all members. While a gradient step
+runs, the environments go on with the networks from before it: the policy that acts is one gradient step behind.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdvi.envs.host.checked import Step
+from mdvi.envs.host.hosted import Hosted
+from mdvi.learning.acting import numpy_acting
+from mdvi.learning.agents.agent import Agent, Networks, Noise
+from mdvi.learning.experience.episodes import Episodes
+from mdvi.learning.experience.frames import HostReplay, no_steps, replay_bytes
+from mdvi.learning.experience.segments import Segments
+from mdvi.learning.runs import checkpoint
+from mdvi.learning.runs.ledger import Averages, Ledger
+from mdvi.learning.settings import Settings
+from mdvi.learning.training import learner, vmapped
+from mdvi.learning.training.members import batched, single
+from mdvi.learning.training.memory import OVERHEAD, check_room, size_of
+
+_LONG = 1000  # steps to repeat that are worth a line
+_AHEAD = 64  # steps whose random numbers are drawn together, which takes hardly longer than those of one
+
+
+class HostPopulation:
+    """Agents of one structure with a seed each, in environments of their own.
+
+    Attributes:
+        ledger: what is written down about them.
+        steps: environment steps of each member so far.
+        learner: what learns, leaves with a leading axis of members.
+        episodes: the environments and the episodes that run in them.
+        replay: the transitions of all.
+    """
+
+    unit, waves = "environment steps", ""
+
+    def __init__(
+        self,
+        settings: Settings,
+        env: Hosted,
+        members: Sequence[tuple[Agent, int]],
+        steps: int,
+        *,
+        memory: float | None = None,
+        scratch: Path | None = None,
+    ) -> None:
+        """Arrange the members.
+
+        Args:
+            settings: sizes and periods.
+            env: the environment.
+            members: an agent and a seed for each; agents may differ in their leaves only.
+            steps: environment steps of each, rounded up to whole lines of metrics.
+            memory: bytes that may be used; default four fifths of what is free.
+            scratch: a folder for the frames of the replay; default memory.
+
+        Raises:
+            ValueError: when agents differ in structure, or they do not fit into the memory.
+        """
+        self.settings, self.scratch = settings, scratch
+        self.env = jax.device_put(jax.tree.map(single, env))
+        self.agents = [agent for agent, _ in members]
+        stacked, self.seeds = batched(members)
+        self.batch = jax.device_put(stacked)
+        self._policies = numpy_acting.policies_of(env, stacked) if numpy_acting.suits(settings) else None
+        self._always_random = bool((np.asarray(stacked.epsilon) == 1).all())
+        self._discount, self._clip, self._actions = float(env.discount), env.clip, env.actions
+        self.total = settings.steps_after(settings.chunks(steps))
+        self.ledger = Ledger(len(members))
+        self.bytes_needed = OVERHEAD * size_of(
+            jax.eval_shape(partial(vmapped.start, settings), env, self.batch, self.seeds)
+        )
+        each, frame = settings.replay // settings.environments, env.spaces
+        streams = len(members) * settings.environments
+        beside, frames = (streams * part for part in replay_bytes(each, frame.shape, frame.dtype))
+        self.bytes_needed += beside + (frames if scratch is None else 0)
+        if scratch is not None:
+            _check_disk(scratch, frames)
+        self._memory = memory
+        self._check_room(self.bytes_needed)
+        self.steps = 0
+        self._chosen: Any = None  # the actions of the next step
+        self._chances: tuple[int, Any] = 0, []  # the random numbers of some steps with their ε, and the first of these
+        self.learner: Any = None  # a `train.Learner` once it has started
+        self.replay: Any = None  # a `HostReplay` then
+        self.episodes = Episodes(env.source, self.seeds, settings.environments)
+        self._averages = {"parts": Averages(), "seen": Averages()}
+        self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
+        self._segments = Segments()
+
+    @property
+    def bytes_kept(self) -> float:
+        """The most that a checkpoint takes, but for the lines of metrics and the replay."""
+        return self.bytes_needed
+
+    @property
+    def done(self) -> int:
+        """Environment steps of all members together, of `goal`."""
+        return self.goal if self.finished else self.steps * len(self.agents)
+
+    @property
+    def goal(self) -> int:
+        """Environment steps that are asked for."""
+        return self.total * len(self.agents)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.steps >= self.total or not self.ledger.well.any()
+
+    def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Work for about so many seconds, but at least one step."""
+        deadline = time.monotonic() + seconds
+        if self.learner is None:
+            self._start()
+        self._open()
+        settings = self.settings
+        while not (self.finished or stopping()):
+            self._step()
+            since = self.steps - settings.warmup
+            if since == 0 and settings.diagnostics:
+                self._start_probes()
+            if self._due:
+                self._learn()
+                if since % settings.target_period == 0:
+                    self.learner, seen = vmapped.copied(settings, self.env, self.batch, self.learner)
+                    self._averages["seen"].add(seen)
+                if since % (settings.target_period * settings.chunk) == 0:
+                    self._write_down()
+            if time.monotonic() > deadline:
+                break
+        if self.finished:
+            self.close()
+
+    def close(self) -> None:
+        """Let the environments go."""
+        self.episodes.close()
+
+    def networks(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and its networks as they are now."""
+        if self.learner is None:
+            raise ValueError(f"member {number} has not started yet")
+        return self.agents[number], jax.tree.map(lambda leaf: leaf[number], self.learner.online)
+
+    def _start(self) -> None:
+        self.learner = vmapped.start(self.settings, self.env, self.batch, self.seeds)
+        self._act_by(self.learner.online)
+        self._draws = [np.random.default_rng([int(seed), 1]) for seed in self.seeds]
+        self.replay = self._empty()
+
+    def _empty(self) -> HostReplay:
+        settings, spaces = self.settings, self.env.spaces
+        streams = len(self.seeds) * settings.environments
+        each = settings.replay // settings.environments
+        return HostReplay(streams, each, spaces.shape, spaces.dtype, self.env.stack, self.scratch, spaces.actions)
+
+    def _open(self) -> None:
+        """Environments that can be stepped."""
+        if self.episodes.running:
+            return
+        began = self.episodes.open(self.replay, self._alive())
+        if began is not None:
+            if self.steps:
+                lost = f"{began.began.sum()} of {len(began.began)} running episodes could not be repeated and are lost"
+                self.ledger.remarks.append(f"{lost}: others have begun in their place")
+            self._begin(began)
+            self._choose()
+        self.episodes.send(self._chosen, self._alive())
+
+    def _begin(self, began: Step) -> None:
+        """New episodes, where they could be begun."""
+        self.replay.begin(began)
+        if not self.steps and self.replay.forbidden is not None:
+            self._check_room(self.bytes_needed + self.replay.forbidden.nbytes)
+        self._fail(began.wrong, f"its reset after environment step {self.steps}")
+
+    def _check_room(self, needed: float) -> None:
+        members = len(self.agents)
+        check_room(needed, f"{members} member{'s' * (members > 1)}", self._memory)
+
+    @property
+    def _random(self) -> bool:
+        """Whether nothing is needed to act, neither a network nor what the environments have told."""
+        return self._always_random and self.replay.forbidden is None
+
+    @property
+    def _due(self) -> bool:
+        """Whether this is the moment of a gradient step."""
+        since = self.steps - self.settings.warmup
+        return since > 0 and since % self.settings.update_period == 0
+
+    def _alive(self) -> np.ndarray:
+        """Which environments are those of members that have not failed."""
+        return self.ledger.well.repeat(self.settings.environments)
+
+    def _step(self) -> None:
+        """Store what came of the actions that were chosen, and go on with the next ones."""
+        each, clip = self.settings.environments, self._clip
+        ahead = self._random
+        if ahead:  # while the environments are still at work
+            self._choose()
+        actions, told = self.episodes.recv(self._chosen if ahead else None)
+        self.steps += each
+        ended, began = self.episodes.count(actions, told)
+        for i, total, length in ended:
+            self._ended[i // each].append((total, length))
+        self._fail(told.wrong, f"environment step {self.steps}", actions)
+        if not self.ledger.paid.all():
+            self.ledger.paid |= (told.real & (told.reward != 0)).reshape(-1, each).any(1)
+        self.replay.add(actions, told.reward if clip is None else told.reward.clip(-clip, clip), told)
+        if began is not None:
+            self._begin(began)
+        if self._due:
+            self._act_by(self.learner.online)
+        if not self.episodes.asked and not self.finished:  # before the gradient step: the choice would have to wait
+            if not (ahead and self._random):  # which ends where a mask is told
+                self._choose()
+            self.episodes.send(self._chosen, self._alive())
+
+    def _choose(self) -> None:
+        """Ask for the actions of the next step, without waiting for them."""
+        members, each = len(self.seeds), self.settings.environments
+        if self._random:
+            drawn = [draw.integers(self._actions, size=each, dtype=np.int32) for draw in self._draws]
+            self._chosen = np.concatenate(drawn)
+            return
+        obs, legal = self.replay.latest(), self.replay.latest_legal()
+        obs = obs.reshape(members, each, *obs.shape[1:])
+        legal = None if legal is None else legal.reshape(members, each, -1)
+        noise, epsilon = self._chances_now()
+        if self._policies is not None:
+            self._chosen = numpy_acting.act(self._policies, self._layers, noise, epsilon, obs, legal)
+        else:
+            self._chosen = vmapped.act(self.env, self.batch, self._acting, noise, epsilon, obs, legal)
+
+    def _act_by(self, networks: Networks) -> None:
+        """Choose actions by these networks from here on."""
+        self._acting = networks
+        self._layers = [] if self._policies is None else numpy_acting.layers_of(networks)
+
+    def _chances_now(self) -> tuple[Noise, np.ndarray]:
+        """The random numbers of the next step, those of a key whenever they are drawn, and ε of every member."""
+        each = self.settings.environments
+        row = (self.steps - self._chances[0]) // each
+        if not 0 <= row < len(self._chances[1]):
+            moments = np.arange(_AHEAD, dtype=np.uint32) * np.uint32(each) + np.uint32(self.steps)
+            drawn = vmapped.noise(self.learner.key, moments, each, self._actions)
+            # Exploration is that of the first gradient step while the replay is filled, as on the device.
+            epsilon = vmapped.epsilons(self.batch, np.maximum(moments, np.uint32(self.settings.warmup)))
+            pairs = zip(*map(np.asarray, (*drawn, epsilon)), strict=True)
+            self._chances, row = (self.steps, [(Noise(*parts), e) for *parts, e in pairs]), 0
+        return self._chances[1][row]
+
+    def _learn(self) -> None:
+        """A gradient step of all members; it runs on while the environments go on."""
+        settings = self.settings
+        batches = [
+            self.replay.sample(self._draws, settings.batch, settings.n_step, self._discount)
+            for _ in range(1 + self.agents[0].has_actor)  # the second one is for the actor
+        ]
+        self.learner, parts = vmapped.learn(settings, self.env, self.batch, self.learner, batches[0], batches[-1])
+        self._averages["parts"].add(parts)
+
+    def _start_probes(self) -> None:
+        """The fixed set of transitions that the diagnostics look at."""
+        each, count = self.settings.environments, self.settings.warmup
+        steps = [self.replay.first_steps(slice(n * each, (n + 1) * each), count) for n in range(len(self.seeds))]
+        most = max(len(step.action) for step in steps)  # a member that failed early has less, and repeats it
+        together = jax.tree.map(lambda *leaves: np.stack([np.resize(x, (most, *x.shape[1:])) for x in leaves]), *steps)
+        self.learner = vmapped.probed(self.learner, together)
+
+    def _write_down(self) -> None:
+        """A line of metrics for every member that is still well."""
+        trouble = np.asarray(self.learner.trouble)
+        for number in np.flatnonzero(self.ledger.well).tolist():
+            self._line(number)
+            self.ledger.fail(number, learner.reason(self.settings, trouble[number]))
+            if self.steps >= self.total and not learner.finite(self.networks(number)[1]):
+                self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {self.steps}")
+        self._averages, self._ended = {name: Averages() for name in self._averages}, [[] for _ in self.seeds]
+
+    def _line(self, number: int) -> None:
+        """A line of metrics: the episodes and gradient steps since the last one."""
+        ended = np.array(self._ended[number]).reshape(-1, 2)
+        means = [average.means() for average in self._averages.values()]
+        row = {name: float(np.float32(value[number])) for found in means for name, value in sorted(found.items())}
+        self.ledger.add(number, self.steps, ended[:, 0], ended[:, 1], row)
+
+    def _fail(self, wrong: list[str], when: str, actions: np.ndarray | None = None) -> None:
+        """Give up members whose environments misbehaved, with a last line of metrics."""
+        for i in (i for i, text in enumerate(wrong) if text) if any(wrong) else ():
+            number = i // self.settings.environments
+            if self.ledger.well[number]:
+                self._line(number)
+            action = "" if actions is None else f", action {actions[i]}"
+            self.ledger.fail(number, f"env_error: {wrong[i]} (at {when}{action})")
+
+    def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that `restore` needs: arrays, and a note of plain values.
+
+        What the replay gained since the last time goes to a file of its own in the folder, so that a large replay is
+        not written again and again.
+        """
+        arrays, note = self.ledger.save()
+        note = {"ledger": note, "steps": self.steps, "finished": self.finished, "segments": []}
+        note |= {"scale": self.env.scale, "earlier": self.env.earlier}
+        if self.learner is None:
+            return arrays, note
+        arrays |= checkpoint.flatten({"learner": self.learner, "acting": self._acting}, "")
+        arrays |= self.episodes.save() | {"chosen": np.asarray(self._chosen)}
+        if folder is not None and not self.finished:
+            note["segments"] = self._segments.write(folder, serial, self.replay)
+        note["draws"] = [draw.bit_generator.state for draw in self._draws]
+        probe = self.learner.probe
+        note["probes"] = 0 if probe is None else probe.action.shape[1]
+        note["masked_probes"] = probe is not None and probe.legal is not None
+        for name, average in self._averages.items():
+            arrays |= {f"{name}.{key}": value for key, value in average.save().items()}
+        for number, ended in enumerate(self._ended):
+            arrays[f"{number}.ended"] = np.array(ended, np.float64).reshape(-1, 2)
+        return arrays, note
+
+    def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
+        """Take up where `save` was called; the running episodes are repeated when the environments are opened.
+
+        Raises:
+            ValueError: when the arrays are not those of this population.
+        """
+        self.ledger.restore(arrays, note["ledger"])
+        self.steps = int(note["steps"])
+        if "draws" not in note:
+            return
+        self._start()
+        template = self.learner
+        if not 0 <= note["probes"] <= self.settings.warmup:
+            raise ValueError(f"probes: expected 0 to {self.settings.warmup}, got {note['probes']}")
+        if note["probes"]:
+            actions = self._actions if note.get("masked_probes") else 0
+            steps = no_steps(self.env.observation, (len(self.seeds), note["probes"]), actions)
+            template = vmapped.probed(template, steps)
+        found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
+        self.learner = found["learner"]
+        self._act_by(found["acting"])
+        self._chosen = arrays["chosen"]
+        self.episodes.restore(arrays)
+        if (most := self.episodes.counts.max()) > _LONG:
+            self.ledger.remarks.append(f"repeating up to {most} steps of every environment, to its running episode")
+        for draw, state in zip(self._draws, note["draws"], strict=True):
+            draw.bit_generator.state = state
+        for name, average in self._averages.items():
+            start = f"{name}."
+            average.restore({key.removeprefix(start): arrays[key] for key in arrays if key.startswith(start)})
+        if folder is not None:
+            self._segments.read(folder, note["segments"], self.replay)
+        self._ended = [list(map(tuple, arrays[f"{n}.ended"].tolist())) for n in range(len(self.seeds))]
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    """Whether the frames fit: writing to a file that was mapped before the disk was full would kill the process."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    room = shutil.disk_usage(there).free
+    if needed > room:
+        raise ValueError(
+            f"replay_on_disk: {needed / 1e9:.3g} GB of frames do not fit into the {room / 1e9:.3g} GB that are free in "
+            f"{there}: lower replay"
+        )

@@ -1,0 +1,132 @@
+"""What learns of a member: networks, targets and optimizer, and its gradient step."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Int
+
+from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.agents.diagnostics import Probe, observe
+from mdvi.learning.agents.networks import network
+from mdvi.learning.agents.targets import at
+from mdvi.learning.experience.base import Batch
+from mdvi.learning.settings import Settings
+from mdvi.types import Array
+
+
+class Learner(eqx.Module):
+    """What learns, and what it needs to go on.
+
+    Attributes:
+        key: of its random numbers; those of update i are derived from it and i.
+        updates: gradient steps done.
+        online: the networks that learn.
+        target: their copies.
+        optimizer: its state, for both networks.
+        probe: what the diagnostics remember.
+        trouble: the updates at which an observation, a reward, a loss first was not finite (`TROUBLES`); −1 for never.
+    """
+
+    key: jax.Array
+    updates: Int[Array, ""]
+    online: Networks
+    target: Networks
+    optimizer: Any
+    probe: Probe | None
+    trouble: Int[Array, "3"]
+
+
+_SMALL = 2**15  # parameters whose optimizer works on one vector of them all
+TROUBLES = ("observation", "reward", "loss")
+
+
+def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransformation:
+    """The direction of a step; the learning rate, a leaf of the agent, multiplies it."""
+    direction = (
+        optax.scale_by_adam(eps=settings.optimizer_epsilon)
+        if settings.optimizer == "adam"
+        else optax.scale_by_stddev(decay=0.95, eps=settings.optimizer_epsilon)
+    )
+    # A dozen small arrays cost more in calls than in arithmetic; large ones are better left where they are.
+    small = sum(leaf.size for leaf in jax.tree.leaves(networks)) < _SMALL
+    return optax.flatten(direction) if small else direction
+
+
+def start(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
+    """A learner before its first step, and the keys of the first states and of the steps that fill the replay.
+
+    Everything random comes from the seed alone, so that members that differ in λ, τ or learning rate start alike.
+    """
+    weights, more_weights, worlds, filling, life = jax.random.split(jax.random.key(seed), 5)
+    critic = network(env, settings.torso, settings.hidden, weights)
+    actor = network(env, settings.torso, settings.hidden, more_weights) if agent.has_actor else None
+    online = Networks(critic, actor)
+    learner = Learner(
+        key=life,
+        updates=jnp.zeros((), jnp.int32),
+        online=online,
+        target=jax.tree.map(jnp.copy, online),
+        optimizer=optimizer_of(settings, online).init(online),
+        probe=None,
+        trouble=jnp.full(3, -1, jnp.int32),
+    )
+    return learner, (worlds, filling)
+
+
+def learn(
+    settings: Settings, env: Any, agent: Agent, learner: Learner, first: Batch, second: Batch
+) -> tuple[Learner, dict[str, Array]]:
+    """One gradient step of the critic on one minibatch, and of the actor on another."""
+    y = jax.lax.stop_gradient(agent.critic_target(env, learner.online, learner.target, first))
+
+    def loss(online: Networks) -> tuple[Array, dict[str, Array]]:
+        q = at(online.critic(first.obs), first.action)
+        error = optax.huber_loss(q, y) if settings.loss == "huber" else (q - y) ** 2
+        parts = {"loss": error.mean(), "q": q.mean()}
+        if online.actor is not None:
+            held = jax.lax.stop_gradient(learner.online)
+            parts["actor_loss"] = agent.actor_loss(env, online.actor, held, learner.target, second).mean()
+        return parts["loss"] + parts.get("actor_loss", 0.0), parts
+
+    gradients, parts = jax.grad(loss, has_aux=True)(learner.online)
+    with jax.numpy_dtype_promotion("standard"):  # optax relies on it
+        direction, state = optimizer_of(settings, learner.online).update(gradients, learner.optimizer, learner.online)
+    online = jax.tree.map(lambda p, d: p - agent.learning_rate * d, learner.online, direction)
+    bad = ~jnp.stack([jnp.ones((), bool)] * 2 + [jnp.isfinite(sum(parts.values()))])
+    trouble = jnp.where((learner.trouble < 0) & bad, learner.updates, learner.trouble)
+    where = lambda m: (m.online, m.optimizer, m.updates, m.trouble)  # noqa: E731
+    return eqx.tree_at(where, learner, (online, state, learner.updates + 1, trouble)), parts
+
+
+def copied(settings: Settings, env: Any, agent: Agent, learner: Learner) -> tuple[Learner, dict[str, Array]]:
+    """The learner after its networks were copied to the target networks, and what the diagnostics saw before."""
+    seen: dict[str, Array] = {}
+    if settings.diagnostics:
+        probe, seen = observe(env, agent, learner.online, learner.target, learner.probe)
+        learner = eqx.tree_at(lambda m: m.probe, learner, probe)
+    return eqx.tree_at(lambda m: m.target, learner, learner.online), seen
+
+
+def reason(settings: Settings, trouble: np.ndarray) -> str:
+    """The first thing that was not finite, in words; "" for nothing."""
+    found = [(int(update), what) for update, what in zip(trouble, TROUBLES, strict=True) if update >= 0]
+    if not found:
+        return ""
+    update, what = min(found, key=lambda pair: pair[0])  # of one update, the environment's comes first
+    step = settings.warmup + update * settings.update_period
+    kind = "diverged" if what == "loss" else "env_error"
+    return f"{kind}: the {what} was not finite at environment step {step}"
+
+
+def finite(networks: Networks) -> bool:
+    """Whether all parameters are."""
+    return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in jax.tree.leaves(networks))
+
+
+def all_finite(values: Array) -> Array:
+    """Whether all of these are numbers, which whole ones always are."""
+    return jnp.isfinite(values).all() if jnp.issubdtype(values.dtype, jnp.inexact) else jnp.ones((), bool)

@@ -1,0 +1,27 @@
+"""Members of a population as one tree of arrays, and one of them out of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdvi.learning.agents.agent import Agent
+
+
+def batched(members: Sequence[tuple[Agent, int]]) -> tuple[Agent, np.ndarray]:
+    """Agents under one leading axis, and their seeds.
+
+    Raises:
+        ValueError: when agents differ in structure.
+    """
+    if len({jax.tree.structure(agent) for agent, _ in members}) != 1:
+        raise ValueError("agents of one population must differ in numbers only, not in structure")
+    stacked = jax.tree.map(lambda *leaves: np.asarray(np.stack(leaves), np.float32), *(agent for agent, _ in members))
+    return stacked, np.array([seed for _, seed in members], np.uint32)
+
+
+def single(leaf: Any) -> Any:
+    """NumPy's double numbers as the single ones that networks are made of."""
+    narrow = {"float64": np.float32, "int64": np.int32}
+    return leaf.astype(narrow.get(leaf.dtype.name, leaf.dtype)) if isinstance(leaf, np.ndarray) else leaf

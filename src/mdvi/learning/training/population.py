@@ -1,0 +1,266 @@
+"""A population: seeds × (λ, τ) × learning rates, trained side by side by one compiled program.
+
+Members that share a call are vmapped; on a processor, calls run on as many threads as there are cores, and a member
+does the same arithmetic whoever runs beside it. Members that memory has no room for wait until others are done.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.runs.checkpoint import flatten, unflatten
+from mdvi.learning.runs.ledger import Ledger, Row
+from mdvi.learning.settings import Settings
+from mdvi.learning.training import learner, loop
+from mdvi.learning.training.members import batched, single
+from mdvi.learning.training.memory import OVERHEAD, check_room, size_of
+
+
+@dataclass
+class Group:
+    """Members that share a call.
+
+    Attributes:
+        first: the number of the first of them.
+        agents: their agents; leaves have a leading axis if there are several.
+        seeds: their seeds.
+        member: their state; None before they start and after they are done.
+        networks: what they have learned; None before they are done.
+        chunks: how far they are.
+    """
+
+    first: int
+    agents: Agent
+    seeds: np.ndarray
+    member: loop.Member | None = None
+    networks: Networks | None = None
+    chunks: int = 0
+
+
+class Population:
+    """Agents of one structure with a seed each, and what they have gone through.
+
+    Attributes:
+        groups: members by the calls they share.
+        ledger: what is written down about them.
+    """
+
+    unit = "chunks"
+
+    def __init__(
+        self,
+        settings: Settings,
+        env: Any,
+        members: Sequence[tuple[Agent, int]],
+        steps: int,
+        *,
+        width: int = 1,
+        workers: int | None = None,
+        memory: float | None = None,
+        measure: Callable[[Agent, Networks], Row] | None = None,
+    ) -> None:
+        """Arrange the members.
+
+        Args:
+            settings: sizes and periods.
+            env: the environment.
+            members: an agent and a seed for each; agents may differ in their leaves only.
+            steps: environment steps of each, rounded up to whole lines of metrics.
+            width: members that share a call.
+            workers: calls at a time; default one for each core of a processor, one on an accelerator.
+            memory: bytes that may be used; default four fifths of what is free.
+            measure: more columns for the lines of metrics, from an agent and its networks.
+
+        Raises:
+            ValueError: when agents differ in structure, or one group does not fit into the memory.
+        """
+        self.settings, self.width, self.measure = settings, width, measure
+        self.env = jax.tree.map(single, env)
+        self.agents = [agent for agent, _ in members]
+        if len(members) % width:
+            raise ValueError(f"width: expected a divisor of the {len(members)} members, got {width}")
+        self.total = settings.chunks(steps)
+        self.workers = workers or (os.cpu_count() or 1 if jax.default_backend() == "cpu" else 1)
+        batched(members)  # of one structure, all of them
+        self.groups = [_group(first, members[first : first + width], width) for first in range(0, len(members), width)]
+        self.ledger = Ledger(len(members))
+        self._lock, self._compiled = threading.Lock(), False
+        self.bytes_each = OVERHEAD * size_of(self._template())
+        room = check_room(self.bytes_each, f"{width} member{'s' * (width > 1)} of the population", memory)
+        self.at_once = int(min(len(self.groups), room / self.bytes_each))
+
+    @property
+    def bytes_needed(self) -> float:
+        """Of memory, at the peak."""
+        return self.bytes_each * self.at_once
+
+    @property
+    def bytes_kept(self) -> float:
+        """The most that a checkpoint takes, but for the lines of metrics."""
+        return self.bytes_each * len(self.groups)
+
+    @property
+    def waves(self) -> str:
+        """That not all members run at the same time, in words; "" where they do."""
+        return "" if self.at_once == len(self.groups) else f", {self.at_once} members at a time"
+
+    @property
+    def done(self) -> int:
+        """Chunks done, of `goal`."""
+        return sum(group.chunks for group in self.groups)
+
+    @property
+    def goal(self) -> int:
+        """Chunks of all groups together."""
+        return self.total * len(self.groups)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(group.networks is not None for group in self.groups)
+
+    def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Work for about so many seconds: chunk by chunk, on the group that is least far."""
+        deadline = time.monotonic() + seconds
+        busy: set[int] = set()
+
+        def work() -> None:
+            while True:
+                with self._lock:
+                    open_ = [group for group in self.groups if group.networks is None][: self.at_once]
+                    waiting = [group for group in open_ if group.first not in busy]
+                    if not waiting or stopping():
+                        return
+                    group = min(waiting, key=lambda group: (group.chunks, group.first))
+                    busy.add(group.first)
+                try:
+                    self._step(group, stopping)
+                finally:
+                    with self._lock:
+                        busy.remove(group.first)
+                if time.monotonic() > deadline:
+                    return
+
+        if not self._compiled:  # once, and not once for each thread
+            self._step(next(group for group in self.groups if group.networks is None), stopping)
+            self._compiled = True
+        if self.workers == 1 or len(self.groups) == 1:
+            work()
+            return
+        with ThreadPoolExecutor(self.workers) as pool:
+            for future in [pool.submit(work) for _ in range(self.workers)]:
+                future.result()
+
+    def networks(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and its networks as they are now."""
+        group, place = self.groups[number // self.width], number % self.width
+        member = group.member
+        networks = group.networks if member is None else member.learner.online
+        if networks is None:
+            raise ValueError(f"member {number} has not started yet")
+        if self.width > 1:
+            networks = jax.tree.map(lambda leaf: leaf[place], networks)
+        return self.agents[number], networks
+
+    def close(self) -> None:
+        """Nothing goes on outside of `advance`."""
+
+    def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that `restore` needs: arrays, and a note of plain values; nothing is put beside them."""
+        arrays: dict[str, np.ndarray] = {}
+        notes = []
+        for group in self.groups:
+            arrays |= flatten({"member": group.member, "networks": group.networks}, f"{group.first}")
+            state = "new" if group.member is None and group.networks is None else "running"
+            state = "done" if group.networks is not None else state
+            notes.append({"state": state, "chunks": group.chunks})
+        books, note = self.ledger.save()
+        return arrays | books, {"groups": notes, "ledger": note}
+
+    def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
+        """Take up where `save` was called.
+
+        Raises:
+            ValueError: when the arrays are not those of this population.
+        """
+        template = self._template()
+        if len(note["groups"]) != len(self.groups):
+            raise ValueError(f"the checkpoint is of {len(note['groups'])} groups of members, not {len(self.groups)}")
+        for group, known in zip(self.groups, note["groups"], strict=True):
+            if known["state"] == "running":
+                group.member = unflatten({"member": template}, arrays, f"{group.first}")["member"]
+            elif known["state"] == "done":
+                group.networks = unflatten({"networks": template.learner.online}, arrays, f"{group.first}")["networks"]
+            group.chunks = known["chunks"]
+        self.ledger.restore(arrays, note["ledger"])
+
+    def _template(self) -> loop.Member:
+        group = self.groups[0]
+        return jax.eval_shape(partial(_init, self.settings, self.width > 1), self.env, group.agents, group.seeds)[0]
+
+    def _step(self, group: Group, stopping: Callable[[], bool]) -> None:
+        """One chunk of a group, which starts it if it has not started."""
+        many = self.width > 1
+        member, pending = group.member, None
+        if member is None:
+            member, pending = _init(self.settings, many, self.env, group.agents, group.seeds)
+            if stopping():  # the program of the chunk would have to be compiled first
+                return
+        group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, member)
+        self._record(group, pending, finished, means)
+        trouble = np.asarray(group.member.learner.trouble).reshape(len(group.seeds), -1)
+        numbers = range(group.first, group.first + len(group.seeds))
+        for number, updates in zip(numbers, trouble, strict=True):
+            self.ledger.fail(number, learner.reason(self.settings, updates))
+        if group.chunks >= self.total or all(self.ledger.status[number] for number in numbers):
+            group.networks, group.member = group.member.learner.online, None
+            for number in numbers:  # the last gradient step is not followed by a loss
+                if not learner.finite(self.networks(number)[1]):
+                    step = self.settings.steps_after(group.chunks)
+                    self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {step}")
+
+    def _record(self, group: Group, pending: Any, finished: loop.Finished, means: dict[str, Any]) -> None:
+        """Lines of metrics of a chunk; episodes that ended while the replay was filled belong to the first."""
+        group.chunks += 1
+        step = self.settings.steps_after(group.chunks)
+        count = len(group.seeds)
+        told = [part for part in (pending, finished) if part is not None]
+        returns, lengths, paid = (
+            np.concatenate([np.asarray(getattr(part, name)).reshape(count, -1) for part in told], 1)
+            for name in ("episode_return", "episode_length", "paid")
+        )
+        for place in range(count):
+            over, number = lengths[place] > 0, group.first + place
+            self.ledger.paid[number] |= paid[place].any()
+            row = {name: float(np.asarray(value).reshape(count)[place]) for name, value in means.items()}
+            if self.measure is not None:
+                row |= self.measure(*self.networks(number))
+            self.ledger.add(number, step, returns[place][over], lengths[place][over], row)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _init(settings: Settings, many: bool, env: Any, agents: Agent, seeds: Any) -> Any:
+    run = partial(loop.init, settings)
+    return jax.vmap(run, (None, 0, 0))(env, agents, seeds) if many else run(env, agents, seeds[0])
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=4)
+def _chunk(settings: Settings, many: bool, env: Any, agents: Agent, member: loop.Member) -> Any:
+    run = partial(loop.chunk, settings)
+    return jax.vmap(run, (None, 0, 0))(env, agents, member) if many else run(env, agents, member)
+
+
+def _group(first: int, members: Sequence[tuple[Agent, int]], width: int) -> Group:
+    """Members under one leading axis, or one without."""
+    agents, seeds = batched(members)
+    return Group(first, agents if width > 1 else jax.tree.map(lambda leaf: leaf[0], agents), seeds)

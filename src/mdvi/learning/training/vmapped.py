@@ -1,0 +1,65 @@
+"""What all members of a population on the host do together, each in one compiled call."""
+
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from mdvi.envs.base import Transition
+from mdvi.envs.host.hosted import Hosted
+from mdvi.learning.agents import agent
+from mdvi.learning.agents.agent import Agent, Networks, Noise
+from mdvi.learning.agents.diagnostics import start_probe
+from mdvi.learning.settings import Settings
+from mdvi.learning.training import learner as learning
+
+
+@partial(jax.jit, static_argnums=0)
+def start(settings: Settings, env: Hosted, agents: Agent, seeds: Any) -> learning.Learner:
+    """What learns, from a seed each."""
+    return jax.vmap(lambda member, seed: learning.start(settings, env, member, seed)[0])(agents, seeds)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def noise(keys: jax.Array, steps: Any, each: int, actions: int) -> Noise:
+    """The random numbers behind the actions of some steps, shapes (steps, members, each, …)."""
+
+    def one(step: Any, key: jax.Array) -> Noise:
+        return agent.noise(jax.random.fold_in(jax.random.fold_in(key, 1), step), each, actions)
+
+    return jax.vmap(lambda step: jax.vmap(partial(one, step))(keys))(steps)
+
+
+@jax.jit
+def epsilons(agents: Agent, steps: Any) -> Any:
+    """ε of every member at some steps, shape (steps, members)."""
+    return jax.vmap(lambda step: jax.vmap(lambda member: member.epsilon_at(step))(agents))(steps)
+
+
+@jax.jit
+def act(env: Hosted, agents: Agent, networks: Networks, drawn: Noise, epsilon: Any, obs: Any, legal: Any = None) -> Any:
+    """The actions of every member in each of its environments, of those that were told to be legal."""
+
+    def one(member: Agent, networks: Networks, drawn: Noise, epsilon: Any, seen: Any, told: Any) -> Any:
+        return member.act_by(drawn, networks, seen, agent.legal_on(env, seen, told), epsilon)
+
+    return jax.vmap(one)(agents, networks, drawn, epsilon, obs, legal)
+
+
+@partial(jax.jit, static_argnums=0)
+def learn(settings: Settings, env: Hosted, agents: Agent, learner: learning.Learner, first: Any, second: Any) -> Any:
+    """A gradient step of the critics on the first minibatches and of the actors on the second, and its averages."""
+    return jax.vmap(partial(learning.learn, settings, env))(agents, learner, first, second)
+
+
+@partial(jax.jit, static_argnums=0)
+def copied(settings: Settings, env: Hosted, agents: Agent, learner: learning.Learner) -> Any:
+    """The learners with new targets, and what the diagnostics see."""
+    return jax.vmap(partial(learning.copied, settings, env))(agents, learner)
+
+
+def probed(learner: learning.Learner, steps: Transition) -> learning.Learner:
+    """The learner with the transitions that its diagnostics look at."""
+    probe = jax.vmap(start_probe)(steps)
+    return eqx.tree_at(lambda m: m.probe, learner, probe, is_leaf=lambda leaf: leaf is None)

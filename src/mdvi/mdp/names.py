@@ -1,0 +1,100 @@
+"""Models by name: a file, `gym:ID,key=value,…` or `family:key=value,…`."""
+
+import inspect
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mdvi import input, mdp
+from mdvi.mdp import FiniteMDP, Names
+from mdvi.words import arguments_of, did_you_mean, key_and_value, number_in, value_of
+
+
+class Given(NamedTuple):
+    """A model as it was asked for.
+
+    Attributes:
+        model: the model.
+        name: what was typed.
+        notes: what was translated when it was read.
+        cells: rows and columns, where states are the cells of a grid.
+        moves: the step (down, right) of each action there.
+        names: what the file calls states and actions.
+    """
+
+    model: FiniteMDP
+    name: str
+    notes: tuple[str, ...] = ()
+    cells: tuple[int, int] | None = None
+    moves: tuple[tuple[int, int], ...] = ()
+    names: Names = Names()
+
+
+_COMPASS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
+_LAKE = ((0, -1), (1, 0), (0, 1), (-1, 0))  # Gymnasium's FrozenLake: left, down, right, up
+
+
+def source_of(
+    text: str,
+    discount: float | None = None,
+    format: str | None = None,
+    reward: str | None = None,
+    parameters: Sequence[str] = (),
+) -> Given:
+    """A model as it is named in every command: a file, `gym:ID,key=value,…` or `family:key=value,…`.
+
+    Args:
+        text: what was typed; `ID-v1:key=value,…` stands for `gym:ID-v1,key=value,…`.
+        discount: γ, instead of the model's own.
+        format: the format of a file, whatever its suffix.
+        reward: which of several rewards of a file, or "none".
+        parameters: more KEY=VALUE, as `iterate` takes them.
+
+    Raises:
+        ValueError: for what names no model, or none that can be read.
+    """
+    name, _, rest = text.partition(":")
+    parts = [part for part in rest.split(",") if part] + list(parameters)
+    if discount is not None:
+        parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
+    other = format is None and reward is None  # a family or an environment may be meant
+    if other and name == "gym":
+        if not parts or "=" in parts[0]:
+            raise ValueError("gym: expected an id, as in gym:FrozenLake-v1")
+        return _gymnasium(text, parts[0], parts[1:])
+    if other and name in mdp.FAMILIES:
+        return _family(text, name, parts)
+    suffixes = {suffix for form in mdp.FORMATS.values() for suffix in form.suffixes}
+    if not other or Path(text).suffix.lower() in suffixes or input.kind(Path(text)) is not None:
+        if parameters:
+            raise ValueError(f"{text}: a file takes no parameters, got {parameters[0]!r}")
+        found = mdp.read(text, discount, format, reward)
+        return Given(found.model, Path(text).name, found.notes, names=found.names)
+    if "-v" in name:
+        return _gymnasium(text, name, parts)
+    raise ValueError(f"unknown model {text!r}, which is no file either{did_you_mean(name, mdp.FAMILIES)}")
+
+
+def _family(text: str, name: str, parts: list[str]) -> Given:
+    arguments = arguments_of(mdp.FAMILIES[name], parts, name)
+    model = mdp.FAMILIES[name](**arguments)
+    if name not in ("grid", "maze", "lake", "cliff"):
+        return Given(model, text)
+    defaults = {key: p.default for key, p in inspect.signature(mdp.FAMILIES[name]).parameters.items()} | arguments
+    cells = (defaults["rows"], defaults["columns"]) if name != "lake" else (defaults["size"],) * 2
+    return Given(model, text, cells=cells, moves=_COMPASS)
+
+
+def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
+    options = dict(map(key_and_value, parts))
+    if len(options) < len(parts):
+        raise ValueError(f"{name}: a parameter is given twice")
+    discount = number_in("discount", options.pop("discount", "0.99"))
+    model = mdp.from_gymnasium(name, discount, **{key: value_of(value) for key, value in options.items()})
+    side = math.isqrt(model.states)  # one state more than cells: where episodes end
+    if name.startswith("FrozenLake") and side**2 == model.states - 1:
+        return Given(model, text, cells=(side, side), moves=_LAKE)
+    if name.startswith("CliffWalking") and model.states == 49:
+        return Given(model, text, cells=(4, 12), moves=_COMPASS)
+    return Given(model, text)
