@@ -133,7 +133,8 @@ def main() -> int:
     different = [name for name in old | new if old.get(name) != new.get(name)]
     for name in different:
         print(f"different: {name}")
-    print(f"{len(old)} results in {arguments.checkouts[0]}, {len(new)} in {arguments.checkouts[1]}: {len(different)} differ")
+    first, second = arguments.checkouts
+    print(f"{len(old)} results in {first}, {len(new)} in {second}: {len(different)} differ")
     return 1 if different else 0
 
 

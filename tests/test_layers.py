@@ -10,7 +10,7 @@ import mdvi
 SOURCE = Path(mdvi.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# Each room, a file or a folder, may import the rooms listed for it, itself, those of EVERYBODY, and nothing else of mdvi.
+# Each room, a file or a folder, may import the rooms listed for it, itself, those of EVERYBODY, and no others of mdvi.
 EVERYBODY = {"words", "checks"}
 MAY_IMPORT = {
     "types": set(),
