@@ -1,6 +1,8 @@
 """The architecture as the tree shows it: who may import whom, and nothing that runs data."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,10 @@ MAY_IMPORT = {
     "algorithms": {"scheme", "regularizers"},
     "mdp": {"door", "types", "input", "output"},
     "planning": {"regularizers", "mdp", "types", "input"},
-    "laboratory": {"scheme", "dual_averaging", "regularizers", "mdp", "types"},
+    "pytrees": {"mdp"},
+    "laboratory": {"pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "types"},
     "envs/base": {"types"},
-    "envs/native": {"envs/base", "mdp", "types"},
+    "envs/native": {"pytrees", "envs/base", "mdp", "types"},
     "envs/host": {"door", "mdp", "types"},
     "envs/names": {"envs", "door", "mdp"},
     "envs": {"envs/base", "envs/native", "envs/host", "door"},
@@ -143,6 +146,30 @@ def test_imports_follow_the_layers(file):
     room = room_of(name_of(file))
     seen = {room_of(module.removeprefix("mdvi.")) for module in modules(file) if module.startswith("mdvi.")}
     assert seen <= MAY_IMPORT[room] | EVERYBODY | {room}
+
+
+LEAN = ("types", "words", "checks", "interrupt", "door", "input", "output", "regularizers", "mdp", "planning", "report")
+CORE_WITHOUT = ("jax", "jaxlib", "equinox", "optax", "matplotlib")
+
+
+def test_the_core_is_imported_and_solves_without_jax_and_matplotlib():
+    rooms = [name_of(file).replace("/", ".") for file in FILES if name_of(file).split("/")[0] in LEAN]
+    script = f"""
+import importlib, sys
+sys.modules.update(dict.fromkeys({CORE_WITHOUT!r}))
+for room in {rooms!r}:
+    importlib.import_module("mdvi." + room)
+import mdvi
+model = mdvi.mdp.garnet(states=20, seed=1)
+for kl, entropy in ((0, 0), (.1, .1)):
+    solution = mdvi.solve(model, kl, entropy)
+    assert solution.status == "certified", solution
+    assert mdvi.certify(model, solution.action, kl, entropy).status == "certified"
+assert mdvi.backward_induction(model, 5) is not None
+print(solution.log_policy.shape)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("(20, 4)\n", 0), done.stderr
 
 
 def test_every_permission_is_used():

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from mdvi.regularizers import soft_maximum
-from mdvi.scheme import Bellman, GreedyStep, Legal, Q, Scheme, greedy_step, scaled
-from mdvi.types import Array, hash_of
+from mdvi.scheme import Bellman, GreedyStep, Legal, Q, Scheme, greedy_step, hash_of, scaled
+from mdvi.types import Array
 
 
 class DualAveragingState(eqx.Module):

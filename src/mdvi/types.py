@@ -1,22 +1,31 @@
-"""The array types the rooms share, and the one test that tells NumPy from JAX."""
+"""The array types that the rooms share, and the one test that tells NumPy from JAX.
 
+JAX is looked up and never imported here: who has an array of JAX's has imported it.
+"""
+
+import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-Array = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    import jax
+
+    Array = jax.Array | np.ndarray
+    Scalar = float | jax.Array | np.ndarray
+else:
+    Array = Scalar = Any
 Reduced = Array | np.floating  # what is left of one row after NumPy has summed it
-Scalar = float | jax.Array | np.ndarray
 
 
-def hash_of(tree: Any) -> int:
-    """A hash of a module that holds arrays: equal ones have it in common, and no array is read."""
-    return hash((type(tree), *map(np.shape, jax.tree.leaves(tree))))
+def jax_of(*arrays: Any) -> ModuleType | None:
+    """JAX, if any of the arrays is one of its."""
+    jax = sys.modules.get("jax")
+    return jax if jax is not None and any(isinstance(array, jax.Array) for array in arrays) else None
 
 
 def namespace(*arrays: Scalar | Reduced) -> ModuleType:
     """`jax.numpy` if any of the arrays is JAX's, `numpy` otherwise."""
-    return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
+    jax = jax_of(*arrays)
+    return np if jax is None else jax.numpy

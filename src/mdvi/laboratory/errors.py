@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mdvi.laboratory.sampling import empirical
 from mdvi.mdp.kernels import Kernel
 from mdvi.mdp.model import FiniteMDP
 from mdvi.regularizers import soft_argmax
-from mdvi.types import Array, hash_of
+from mdvi.scheme import hash_of
+from mdvi.types import Array
 from mdvi.words import did_you_mean, integer_in, number_in, numbers
 
 Q = Float[Array, "states actions"]
@@ -113,7 +115,7 @@ class _Sampled(eqx.Module):
     samples: int = eqx.field(static=True)
 
     def __call__(self, moment: Moment, kernel: Kernel) -> Kernel:
-        return kernel.sample(moment.key, self.samples)
+        return empirical(kernel, moment.key, self.samples)
 
 
 class _Gaussian(eqx.Module):

@@ -209,7 +209,7 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
     exact = scheme.evaluate(carry.state.q, step, BellmanOperator(run.mdp))
     q = exact
     if errors.kernel is not None:
-        known = eqx.tree_at(lambda mdp: mdp.kernel, run.mdp, errors.kernel(sampling, run.mdp.kernel))
+        known = run.mdp.changed(kernel=errors.kernel(sampling, run.mdp.kernel))
         q = scheme.evaluate(carry.state.q, step, BellmanOperator(known))
     if errors.regress is not None:
         q = jnp.where(run.mdp.live, errors.regress(regression, q), 0.0)

@@ -6,18 +6,37 @@ terminal state, where the value is zero.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float, Int
 
-from mdvi.types import Array, hash_of
+from mdvi.types import Array, namespace
 
 
-class Dense(eqx.Module):
+def same_content(one: object, other: object) -> bool:
+    """Whether two models or kernels hold the same, arrays included."""
+    if type(one) is not type(other):
+        return False
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(a is b or bool(np.all(a == b) if np.shape(a) == np.shape(b) else False) for a, b in pairs)
+
+
+def hash_of_size(kernel: Any) -> int:
+    """Equal kernels have it in common, and no array is read."""
+    return hash((type(kernel), kernel.shape))
+
+
+def shown_size(kernel: Any) -> str:
+    """What a kernel prints as, whatever its arrays hold."""
+    states, actions = kernel.shape
+    return f"{type(kernel).__name__}(states={states}, actions={actions})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense:
     """P as one array; right up to a few thousand states.
 
     Attributes:
@@ -26,7 +45,9 @@ class Dense(eqx.Module):
 
     probability: Float[Array, "states actions successors"]
 
-    __hash__ = hash_of
+    __eq__ = same_content
+    __hash__ = hash_of_size
+    __repr__ = shown_size
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -45,14 +66,13 @@ class Dense(eqx.Module):
         """This kernel itself."""
         return self
 
-    def sample(self, key: jax.Array, samples: int) -> "Successors":
-        """The empirical kernel of `samples` independent next states per (s, a)."""
-        chosen, mass = _draw(key, self.probability, samples)
-        return Successors(chosen, mass)
-
     def table(self) -> "Dense":
         """This kernel itself: the laboratory takes it as it is."""
         return self
+
+    def successor(self, place: Int[Array, "states actions places"]) -> Int[Array, "states actions places"]:
+        """The next states at some places of each row."""
+        return place
 
     def csr(self) -> scipy.sparse.csr_array:
         """P as a sparse matrix of shape (states · actions, states)."""
@@ -67,7 +87,8 @@ class Dense(eqx.Module):
         return type(self)(np.where(kept[..., None], self.probability, 0.0))
 
 
-class Successors(eqx.Module):
+@dataclass(frozen=True, eq=False, repr=False)
+class Successors:
     """P as a table of possible next states, padded with probability zero; no row is ever densified.
 
     Attributes:
@@ -78,7 +99,9 @@ class Successors(eqx.Module):
     state: Int[Array, "states actions branching"]
     probability: Float[Array, "states actions branching"]
 
-    __hash__ = hash_of
+    __eq__ = same_content
+    __hash__ = hash_of_size
+    __repr__ = shown_size
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,22 +118,23 @@ class Successors(eqx.Module):
         if isinstance(flow, np.ndarray):
             return self.dense().induced(policy)
         states = self.shape[0]
-        here = jnp.broadcast_to(jnp.arange(states)[:, None, None], flow.shape)
-        return jnp.zeros((states, states), flow.dtype).at[here, self.state].add(flow)
+        xp = namespace(flow)
+        here = xp.broadcast_to(xp.arange(states)[:, None, None], flow.shape)
+        return xp.zeros((states, states), flow.dtype).at[here, self.state].add(flow)
 
     def dense(self) -> Dense:
         """The same kernel as one array of states · actions · states numbers."""
         states, actions = self.shape
         return Dense(self.csr().toarray().reshape(states, actions, states))
 
-    def sample(self, key: jax.Array, samples: int) -> "Successors":
-        """The empirical kernel of `samples` independent next states per (s, a)."""
-        slot, mass = _draw(key, self.probability, samples)
-        return Successors(jnp.take_along_axis(jnp.asarray(self.state), slot, axis=-1), mass)
-
     def table(self) -> "Successors":
         """This kernel itself: the laboratory takes it as it is."""
         return self
+
+    def successor(self, place: Int[Array, "states actions places"]) -> Int[Array, "states actions places"]:
+        """The next states at some places of each row."""
+        xp = namespace(place)
+        return xp.take_along_axis(xp.asarray(self.state), place, axis=-1)
 
     def csr(self) -> scipy.sparse.csr_array:
         """P as a sparse matrix of shape (states · actions, states), the padding left out."""
@@ -132,7 +156,8 @@ class Successors(eqx.Module):
         return type(self)(np.where(probability != 0, self.state, 0), probability)
 
 
-class Sparse(eqx.Module):
+@dataclass(frozen=True, eq=False, repr=False)
+class Sparse:
     """P as compressed rows (CSR): row s · actions + a holds the successors of (s, a). For planning at any size.
 
     Attributes:
@@ -145,9 +170,11 @@ class Sparse(eqx.Module):
     start: Int[Array, " rows_and_one"]
     state: Int[Array, " entries"]
     probability: Float[Array, " entries"]
-    states: int = eqx.field(static=True)
+    states: int
 
-    __hash__ = hash_of
+    __eq__ = same_content
+    __hash__ = hash_of_size
+    __repr__ = shown_size
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -176,10 +203,6 @@ class Sparse(eqx.Module):
         state[row, slot], probability[row, slot] = self.state, self.probability
         return Successors(state.reshape(*self.shape, -1), probability.reshape(*self.shape, -1))
 
-    def sample(self, key: jax.Array, samples: int) -> Successors:
-        """The empirical kernel of `samples` independent next states per (s, a)."""
-        return self.table().sample(key, samples)
-
     def csr(self) -> scipy.sparse.csr_array:
         """P as a sparse matrix of shape (states · actions, states); the arrays are shared, not copied."""
         shape = (len(self.start) - 1, self.states)
@@ -199,7 +222,8 @@ class Sparse(eqx.Module):
         return Sparse(start, self.state[listed], self.probability[listed], self.states)
 
 
-class MatrixFree(eqx.Module):
+@dataclass(frozen=True, eq=False, repr=False)
+class MatrixFree:
     """P as a function: for models too large to store. Planning needs nothing but v ↦ Pv.
 
     Attributes:
@@ -209,12 +233,14 @@ class MatrixFree(eqx.Module):
             added up for one (s, a).
     """
 
-    function: Callable[[np.ndarray], np.ndarray] = eqx.field(static=True)
-    shape: tuple[int, int] = eqx.field(static=True)
-    terms: int = eqx.field(static=True)
+    function: Callable[[np.ndarray], np.ndarray]
+    shape: tuple[int, int]
+    terms: int
     kept: Bool[np.ndarray, "states actions"] | None = None
 
-    __hash__ = hash_of
+    __eq__ = same_content
+    __hash__ = hash_of_size
+    __repr__ = shown_size
 
     def expect(self, v: Float[Array, " states"]) -> Float[Array, "states actions"]:
         """(Pv)(s, a), as the function says; zero on rows that are not kept."""
@@ -249,20 +275,5 @@ class MatrixFree(eqx.Module):
         """Refused: there is no matrix."""
         return self.dense().induced(policy)
 
-    def sample(self, key: jax.Array, samples: int) -> Successors:
-        """Refused: there is no matrix."""
-        return self.table().sample(key, samples)
-
 
 Kernel = Dense | Successors | Sparse | MatrixFree
-
-
-def _draw(key: jax.Array, probability: Array, samples: int) -> tuple[jax.Array, jax.Array]:
-    """Indices drawn on the last axis by inversion, and the weight mass / samples each of them carries."""
-    cumulative = jnp.cumsum(jnp.asarray(probability), axis=-1)
-    mass = cumulative[..., -1:]
-    height = mass * jax.random.uniform(key, (*mass.shape[:-1], samples), mass.dtype)
-    beyond = height[..., :, None] >= cumulative[..., None, :]
-    # Rounding may leave the height at the total mass; the last index is then the right one.
-    index = jnp.minimum(beyond.sum(-1), probability.shape[-1] - 1)
-    return index, jnp.broadcast_to(mass / samples, index.shape)

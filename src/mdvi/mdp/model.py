@@ -5,14 +5,14 @@ their rows say; q is zero there, for every action. **Illegal** actions of other 
 policy, and their q is −∞. The discount belongs to the model and to nothing else.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Float
 
-from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
+from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors, same_content
 from mdvi.mdp.validation import (
     ACTIONS_FIRST,
     check_discount,
@@ -29,10 +29,11 @@ from mdvi.mdp.validation import (
     normalized,
     row_tolerance,
 )
-from mdvi.types import Array, Reduced, hash_of, namespace
+from mdvi.types import Array, Reduced, namespace
 
 
-class FiniteMDP(eqx.Module):
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class FiniteMDP:
     """(S, A, P, r, γ), with terminal states and state-dependent action sets.
 
     Attributes:
@@ -100,18 +101,21 @@ class FiniteMDP(eqx.Module):
             check_order(kernel, live)
         check_successors(kernel, live)
         epsilon = _epsilon(transition)
-        self.kernel = kernel.keep_rows(live)
+        kernel = kernel.keep_rows(live)
         if normalize:
             if substochastic:
                 raise ValueError("normalize: rows that may sum to less than 1 (substochastic) cannot be rescaled to 1")
-            self.kernel, _, _ = normalized(self.kernel)
-        check_rows(self.kernel, live, row_tolerance(longest_row(self.kernel), epsilon), substochastic)
-        if epsilon > np.finfo(float).eps and not substochastic and not isinstance(self.kernel, MatrixFree):
-            self.kernel, _, _ = normalized(self.kernel, most=1.0)
-        self.reward = _reward(reward, self.kernel, live)
-        self.discount = np.asarray(check_discount(discount, finite=True))
-        self.terminal = ends
-        self.legal = allowed | ends[:, None]
+            kernel, _, _ = normalized(kernel)
+        check_rows(kernel, live, row_tolerance(longest_row(kernel), epsilon), substochastic)
+        if epsilon > np.finfo(float).eps and not substochastic and not isinstance(kernel, MatrixFree):
+            kernel, _, _ = normalized(kernel, most=1.0)
+        vars(self).update(
+            kernel=kernel,
+            reward=_reward(reward, kernel, live),
+            discount=np.asarray(check_discount(discount, finite=True)),
+            terminal=ends,
+            legal=allowed | ends[:, None],
+        )
 
     @property
     def states(self) -> int:
@@ -156,13 +160,22 @@ class FiniteMDP(eqx.Module):
 
     def dense(self) -> "FiniteMDP":
         """The same model with a dense kernel."""
-        return eqx.tree_at(lambda mdp: mdp.kernel, self, self.kernel.dense())
+        return self.changed(kernel=self.kernel.dense())
 
     def table(self) -> "FiniteMDP":
         """The same model with a kernel that the laboratory runs on: a dense array or a table of successors."""
-        return eqx.tree_at(lambda mdp: mdp.kernel, self, self.kernel.table())
+        return self.changed(kernel=self.kernel.table())
 
-    __hash__ = hash_of
+    __eq__ = same_content
+
+    def __hash__(self) -> int:
+        return hash((FiniteMDP, self.kernel))
+
+    def changed(self, **parts: Any) -> "FiniteMDP":
+        """The same model with other parts, which are right by construction: nothing is checked again."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self) | parts)
+        return other
 
     def __repr__(self) -> str:
         ends = int(np.count_nonzero(self.terminal))

@@ -2,9 +2,9 @@
 
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 
 from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
@@ -175,7 +175,7 @@ def normalized(kernel: Kernel, least: float = 0.0, most: float = NEARLY) -> tupl
         probability = kernel.probability / np.repeat(total.ravel(), np.diff(kernel.start))
     else:
         probability = kernel.probability / total[..., None]
-    kernel = eqx.tree_at(lambda kernel: kernel.probability, kernel, probability)
+    kernel = replace(kernel, probability=probability)
     return kernel, int(np.count_nonzero(rows)), float(off[rows].max())
 
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Int
@@ -284,8 +283,8 @@ def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any, terms: float) -> Prob
     chain.sort_indices()
     gain = np.where(mdp.terminal, 0.0, (weights * mdp.reward).sum(-1) + bonus)
     # The rows are right by construction, but for roundings that `slack` counts: nobody has to check them.
-    parts = Sparse(chain.indptr, chain.indices, chain.data, states), gain[:, None], np.ones((states, 1), bool)
-    induced = eqx.tree_at(lambda mdp: (mdp.kernel, mdp.reward, mdp.legal), mdp, parts)
+    rows = Sparse(chain.indptr, chain.indices, chain.data, states)
+    induced = mdp.changed(kernel=rows, reward=gain[:, None], legal=np.ones((states, 1), bool))
     problem = _prepared(induced, gain[:, None], None, 0.0, slack=2 * actions + 16)
     return replace(
         problem,

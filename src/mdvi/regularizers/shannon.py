@@ -16,10 +16,9 @@ Source: Vieillard et al., "Leverage the Average" (2020), section 2.
 
 from typing import Any
 
-import jax
 from jaxtyping import Bool, Float
 
-from mdvi.types import Array, Reduced, Scalar, namespace
+from mdvi.types import Array, Reduced, Scalar, jax_of, namespace
 
 Values = Float[Array, "*batch actions"]
 States = Float[Reduced, "*batch"]
@@ -164,7 +163,8 @@ def _nonzero(x: Any) -> Any:
 
 def _constant(x: Array) -> Array:
     """x, held constant by differentiation."""
-    return jax.lax.stop_gradient(x) if isinstance(x, jax.Array) else x
+    jax = jax_of(x)
+    return x if jax is None else jax.lax.stop_gradient(x)
 
 
 def _best_and_gap(x: Values, legal: Legal) -> tuple[Array, Array]:

@@ -1,30 +1,35 @@
 """The paper's heatmaps and the learning curves beside them, drawn from the cells of a study."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from mdvi.report.cells import Cell, Panel
 from mdvi.report.findings import mean_of
-from mdvi.report.plots import STYLE, verbatim
+from mdvi.report.plots import canvas, shades, verbatim
 from mdvi.report.stats import interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
 Curves = Callable[[Cell], tuple[np.ndarray, np.ndarray]]
 
 
-def heatmaps(grids: Sequence[Panel], strips: Sequence[Panel], baseline: Cell | None, title: str, label: str) -> Figure:
+def heatmaps(
+    grids: Sequence[Panel], strips: Sequence[Panel], baseline: Cell | None, title: str, label: str
+) -> "Figure":
     """Figures 2 to 8 of the paper: agents side by side, w/ above w/o, the strips at τ = 0 below; one scale of colours.
 
     Strips of agents that have no grid stand where there is room.
 
     The baseline's score is marked on the scale. Hatched cells have runs that failed or diverged.
     """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     agents = list(dict.fromkeys(panel.agent for panel in grids or strips))
     kinds = list(dict.fromkeys(panel.evaluation for panel in grids))
     columns: dict[str, list[Panel | None]] = {agent: [None] * len(kinds) for agent in agents}
@@ -38,20 +43,19 @@ def heatmaps(grids: Sequence[Panel], strips: Sequence[Panel], baseline: Cell | N
     heights += [1] * (count - len(kinds))
     wide = [max(len(panel.columns[1]) for panel in columns[agent] if panel) for agent in agents]
     means = [mean_of(cell)[0] for panel in [*grids, *strips] for cell in panel.cells.values()]
-    shades = Normalize(*_ends([*means, *([mean_of(baseline)[0]] if baseline else [])]))
-    with mpl.rc_context(STYLE):
-        size = 2.4 + 0.62 * sum(wide) + 0.5 * len(agents), 1.2 + 0.42 * sum(heights) + 0.75 * count
-        figure = Figure(figsize=size, layout="constrained")
+    scale = Normalize(*_ends([*means, *([mean_of(baseline)[0]] if baseline else [])]))
+    size = 2.4 + 0.62 * sum(wide) + 0.5 * len(agents), 1.2 + 0.42 * sum(heights) + 0.75 * count
+    with canvas(size) as figure:
         axes = figure.subplots(
             count, len(agents), squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": wide}
         )
         for j, agent in enumerate(agents):
             for i in range(count):
                 if i < len(columns[agent]) and (shown := columns[agent][i]) is not None:
-                    _panel(axes[i, j], shown, shades)
+                    _panel(axes[i, j], shown, scale)
                 else:
                     axes[i, j].set_axis_off()
-        bar = figure.colorbar(mpl.cm.ScalarMappable(shades, "viridis"), ax=axes, label=verbatim(label), aspect=40)
+        bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=axes, label=verbatim(label), aspect=40)
         if baseline is not None and np.isfinite(mean_of(baseline)[0]):
             level = mean_of(baseline)[0]
             bar.ax.axhline(level, color="crimson", lw=2)
@@ -63,13 +67,12 @@ def heatmaps(grids: Sequence[Panel], strips: Sequence[Panel], baseline: Cell | N
         return figure
 
 
-def curves_by_row(panel: Panel, curve_of: Curves, baseline: Cell | None) -> Figure:
+def curves_by_row(panel: Panel, curve_of: Curves, baseline: Cell | None) -> "Figure":
     """Figures 9 to 14: a picture for each row of a panel, in it a curve for each column, the baseline dotted."""
     names, values = panel.rows
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(3.6, 2.7 * len(values)), 2.8), layout="constrained")
+    with canvas((max(3.6, 2.7 * len(values)), 2.8)) as figure:
         axes = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
-        colors = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(panel.columns[1])))
+        colors = shades(len(panel.columns[1]))
         for i, value in enumerate(values):
             for j, (color, column) in enumerate(zip(colors, panel.columns[1], strict=True)):
                 if (i, j) in panel.cells:
@@ -84,13 +87,15 @@ def curves_by_row(panel: Panel, curve_of: Curves, baseline: Cell | None) -> Figu
         return figure
 
 
-def _panel(axes: Axes, panel: Panel, shades: Normalize) -> None:
+def _panel(axes: "Axes", panel: Panel, scale: "Normalize") -> None:
+    from matplotlib.patches import Rectangle
+
     (down, rows), (right, columns) = panel.rows, panel.columns
     score = np.full((len(rows), len(columns)), np.nan)
     for place, cell in panel.cells.items():
         score[place] = mean_of(cell)[0]
-    axes.imshow(score, cmap="viridis", norm=shades, aspect="auto")
-    middle = ((shades.vmin or 0.0) + (shades.vmax or 0.0)) / 2
+    axes.imshow(score, cmap="viridis", norm=scale, aspect="auto")
+    middle = ((scale.vmin or 0.0) + (scale.vmax or 0.0)) / 2
     for (i, j), cell in panel.cells.items():
         if cell.failed or cell.diverged:
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="////", ec="crimson", lw=0))
@@ -104,7 +109,7 @@ def _panel(axes: Axes, panel: Panel, shades: Normalize) -> None:
     axes.set_title(verbatim(panel.label))
 
 
-def _curve(axes: Axes, curve: tuple[np.ndarray, np.ndarray], label: str, **style: Any) -> None:
+def _curve(axes: "Axes", curve: tuple[np.ndarray, np.ndarray], label: str, **style: Any) -> None:
     steps, returns = curve
     if not returns.size:
         return

@@ -3,11 +3,10 @@
 import base64
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 import numpy as np
-from matplotlib.figure import Figure
 
 from mdvi.report.cells import SCORES, Cell, Panel, cells_of, panels_of
 from mdvi.report.curves import PANELS, Curve, from_csv
@@ -16,6 +15,9 @@ from mdvi.report.findings import across, beside, curve_of, drawn, mean_of
 from mdvi.report.heatmaps import curves_by_row, heatmaps
 from mdvi.report.plots import as_bytes, figure1
 from mdvi.report.stats import in_words, iqm
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BEST = 10  # cells of the table over all environments
 _HEADINGS = {
@@ -67,7 +69,7 @@ class Results(NamedTuple):
     figure1: str | None = None
 
 
-def study_pictures(results: Results) -> dict[str, Figure]:
+def study_pictures(results: Results) -> "dict[str, Figure]":
     """All figures, by the names of their files: Figure 1, and of each environment the heatmaps and the curves."""
     pictures = {} if results.figure1 is None else {"figure1": figure1(from_csv(results.figure1))}
     for env, cells in _by_env(results).items():
@@ -118,7 +120,7 @@ def _file(*parts: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")
 
 
-def _heatmaps(env: str, cells: list[Cell], results: Results) -> Figure:
+def _heatmaps(env: str, cells: list[Cell], results: Results) -> "Figure":
     grids, strips = panels_of(cells)
     return heatmaps(grids, strips, _baseline(cells, results), env, SCORES[results.score])
 
@@ -161,7 +163,7 @@ def _part(env: str, cells: list[Cell], results: Results) -> dict[str, Any]:
     }
 
 
-def _curves(panel: Panel, baseline: Cell | None, results: Results) -> Figure:
+def _curves(panel: Panel, baseline: Cell | None, results: Results) -> "Figure":
     return curves_by_row(panel, lambda cell: curve_of([cell], results.curves), baseline)
 
 

@@ -1,16 +1,19 @@
 """Table → figure: one function per figure, drawing from curves alone."""
 
+import contextlib
 import io
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mdvi.report.curves import PANELS, Curve
 from mdvi.report.stats import interval
 from mdvi.words import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _TITLES = {
     "left": "KL only (τ = 0), sampled",
@@ -19,7 +22,7 @@ _TITLES = {
 }
 _ARROWS = 30  # in a row
 _LONGEST_TEXT = 90  # characters that a title or a label has room for
-STYLE: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -33,10 +36,34 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def figure1(curves: list[Curve]) -> Figure:
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Everything that is drawn in here has the style of mdvi."""
+    import matplotlib as mpl  # takes a while, and only pictures need it
+
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+@contextlib.contextmanager
+def canvas(size: tuple[float, float]) -> Iterator["Figure"]:
+    """An empty figure of this size in inches, to be drawn on in the style of mdvi."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        yield Figure(figsize=size, layout="constrained")
+
+
+def shades(count: int) -> np.ndarray:
+    """So many colours from dark to light."""
+    import matplotlib as mpl
+
+    return np.asarray(mpl.colormaps["viridis"](np.linspace(0.0, 0.85, count)))
+
+
+def figure1(curves: list[Curve]) -> "Figure":
     """The paper's Figure 1: above, the mean normalised loss with its interval; below, loss beside the bound."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 6.4), layout="constrained")
+    with canvas((11, 6.4)) as figure:
         axes = figure.subplots(2, 3, sharex=True, sharey="row")
         for column, panel in enumerate(PANELS):
             chosen = [curve for curve in curves if curve.panel == panel]
@@ -49,10 +76,9 @@ def figure1(curves: list[Curve]) -> Figure:
         return figure
 
 
-def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> Figure:
+def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> "Figure":
     """One run, or the mean of several: loss of π_k and the bound on it, both axes logarithmic."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5, 3.6), layout="constrained")
+    with canvas((5, 3.6)) as figure:
         axes = figure.subplots()
         k = np.arange(len(loss))
         axes.loglog(k[1:], _positive(loss)[1:], label="loss ‖q⁎ − q$_{π_k}$‖$_∞$")
@@ -71,12 +97,11 @@ def grid_plot(
     cells: tuple[int, int],
     moves: tuple[tuple[int, int], ...],
     title: str,
-) -> Figure:
+) -> "Figure":
     """Values of a grid world as colours, its policy as arrows; terminal cells are blank. `moves` are (down, right)."""
     rows, columns = cells
     count = rows * columns
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+    with canvas((6.5, 5.5)) as figure:
         axes = figure.subplots()
         shown = np.where(terminal[:count], np.nan, value[:count]).reshape(cells)
         figure.colorbar(axes.imshow(shown, cmap="viridis"), label="value")
@@ -92,10 +117,9 @@ def grid_plot(
         return figure
 
 
-def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title: str) -> Figure:
+def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title: str) -> "Figure":
     """How the values are distributed, and how the proved interval narrowed, backup by backup."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+    with canvas((9, 3.6)) as figure:
         left, right = figure.subplots(1, 2)
         left.hist(value, bins=60, color="0.4")
         left.set_xlabel("value")
@@ -109,16 +133,14 @@ def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title:
         return figure
 
 
-def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) -> Figure:
+def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) -> "Figure":
     """Return against environment steps: for each cell its label, its steps and its seeds' returns (steps, seeds).
 
     The line is the mean over seeds, the band its 95 % interval by Student's t where there are three seeds or more.
     """
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
+    with canvas((7, 4.2)) as figure:
         axes = figure.subplots()
-        shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(curves)))
-        for (label, steps, returns), color in zip(curves, shades, strict=True):
+        for (label, steps, returns), color in zip(curves, shades(len(curves)), strict=True):
             mean, reach = interval(returns)
             axes.plot(steps, mean, color=color, lw=1.2, label=verbatim(label))
             axes.fill_between(steps, mean - reach, mean + reach, color=color, alpha=0.25, lw=0)
@@ -131,10 +153,9 @@ def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) 
 
 def cells_plot(
     score: np.ndarray, rows: tuple[str, list[float]], columns: tuple[str, list[float]], title: str
-) -> Figure:
+) -> "Figure":
     """A score for each cell of two numbers, as colour and as text: the paper's Figures 2 and 3."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.6 + 0.8 * len(columns[1]), 1.4 + 0.6 * len(rows[1])), layout="constrained")
+    with canvas((1.6 + 0.8 * len(columns[1]), 1.4 + 0.6 * len(rows[1]))) as figure:
         axes = figure.subplots()
         image = axes.imshow(score, cmap="viridis")
         dark = score < (np.nanmin(score) + np.nanmax(score)) / 2
@@ -157,10 +178,10 @@ def verbatim(text: str) -> str:
     return f" {text}" if text.startswith("_") else text  # Matplotlib leaves such labels out
 
 
-def as_bytes(figure: Figure, form: str, dpi: int = 200) -> bytes:
+def as_bytes(figure: "Figure", form: str, dpi: int = 200) -> bytes:
     """The figure as a "png", "svg" or "pdf" file, without a date in it."""
     buffer = io.BytesIO()
-    with mpl.rc_context(STYLE):
+    with styled():
         date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
         figure.savefig(buffer, format=form, dpi=dpi, metadata=date)
     return buffer.getvalue()
@@ -168,11 +189,10 @@ def as_bytes(figure: Figure, form: str, dpi: int = 200) -> bytes:
 
 def _colors(curves: list[Curve]) -> list[Any]:
     """Grey for the curve without KL, then dark to light."""
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(curves) - 1, 1)))
-    return ["0.55", *shades]
+    return ["0.55", *shades(max(len(curves) - 1, 1))]
 
 
-def _losses(axes: Axes, curves: list[Curve]) -> None:
+def _losses(axes: "Axes", curves: list[Curve]) -> None:
     for curve, color in zip(curves, _colors(curves), strict=False):
         k = np.arange(len(curve.loss_mean))
         axes.plot(k, curve.loss_mean, color=color, lw=1.2, label=verbatim(curve.label))
@@ -181,7 +201,7 @@ def _losses(axes: Axes, curves: list[Curve]) -> None:
     axes.legend(ncols=2, loc="upper right")
 
 
-def _bounds(axes: Axes, curves: list[Curve]) -> None:
+def _bounds(axes: "Axes", curves: list[Curve]) -> None:
     for curve, color in zip(curves, _colors(curves), strict=False):
         k = np.arange(len(curve.loss_mean))
         axes.plot(k, _positive(curve.loss_mean), color=color, lw=1.2)
