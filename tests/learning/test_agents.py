@@ -10,8 +10,7 @@ import mdvi
 from mdvi.envs import CartPole, FiniteEnvironment
 from mdvi.envs.native import probes
 from mdvi.learning.agents import catalogue, targets
-from mdvi.learning.agents.agent import Networks
-from mdvi.learning.agents.networks import convolve, network
+from mdvi.learning.agents.networks import Networks, convolve, network
 from mdvi.learning.experience.base import Batch
 
 FAMILIES = ("md-direct", "md-indirect", "da", "munchausen")

@@ -10,8 +10,12 @@ import pytest
 
 from mdvi import algorithms, iterate, mdp
 from mdvi.laboratory.bellman import BellmanOperator
-from mdvi.learning.agents import targets
+from mdvi.learning.agents import constructions, targets
 from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.constructions.direct import direct_loss
+from mdvi.learning.agents.constructions.dual import dual_target
+from mdvi.learning.agents.constructions.implicit import implicit_step, munchausen_term
+from mdvi.learning.agents.constructions.indirect import indirect_loss
 from mdvi.learning.agents.targets import Preferences
 from mdvi.regularizers import soft_maximum
 from mdvi.scheme import Scheme
@@ -73,29 +77,27 @@ def test_exact_targets_on_one_hot_features_are_one_step_of_the_scheme(name, cons
             following = states[k + 1]
             if construction == "implicit":
                 x, wanted = (s.q + scheme.beta * s.scaled_log_policy for s in (state, following))
-                mine = targets.implicit_step(scheme, x, legal)
+                mine = implicit_step(scheme, x, legal)
                 v = targets.critic_target(scheme, jnp.zeros(12), jnp.ones(12), x, mine)
-                extra = jnp.stack(
-                    [targets.munchausen_term(scheme, mine, jnp.full(12, a), -jnp.inf) for a in actions], -1
-                )
+                extra = jnp.stack([munchausen_term(scheme, mine, jnp.full(12, a), -jnp.inf) for a in actions], -1)
                 np.testing.assert_allclose(operator.backup(v) + extra, wanted, atol=1e-6)
                 np.testing.assert_allclose(mine.policy, step.policy, atol=1e-6)
                 continue
             if construction == "dual":
-                new, old = (targets.preferences(scheme, "dual", h) for h in (average, before))
+                new, old = (constructions.find("dual").preferences(scheme, h) for h in (average, before))
                 before = average
-                average = targets.dual_target(scheme, average, following.q)
+                average = dual_target(scheme, average, following.q)
             else:
                 logits = jnp.maximum(step.log_policy, -1e5)
                 before_logits = jnp.log(jnp.full((12, 3), 1 / 3)) if k == 0 else before_logits
-                new, old = (targets.preferences(scheme, construction, x) for x in (logits, before_logits))
+                new, old = (constructions.find(construction).preferences(scheme, x) for x in (logits, before_logits))
                 before_logits = logits
             mine = targets.follow(new, old, legal)
             v = targets.critic_target(scheme, jnp.zeros(12), jnp.ones(12), state.q, mine)
             np.testing.assert_allclose(operator.backup(v), following.q, atol=1e-6)
             np.testing.assert_allclose(mine.policy, step.policy, atol=1e-6)
             if construction == "indirect":
-                assert float(np.abs(targets.indirect_loss(scheme, state.q, mine, legal)).max()) < 1e-6
+                assert float(np.abs(indirect_loss(scheme, state.q, mine, legal)).max()) < 1e-6
 
 
 @pytest.mark.parametrize(("kl", "entropy"), [(0.3, 0.2), (0.5, 0.0), (0.0, 0.4)])
@@ -107,7 +109,7 @@ def test_the_direct_loss_is_a_kl_to_the_greedy_policy(kl, entropy):
         q, old, new = (jnp.asarray(generator.normal(size=(50, 4))) for _ in range(3))
         legal = jnp.ones((50, 4), bool)
         anchor = targets.scaled_log_policy(Preferences(old, 1.0, scheme.temperature), legal)
-        greedy = scheme.greedy(targets._state(scheme, q, anchor), legal)
+        greedy = scheme.greedy(targets.state_of(scheme, q, anchor), legal)
 
         def step(x):
             return targets.follow(
@@ -115,7 +117,7 @@ def test_the_direct_loss_is_a_kl_to_the_greedy_policy(kl, entropy):
             )
 
         def direct(x):
-            return targets.direct_loss(scheme, q, step(x)).sum()
+            return direct_loss(scheme, q, step(x)).sum()
 
         def divergence(x):
             log_policy = jax.nn.log_softmax(x)
@@ -130,7 +132,7 @@ def test_the_direct_loss_is_a_kl_to_the_greedy_policy(kl, entropy):
 def test_the_kl_term_vanishes_right_after_a_copy():
     scheme = Scheme.of(kl=0.5, entropy=0.0)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)), jnp.float32)
-    same = targets.preferences(scheme, "direct", x)
+    same = constructions.find("direct").preferences(scheme, x)
     legal = jnp.ones((20, 3), bool)
     q = 2 * x
     step = targets.follow(same, same, legal)
@@ -167,7 +169,7 @@ def test_explicit_targets_equal_a_plain_reference(construction, with_kl, with_en
     returns, discount = generator.normal(size=64), generator.uniform(size=64)
     scheme = Scheme.of(kl=kl, entropy=entropy, evaluate_kl=with_kl, evaluate_entropy=with_entropy)
     single = [jnp.asarray(x, jnp.float32) for x in (out, bar, q, returns, discount)]
-    new, old = (targets.preferences(scheme, construction, x) for x in single[:2])
+    new, old = (constructions.find(construction).preferences(scheme, x) for x in single[:2])
     step = targets.follow(new, old, jnp.ones((64, 5), bool))
     mine = targets.critic_target(scheme, single[3], single[4], single[2], step)
     right = reference(construction, kl, entropy, with_kl, with_entropy, out, bar, q, returns, discount)
@@ -190,11 +192,9 @@ def test_the_implicit_target_is_munchausens(alpha, temperature, lowest):
     x, y = (jnp.asarray(table, jnp.float32) for table in (here, there))
     value = targets.critic_target(
         scheme, jnp.asarray(returns, jnp.float32), jnp.asarray(discount, jnp.float32), y,
-        targets.implicit_step(scheme, y, legal),
+        implicit_step(scheme, y, legal),
     )  # fmt: skip
-    term = targets.munchausen_term(
-        scheme, targets.implicit_step(scheme, x, legal), jnp.asarray(action, jnp.int32), lowest
-    )
+    term = munchausen_term(scheme, implicit_step(scheme, x, legal), jnp.asarray(action, jnp.int32), lowest)
     np.testing.assert_allclose(value + term, right, rtol=1e-5, atol=1e-5)
 
 
@@ -204,11 +204,9 @@ def test_the_corner_of_the_implicit_target_is_dqn_and_advantage_learning():
     action, legal = jnp.asarray(generator.integers(4, size=32), jnp.int32), jnp.ones((32, 4), bool)
     for beta in (0.0, 0.7):
         scheme = Scheme(0.0, beta)
-        value = targets.critic_target(
-            scheme, jnp.zeros(32), jnp.ones(32), there, targets.implicit_step(scheme, there, legal)
-        )
+        value = targets.critic_target(scheme, jnp.zeros(32), jnp.ones(32), there, implicit_step(scheme, there, legal))
         np.testing.assert_allclose(value, there.max(-1), rtol=1e-6)
-        term = targets.munchausen_term(scheme, targets.implicit_step(scheme, here, legal), action, -jnp.inf)
+        term = munchausen_term(scheme, implicit_step(scheme, here, legal), action, -jnp.inf)
         np.testing.assert_allclose(term, beta * (targets.at(here, action) - here.max(-1)), rtol=1e-5, atol=1e-6)
 
 
@@ -219,13 +217,13 @@ def test_the_dual_and_indirect_targets_equal_a_plain_reference():
     scheme, beta = Scheme.of(kl=kl, entropy=entropy), kl / (kl + entropy)
     single = [jnp.asarray(x, jnp.float32) for x in (out, bar, q)]
     np.testing.assert_allclose(
-        targets.dual_target(scheme, single[1], single[2]), beta * bar + (1 - beta) * q, rtol=1e-5, atol=1e-6
+        dual_target(scheme, single[1], single[2]), beta * bar + (1 - beta) * q, rtol=1e-5, atol=1e-6
     )
     goal = log_softmax(beta * log_softmax(bar) + q / (kl + entropy))
     right = (np.exp(goal) * (goal - log_softmax(out))).sum(-1)
     legal = jnp.ones((40, 3), bool)
-    step = targets.follow(*(targets.preferences(scheme, "indirect", x) for x in single[:2]), legal)
-    np.testing.assert_allclose(targets.indirect_loss(scheme, single[2], step, legal), right, rtol=1e-4, atol=1e-6)
+    step = targets.follow(*(constructions.find("indirect").preferences(scheme, x) for x in single[:2]), legal)
+    np.testing.assert_allclose(indirect_loss(scheme, single[2], step, legal), right, rtol=1e-4, atol=1e-6)
 
 
 def test_illegal_actions_count_for_nothing():
@@ -237,7 +235,7 @@ def test_illegal_actions_count_for_nothing():
         values = []
         for illegal in (-50.0, 1e6):
             poisoned = [jnp.where(legal, table, illegal) for table in (x, q)]
-            of = targets.preferences(scheme, construction, poisoned[0])
+            of = constructions.find(construction).preferences(scheme, poisoned[0])
             values.append(scheme.value(poisoned[1], targets.follow(of, of, legal)))
         np.testing.assert_array_equal(*values)
 

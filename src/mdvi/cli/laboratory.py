@@ -230,7 +230,7 @@ def _agent_row(entry: "Entry") -> dict[str, Any]:
     return {
         "name": entry.name,
         "parameters": ", ".join(f"{name}={value}" for name, value in numbers.items() if value is not None),
-        "mapping": entry.construction,
+        "mapping": entry.construction.name,
         "reference": entry.reference,
         "summary": entry.summary,
     }

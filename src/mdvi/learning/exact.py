@@ -11,7 +11,8 @@ import numpy as np
 from mdvi.envs import FiniteEnvironment, TimeLimit
 from mdvi.laboratory.bellman import BellmanOperator, Objective, optimum, policy_value
 from mdvi.learning.acting import play
-from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.runs.ledger import Row
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from mdvi.envs import Environment, Hosted, names
 from mdvi.learning.acting import host_play
 from mdvi.learning.acting import play as policy
-from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.request import Grid, configuration, explored, population_of
 from mdvi.learning.runs import checkpoint, kept, record, run
 from mdvi.learning.runs.identity import fingerprint, identity_of, is_object, same

@@ -3,14 +3,14 @@
 import jax.numpy as jnp
 import numpy as np
 
-from mdvi.learning.agents import targets
-from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.networks import Networks
 
 
 def exported(agent: Agent, networks: Networks, first: int = 0) -> dict[str, np.ndarray]:
     """The policy as arrays for `numpy_policy.py`, which needs NumPy alone; `first` is the first action."""
     network = networks.critic if networks.actor is None else networks.actor
-    of = targets.preferences(agent.scheme, agent.construction, jnp.ones((1, 1)))
+    of = agent.construction.preferences(agent.scheme, jnp.ones((1, 1)))
     arrays: dict[str, np.ndarray] = {}
     arrays["temperature"] = np.asarray(of.temperature / of.x[0, 0], np.float32)  # x may be a multiple of the output
     scale = network.scale or (1.0,)

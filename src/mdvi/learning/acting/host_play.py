@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from mdvi.envs.host.hosted import Hosted, step
-from mdvi.learning.agents.agent import Agent, Networks, legal_on
+from mdvi.learning.agents.agent import Agent, legal_on
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.experience.frames import HostReplay
 
 _AT_ONCE = 16  # environments that are stepped together

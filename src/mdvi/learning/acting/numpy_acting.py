@@ -12,8 +12,8 @@ import numpy as np
 
 from mdvi.envs.host.hosted import Hosted
 from mdvi.learning import draws
-from mdvi.learning.agents import targets
-from mdvi.learning.agents.agent import Agent, Networks, Noise
+from mdvi.learning.agents.agent import Agent, Noise
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.settings import Settings
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -44,7 +44,7 @@ def suits(settings: Settings) -> bool:
 def policies_of(env: Hosted, agents: Agent) -> Policies:
     """What the outputs mean in an environment, for agents whose leaves have an axis of members."""
     one = np.ones((1, 1), np.float32)
-    unit = jax.vmap(lambda scheme: targets.preferences(scheme, agents.construction, one))(agents.scheme)
+    unit = jax.vmap(lambda scheme: agents.construction.preferences(scheme, one))(agents.scheme)
     factor, temperature = (np.asarray(leaf).reshape(-1, 1, 1) for leaf in (unit.x, unit.temperature))
     scale = None if env.scale is None else np.array(env.scale, np.float32)
     return Policies(scale, factor, temperature, agents.sampled)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi.learning.agents import targets
-from mdvi.learning.agents.agent import Agent, Networks, legal_on
+from mdvi.learning.agents.agent import Agent, legal_on
+from mdvi.learning.agents.networks import Networks
 from mdvi.types import Array
 
 _STRETCH = 500  # steps between two looks at whether all episodes are over

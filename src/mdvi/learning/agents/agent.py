@@ -1,10 +1,4 @@
-"""An agent is a value: a scheme, a construction, and the numbers it is trained with.
-
-implicit   the critic holds x = q + βs; no actor     DQN, soft-DQN, Munchausen, Advantage Learning, CVI, DPP
-direct     an actor trained on the objective of the greedy step       MD-direct
-indirect   an actor trained on its solution                           MD-indirect
-dual       an actor that averages q                                   DA, and MoDQN at κ = 0
-"""
+"""An agent is a value: a scheme, a construction, and the numbers it is trained with."""
 
 import math
 from typing import Any, NamedTuple
@@ -15,20 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Int
 
 from mdvi.learning import draws
-from mdvi.learning.agents import targets
-from mdvi.learning.agents.networks import Network
-from mdvi.learning.agents.targets import Construction, Numbers, Preferences
+from mdvi.learning.agents import constructions, targets
+from mdvi.learning.agents.constructions import Construction
+from mdvi.learning.agents.networks import Network, Networks
+from mdvi.learning.agents.targets import Numbers, Preferences
 from mdvi.learning.experience.base import Batch
 from mdvi.regularizers import soft_maximum
-from mdvi.scheme import GreedyStep, Scheme
+from mdvi.scheme import Scheme
 from mdvi.types import Array
-
-
-class Networks(eqx.Module):
-    """The critic, and the actor of an agent that has one."""
-
-    critic: Network
-    actor: Network | None
 
 
 class Noise(NamedTuple):
@@ -62,7 +50,7 @@ class Agent(eqx.Module):
 
     Attributes:
         scheme: λ, τ and what the evaluation keeps; m = 1.
-        construction: "direct", "indirect", "dual" or "implicit".
+        construction: how it represents its policy; a name of `constructions.ALL`, or one of your own.
         learning_rate: of critic and actor.
         epsilon: the probability of a random action, after its decay.
         epsilon_steps: environment steps over which it falls from 1, linearly; 0 for none.
@@ -79,7 +67,7 @@ class Agent(eqx.Module):
     """
 
     scheme: Scheme
-    construction: Construction = eqx.field(static=True)
+    construction: Construction = eqx.field(static=True, converter=constructions.find)
     learning_rate: Any = 1e-3
     epsilon: Any = 0.01
     epsilon_steps: Any = 0.0
@@ -98,26 +86,18 @@ class Agent(eqx.Module):
         concrete = not isinstance(scheme.beta, jax.core.Tracer)
         if concrete and (jnp.ndim(scheme.beta) or jnp.ndim(scheme.temperature)):
             raise ValueError("scheme: deep agents need constant coefficients")
-        if self.construction == "implicit":
-            if concrete and not self.munchausen and scheme.beta > 0:
-                raise ValueError("munchausen: an implicit agent with beta > 0 needs it")
-            if concrete and not scheme.evaluate_kl and scheme.beta > 0:
-                raise ValueError("an implicit agent cannot leave the KL out of its evaluation: it holds q + βs, not q")
-        elif self.construction == "dual":
-            if concrete and scheme.beta == 1:
-                raise ValueError("a dual agent averages with weight 1 − β: it needs an entropy, or β < 1")
-        elif concrete and scheme.temperature == 0 and scheme.beta > 0:
-            raise ValueError(f"a {self.construction} agent holds log π: it needs kl + entropy > 0")
+        if concrete:
+            self.construction.check(self)
 
     @property
     def has_actor(self) -> bool:
         """Whether there is a network for the policy."""
-        return self.construction != "implicit"
+        return self.construction.has_actor
 
     def preferences(self, networks: Networks, obs: Array) -> Preferences:
         """The policy at a batch of observations."""
         output = networks.critic(obs) if networks.actor is None else networks.actor(obs)
-        return targets.preferences(self.scheme, self.construction, output)
+        return self.construction.preferences(self.scheme, output)
 
     def act(self, networks: Networks, obs: Array, legal: Array, key: jax.Array, epsilon: Any) -> Int[Array, " batch"]:
         """The policy's action, and with probability ε any legal one."""
@@ -135,37 +115,14 @@ class Agent(eqx.Module):
         share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.epsilon_steps, 1.0)
         return 1.0 + (self.epsilon - 1.0) * jnp.where(self.epsilon_steps > 0, jnp.minimum(share, 1.0), 1.0)
 
-    def step_at(self, online: Networks, target: Networks, obs: Array, legal: Array) -> tuple[Array, GreedyStep]:
-        """q̄ (or x̄), and the step from the target policy to the one that is evaluated."""
-        q = target.critic(obs)
-        if online.actor is None:
-            exact = targets.implicit_step(self.scheme, online.critic(obs) if self.double else q, legal)
-            return q, eqx.tree_at(lambda s: s.v, exact, None) if self.double else exact
-        return q, targets.follow(self.preferences(online, obs), self.preferences(target, obs), legal)
-
     def critic_target(self, env: Any, online: Networks, target: Networks, batch: Batch) -> Numbers:
         """The regression target of Q(s, a)."""
-        q, step = self.step_at(online, target, batch.next_obs, legal_on(env, batch.next_obs, batch.next_legal))
+        legal = legal_on(env, batch.next_obs, batch.next_legal)
+        q, step = self.construction.step(self, online, target, batch.next_obs, legal)
         y = targets.critic_target(self.scheme, batch.returns, batch.discount, q, step)
-        if self.has_actor or not self.munchausen:
-            return y
-        here = targets.implicit_step(self.scheme, target.critic(batch.obs), legal_on(env, batch.obs, batch.legal))
-        return y + targets.munchausen_term(self.scheme, here, batch.action, self.lowest)
+        return self.construction.critic_target(self, y, target, batch, legal_on(env, batch.obs, batch.legal))
 
     def actor_loss(self, env: Any, actor: Network, online: Networks, target: Networks, batch: Batch) -> Numbers:
         """The loss of the policy on each observation of a batch."""
-        legal = legal_on(env, batch.obs, batch.legal)
         q = (online if self.double else target).critic(batch.obs)
-        if self.construction == "dual":
-            h, wanted = actor(batch.obs), targets.dual_target(self.scheme, target.actor(batch.obs), q)  # type: ignore[misc]
-            error = jnp.where(legal, h - wanted, 0.0) ** 2
-            return (
-                error.sum(-1) / legal.sum(-1).astype(error.dtype)
-                if self.every_action
-                else targets.at(error, batch.action)
-            )
-        new = targets.preferences(self.scheme, self.construction, actor(batch.obs))
-        step = targets.follow(new, self.preferences(target, batch.obs), legal)
-        if self.construction == "direct":
-            return targets.direct_loss(self.scheme, q, step)
-        return targets.indirect_loss(self.scheme, q, step, legal)
+        return self.construction.actor_loss(self, actor, q, target, batch, legal_on(env, batch.obs, batch.legal))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdvi.learning.agents.agent import Agent
-from mdvi.learning.agents.targets import Construction
+from mdvi.learning.agents.constructions import DIRECT, DUAL, IMPLICIT, INDIRECT, Construction
 from mdvi.regularizers import mellowmax, soft_maximum
 from mdvi.scheme import Scheme
 from mdvi.words import did_you_mean
@@ -71,12 +71,11 @@ class Entry:
             scheme = Scheme(0.0, (self.beta or 0.0) if beta is None else beta, **structure)
         else:
             scheme = Scheme.of(**self._weights(kl, entropy, beta), **structure)
-        implicit = self.construction == "implicit"
         return Agent(
             scheme,
             self.construction,
-            **{"lowest": self.lowest, "sampled": not implicit} | numbers,
-            munchausen=implicit and (self.kl is not None or self.beta is not None),
+            **{"lowest": self.lowest, "sampled": self.construction.has_actor} | numbers,
+            munchausen=self.kl is not None or self.beta is not None,
         )
 
     def _weights(self, kl: float | None, entropy: float | None, beta: float | None) -> dict[str, float]:
@@ -99,32 +98,32 @@ _LEVERAGE = "vieillard2020leverage"
 ALL: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("md-direct", "direct", 0.09, 0.01, None, _LEVERAGE, "an actor trained on the greedy step's objective"),
-        Entry("md-indirect", "indirect", 0.09, 0.01, None, _LEVERAGE, "an actor trained on the greedy step's solution"),
-        Entry("da", "dual", 0.09, 0.01, None, _LEVERAGE, "an actor that averages q"),
+        Entry("md-direct", DIRECT, 0.09, 0.01, None, _LEVERAGE, "an actor trained on the greedy step's objective"),
+        Entry("md-indirect", INDIRECT, 0.09, 0.01, None, _LEVERAGE, "an actor trained on the greedy step's solution"),
+        Entry("da", DUAL, 0.09, 0.01, None, _LEVERAGE, "an actor that averages q"),
         Entry(
-            "modqn", "dual", None, None, 0.9, "vieillard2020momentum", "greedy in the average of q: DA as λ, τ → 0",
+            "modqn", DUAL, None, None, 0.9, "vieillard2020momentum", "greedy in the average of q: DA as λ, τ → 0",
             evaluate=False,
         ),
         Entry(
-            "munchausen", "implicit", 0.027, 0.003, None, "vieillard2020munchausen",
+            "munchausen", IMPLICIT, 0.027, 0.003, None, "vieillard2020munchausen",
             "M-DQN: the reward gains κβ log π, clipped at −1", CLIP,
         ),
-        Entry("dqn", "implicit", None, None, None, "mnih2015human", "deep Q-network: λ = τ = 0"),
-        Entry("soft-dqn", "implicit", None, 0.01, None, "haarnoja2017reinforcement", "soft Q-learning: λ = 0"),
+        Entry("dqn", IMPLICIT, None, None, None, "mnih2015human", "deep Q-network: λ = τ = 0"),
+        Entry("soft-dqn", IMPLICIT, None, 0.01, None, "haarnoja2017reinforcement", "soft Q-learning: λ = 0"),
         Entry(
-            "softmax-dqn", "implicit", None, 0.01, None, "song2019revisiting",
+            "softmax-dqn", IMPLICIT, None, 0.01, None, "song2019revisiting",
             "λ = 0, and no entropy in the evaluation", evaluate=False,
         ),
         Entry(
-            "al-dqn", "implicit", None, None, 0.9, "bellemare2016increasing",
+            "al-dqn", IMPLICIT, None, None, 0.9, "bellemare2016increasing",
             "Advantage Learning: the limit λ, τ → 0 at fixed β",
         ),
         Entry(
-            "cvi", "implicit", 0.09, 0.01, None, "kozuno2019theoretical", "conservative value iteration, by mellowmax",
+            "cvi", IMPLICIT, 0.09, 0.01, None, "kozuno2019theoretical", "conservative value iteration, by mellowmax",
             maximum=mellowmax,
         ),
-        Entry("dpp", "implicit", 0.1, None, None, "azar2012dynamic", "dynamic policy programming: τ = 0"),
+        Entry("dpp", IMPLICIT, 0.1, None, None, "azar2012dynamic", "dynamic policy programming: τ = 0"),
     )
 }  # fmt: skip
 

@@ -20,7 +20,8 @@ from jaxtyping import Float
 
 from mdvi.envs.base import Transition
 from mdvi.learning.agents import targets
-from mdvi.learning.agents.agent import Agent, Networks, legal_on
+from mdvi.learning.agents.agent import Agent, legal_on
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.experience.base import Batch
 from mdvi.regularizers import entropy, kl_divergence
 from mdvi.types import Array

@@ -114,3 +114,10 @@ def network(env: Interface, torso: str, hidden: tuple[int, ...], key: jax.Array)
     pairs = zip(itertools.pairwise(widths), keys[len(convolutions) :], strict=True)
     layers = [Dense(inputs, outputs, one) for (inputs, outputs), one in pairs]
     return Network(env.scale, tuple(convolutions), tuple(layers))
+
+
+class Networks(eqx.Module):
+    """The critic, and the actor of an agent that has one."""
+
+    critic: Network
+    actor: Network | None

@@ -1,30 +1,25 @@
-"""Regression targets and policy losses: the scheme, read on network outputs.
+"""The scheme, read on network outputs: policies, steps between them, and the critic's regression target.
 
 A network's output becomes a policy by `Preferences`: π = softmax(x/t), with s = w·(x − M_t(x)) = κ log π its scaled
 log-policy. With that, the lines below are those of `mdvi.scheme`, on batches (B, A) instead of tables (S, A):
 
     critic   y = G + γ^m (1 − d) v(s'),     v = ⟨π', q̄⟩ − λ KL(π'‖π̄) + τ H(π')       [each term switchable]
-    direct   −⟨Π, q̄⟩ + λ KL(Π‖Π̄) − τ H(Π)                                             = κ KL(Π‖G_Π̄(q̄)) + constant
-    indirect  KL(G_Π̄(q̄)‖Π)
-    dual      (H − [β H̄ + (1 − β) q̄])²
-    implicit  no actor: the critic holds x = q + βs, and y gains β·s'(s, a) = β κ log π'(a|s)
 
-Bars are target networks. Source: Vieillard et al. (2020), section 5 and appendix D; the implicit form is that of
-Vieillard, Pietquin and Geist, "Munchausen RL" (2020), equation 2.
+Bars are target networks. What a policy is trained on depends on its construction, see `agents.constructions`.
+
+Source: Vieillard et al. (2020), section 5 and appendix D.
 """
 
-import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from mdvi.regularizers import kl_divergence, log_soft_argmax, soft_argmax, soft_maximum
+from mdvi.regularizers import log_soft_argmax, soft_argmax, soft_maximum
 from mdvi.scheme import GreedyStep, MirrorDescentState, Scheme
 from mdvi.types import Array, Reduced
 
-Construction = Literal["direct", "indirect", "dual", "implicit"]
 Outputs = Float[Array, "batch actions"]
 Legal = Bool[Array, "batch actions"]
 Numbers = Float[Reduced, " batch"]
@@ -42,19 +37,6 @@ class Preferences(eqx.Module):
     x: Outputs
     temperature: Any
     weight: Any
-
-
-def preferences(scheme: Scheme, construction: Construction, output: Outputs) -> Preferences:
-    """The policy that a network's output stands for.
-
-    The critic's of an implicit agent is x itself; an actor's is a vector of logits if direct or indirect, and the
-    average h of past q if dual, where x = h/(1 − β).
-    """
-    if construction == "implicit":
-        return Preferences(output, scheme.temperature, 1.0)
-    if construction == "dual":
-        return Preferences(output / (1 - scheme.beta), scheme.temperature, 1.0)
-    return Preferences(output, 1.0, scheme.temperature)
 
 
 def scaled_log_policy(of: Preferences, legal: Legal) -> Outputs:
@@ -78,35 +60,9 @@ def follow(new: Preferences, old: Preferences, legal: Legal) -> GreedyStep:
     )
 
 
-def implicit_step(scheme: Scheme, x: Outputs, legal: Legal) -> GreedyStep:
-    """The exact greedy step that x = q + βs implies; since x holds βs already, it starts from s = 0."""
-    return scheme.greedy(_state(scheme, x, jnp.zeros_like(x)), legal)
-
-
 def critic_target(scheme: Scheme, returns: Numbers, discount: Numbers, q: Outputs, step: GreedyStep) -> Numbers:
     """y = G + γ^m (1 − d) v(s'), with the terms that the evaluation keeps."""
     return returns + discount * scheme.value(q, step)
-
-
-def munchausen_term(scheme: Scheme, step: GreedyStep, action: Int[Array, " batch"], lowest: Any) -> Numbers:
-    """β · max(κ log π'(a|s), lowest)."""
-    return scheme.beta * jnp.maximum(at(step.scaled_log_policy, action), lowest)
-
-
-def direct_loss(scheme: Scheme, q: Outputs, step: GreedyStep) -> Numbers:
-    """−⟨Π, q̄⟩ + λ KL(Π‖Π̄) − τ H(Π): the greedy step's own objective, whatever the evaluation keeps."""
-    return -dataclasses.replace(scheme, evaluate_kl=True, evaluate_entropy=True).value(q, step)
-
-
-def indirect_loss(scheme: Scheme, q: Outputs, step: GreedyStep, legal: Legal) -> Numbers:
-    """KL(Π̂‖Π) with Π̂ = G_Π̄(q̄), computed on logarithms."""
-    greedy = scheme.greedy(_state(scheme, q, step.anchor), legal)
-    return kl_divergence(greedy.log_policy, step.log_policy)
-
-
-def dual_target(scheme: Scheme, h: Outputs, q: Outputs) -> Outputs:
-    """β h̄ + (1 − β) q̄."""
-    return scheme.beta * h + (1 - scheme.beta) * q
 
 
 def action_gap(of: Preferences, legal: Legal) -> Numbers:
@@ -123,5 +79,6 @@ def at(table: Outputs, action: Int[Array, " batch"]) -> Numbers:
     return jnp.where(taken, table, 0.0).sum(-1)
 
 
-def _state(scheme: Scheme, q: Outputs, scaled: Outputs) -> MirrorDescentState:
+def state_of(scheme: Scheme, q: Outputs, scaled: Outputs) -> MirrorDescentState:
+    """The state of the scheme at (q, s)."""
     return MirrorDescentState(q, scaled, jnp.asarray(scheme.temperature, q.dtype))

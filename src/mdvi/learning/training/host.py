@@ -17,7 +17,8 @@ import numpy as np
 from mdvi.envs.host.checked import Step
 from mdvi.envs.host.hosted import Hosted
 from mdvi.learning.acting import numpy_acting
-from mdvi.learning.agents.agent import Agent, Networks, Noise
+from mdvi.learning.agents.agent import Agent, Noise
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.experience.episodes import Episodes
 from mdvi.learning.experience.frames import HostReplay, no_steps, replay_bytes
 from mdvi.learning.experience.segments import Segments

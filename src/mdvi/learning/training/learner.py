@@ -9,9 +9,9 @@ import numpy as np
 import optax
 from jaxtyping import Int
 
-from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.diagnostics import Probe, observe
-from mdvi.learning.agents.networks import network
+from mdvi.learning.agents.networks import Networks, network
 from mdvi.learning.agents.targets import at
 from mdvi.learning.experience.base import Batch
 from mdvi.learning.settings import Settings

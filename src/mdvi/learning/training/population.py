@@ -17,7 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdvi.learning.agents.agent import Agent, Networks
+from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.runs.checkpoint import flatten, unflatten
 from mdvi.learning.runs.ledger import Ledger, Row
 from mdvi.learning.settings import Settings

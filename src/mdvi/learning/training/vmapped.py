@@ -9,8 +9,9 @@ import jax
 from mdvi.envs.base import Transition
 from mdvi.envs.host.hosted import Hosted
 from mdvi.learning.agents import agent
-from mdvi.learning.agents.agent import Agent, Networks, Noise
+from mdvi.learning.agents.agent import Agent, Noise
 from mdvi.learning.agents.diagnostics import start_probe
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner as learning
 
