@@ -102,6 +102,17 @@ def sac(trace, entropy=0.01):
         yield trace.q[k + 1], q
 
 
+def md_vi(trace, kl=0.09, entropy=0.01):
+    """MD-MPI(λ, τ) with m = 1: the greedy step as a tilted policy, the evaluation with its two terms written out."""
+    q, log_policy, beta = Q0, np.full_like(Q0, -LOG_N), kl / (kl + entropy)
+    for k in range(K):
+        following = log_softmax(beta * log_policy + q / (kl + entropy))
+        policy = np.exp(following)
+        bonus = -kl * mean(policy, following - log_policy) - entropy * mean(policy, following)
+        q, log_policy = backup(mean(policy, q) + bonus) + trace.errors[k + 1], following
+        yield trace.q[k + 1], q
+
+
 def mellowmax(trace, temperature=0.01):
     q = Q0
     for k in range(K):
@@ -314,7 +325,7 @@ def test_a_schedule_may_end_at_zero_temperature():
 
 
 def test_the_registry_is_complete_and_every_entry_can_be_cited():
-    assert len(algorithms.ALL) == 22
+    assert len(algorithms.ALL) == 23
     for name, algorithm in algorithms.ALL.items():
         assert algorithm.name == name == algorithm.scheme.__name__
         assert algorithm.bibtex().startswith("@")

@@ -38,7 +38,15 @@ MAY_IMPORT = {
     "learning/draws": {"types"},
     "learning/settings": set(),
     "learning/pictures": {"envs"},
-    "learning/agents": {"learning/draws", "learning/experience", "envs/base", "scheme", "regularizers", "types"},
+    "learning/agents": {
+        "algorithms",
+        "learning/draws",
+        "learning/experience",
+        "envs/base",
+        "scheme",
+        "regularizers",
+        "types",
+    },
     "learning/experience": {"learning/draws", "learning/runs", "envs/base", "envs/host", "types"},
     "learning/acting": {
         *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/host", "types"),

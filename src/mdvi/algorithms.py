@@ -53,6 +53,11 @@ class Algorithm:
         return bibtex(self.reference)
 
 
+def md_vi(kl: float = 0.09, entropy: float = 0.01) -> Scheme:
+    """The paper's own MD-VI(λ, τ): π' ∝ π^β exp(q/κ), q' = r + γP(⟨π', q⟩ − λ KL(π'‖π) + τ H(π'))."""
+    return Scheme.of(kl=kl, entropy=entropy)
+
+
 def vi() -> Scheme:
     """Value iteration, and AVI and DQN with errors: q' = r + γP max q."""
     return Scheme.of()
@@ -173,6 +178,7 @@ def xql(kl: float = 0.1) -> Scheme:
 ALL: dict[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
+        Algorithm("md_vi", md_vi, "(λ, τ)", "vieillard2020leverage"),
         Algorithm("vi", vi, "(0, 0)", "bellman1957dynamic"),
         Algorithm("pi", pi, "(0, 0), m = ∞", "howard1960dynamic"),
         Algorithm("mpi", mpi, "(0, 0), m", "puterman1978modified"),

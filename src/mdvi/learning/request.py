@@ -124,7 +124,7 @@ def numbers_of(agent: str, kl: float | None, entropy: float | None, beta: float 
         ValueError: for an unknown agent, or numbers that it does not take.
     """
     scheme = catalogue.find(agent).agent(kl, entropy, beta).scheme
-    return _decimal(scheme.kl), _decimal(scheme.entropy), _decimal(scheme.beta)
+    return catalogue.decimal(scheme.kl), catalogue.decimal(scheme.entropy), catalogue.decimal(scheme.beta)
 
 
 def population_with(
@@ -146,9 +146,9 @@ def population_with(
         columns.append({
             "member": len(columns),
             "seed": cell.seed,
-            "kl": _decimal(agent.scheme.kl),
-            "entropy": _decimal(agent.scheme.entropy),
-            "beta": _decimal(agent.scheme.beta),
+            "kl": catalogue.decimal(agent.scheme.kl),
+            "entropy": catalogue.decimal(agent.scheme.entropy),
+            "beta": catalogue.decimal(agent.scheme.beta),
             "learning_rate": float(numbers["learning_rate"]),
         })  # fmt: skip
     if not 1 <= config["steps"] <= 2**30:  # counters have 32 bits
@@ -238,8 +238,3 @@ def _checked(name: str, value: Any) -> Any:
     if isinstance(value, bool) != switch or not (switch or isinstance(value, int | float)) or value != value:
         raise ValueError(f"{name}: expected {'true or false' if switch else 'a number'}, got {value!r}")
     return value if switch else float(value)
-
-
-def _decimal(value: Any) -> float:
-    """A number without the last digits, which carry rounding."""
-    return float(f"{float(value):.12g}")

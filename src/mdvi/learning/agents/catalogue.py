@@ -1,12 +1,14 @@
 """Named agents: each one a construction and a point of the scheme, or a line of points that λ and τ move along."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from mdvi import algorithms
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.constructions import DIRECT, DUAL, IMPLICIT, INDIRECT, Construction
-from mdvi.regularizers import mellowmax, soft_maximum
 from mdvi.scheme import Scheme
 from mdvi.words import did_you_mean
 
@@ -15,31 +17,45 @@ CLIP = -1.0  # the least κ log π in the Munchausen term of `munchausen`, as in
 
 @dataclass(frozen=True)
 class Entry:
-    """An agent by name.
+    """An agent by name: a row of the table of algorithms, and how its policy is represented.
 
     Attributes:
         name: what to call it.
         construction: how it represents its policy.
-        kl: λ unless told otherwise; None where the agent has none.
-        entropy: τ unless told otherwise; None where the agent has none.
-        beta: β of an agent at κ = 0; None elsewhere.
-        reference: the BibTeX key of its source.
+        row: the algorithm, by its name in `mdvi.algorithms`.
         summary: one line.
+        reference: the BibTeX key of its source.
+        numbers: parameters of the row that differ from its own.
         lowest: the clip of the Munchausen term.
-        evaluate: whether the evaluation keeps KL and entropy unless told otherwise.
-        maximum: what stands for M_κ.
     """
 
     name: str
     construction: Construction
-    kl: float | None
-    entropy: float | None
-    beta: float | None
-    reference: str
+    row: str
     summary: str
+    reference: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
     lowest: float = -math.inf
-    evaluate: bool = True
-    maximum: Any = soft_maximum
+
+    @cached_property
+    def scheme(self) -> Scheme:
+        """The point of the scheme that it is unless told otherwise."""
+        return algorithms.find(self.row).scheme(**self.numbers)
+
+    @property
+    def kl(self) -> float | None:
+        """λ unless told otherwise; None where the agent has none."""
+        return decimal(self.scheme.kl) if self.scheme.temperature > 0 and self.scheme.beta > 0 else None
+
+    @property
+    def entropy(self) -> float | None:
+        """τ unless told otherwise; None where the agent has none."""
+        return decimal(self.scheme.entropy) if self.scheme.temperature > 0 and self.scheme.beta < 1 else None
+
+    @property
+    def beta(self) -> float | None:
+        """β of an agent at κ = 0; None elsewhere."""
+        return float(self.scheme.beta) if self.scheme.temperature == 0 and self.scheme.beta > 0 else None
 
     def agent(
         self,
@@ -61,9 +77,9 @@ class Entry:
             if given[name] is not None and allowed is None:
                 raise ValueError(f"{self.name}: has no {name}; it is the limit where {name} is 0")
         structure: dict[str, Any] = {
-            "evaluate_kl": self.evaluate if evaluate_kl is None else evaluate_kl,
-            "evaluate_entropy": self.evaluate if evaluate_entropy is None else evaluate_entropy,
-            "maximum": self.maximum,
+            "evaluate_kl": self.scheme.evaluate_kl if evaluate_kl is None else evaluate_kl,
+            "evaluate_entropy": self.scheme.evaluate_entropy if evaluate_entropy is None else evaluate_entropy,
+            "maximum": self.scheme.maximum,
         }
         if self.kl is None and self.entropy is None:
             if beta is not None and self.beta is None:
@@ -94,36 +110,38 @@ class Entry:
         return {"kl": beta * tau / (1 - beta), "entropy": tau}
 
 
+def decimal(value: Any) -> float:
+    """A number without the last digits, which carry rounding."""
+    return float(f"{float(value):.12g}")
+
+
 _LEVERAGE = "vieillard2020leverage"
 ALL: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("md-direct", DIRECT, 0.09, 0.01, None, _LEVERAGE, "an actor trained on the greedy step's objective"),
-        Entry("md-indirect", INDIRECT, 0.09, 0.01, None, _LEVERAGE, "an actor trained on the greedy step's solution"),
-        Entry("da", DUAL, 0.09, 0.01, None, _LEVERAGE, "an actor that averages q"),
+        Entry("md-direct", DIRECT, "md_vi", "an actor trained on the greedy step's objective", _LEVERAGE),
+        Entry("md-indirect", INDIRECT, "md_vi", "an actor trained on the greedy step's solution", _LEVERAGE),
+        Entry("da", DUAL, "md_vi", "an actor that averages q", _LEVERAGE),
+        Entry("modqn", DUAL, "modqn", "greedy in the average of q: DA as λ, τ → 0", "vieillard2020momentum"),
         Entry(
-            "modqn", DUAL, None, None, 0.9, "vieillard2020momentum", "greedy in the average of q: DA as λ, τ → 0",
-            evaluate=False,
+            "munchausen", IMPLICIT, "munchausen", "M-DQN: the reward gains κβ log π, clipped at −1",
+            "vieillard2020munchausen", lowest=CLIP,
+        ),
+        Entry("dqn", IMPLICIT, "vi", "deep Q-network: λ = τ = 0", "mnih2015human"),
+        Entry("soft-dqn", IMPLICIT, "soft_q", "soft Q-learning: λ = 0", "haarnoja2017reinforcement"),
+        Entry(
+            "softmax-dqn", IMPLICIT, "softmax_dqn", "λ = 0, and no entropy in the evaluation",
+            "song2019revisiting",
         ),
         Entry(
-            "munchausen", IMPLICIT, 0.027, 0.003, None, "vieillard2020munchausen",
-            "M-DQN: the reward gains κβ log π, clipped at −1", CLIP,
-        ),
-        Entry("dqn", IMPLICIT, None, None, None, "mnih2015human", "deep Q-network: λ = τ = 0"),
-        Entry("soft-dqn", IMPLICIT, None, 0.01, None, "haarnoja2017reinforcement", "soft Q-learning: λ = 0"),
-        Entry(
-            "softmax-dqn", IMPLICIT, None, 0.01, None, "song2019revisiting",
-            "λ = 0, and no entropy in the evaluation", evaluate=False,
+            "al-dqn", IMPLICIT, "advantage_learning", "Advantage Learning: the limit λ, τ → 0 at fixed β",
+            "bellemare2016increasing",
         ),
         Entry(
-            "al-dqn", IMPLICIT, None, None, 0.9, "bellemare2016increasing",
-            "Advantage Learning: the limit λ, τ → 0 at fixed β",
+            "cvi", IMPLICIT, "cvi", "conservative value iteration, by mellowmax", "kozuno2019theoretical",
+            {"kl": 0.09},
         ),
-        Entry(
-            "cvi", IMPLICIT, 0.09, 0.01, None, "kozuno2019theoretical", "conservative value iteration, by mellowmax",
-            maximum=mellowmax,
-        ),
-        Entry("dpp", IMPLICIT, 0.1, None, None, "azar2012dynamic", "dynamic policy programming: τ = 0"),
+        Entry("dpp", IMPLICIT, "dpp", "dynamic policy programming: τ = 0", "azar2012dynamic"),
     )
 }  # fmt: skip
 
