@@ -16,10 +16,13 @@ from mdvi.envs.host.hosted import Hosted
 from mdvi.envs.native import minatar, probes
 from mdvi.envs.native.cartpole import CartPole
 from mdvi.envs.native.finite import FiniteEnvironment
+from mdvi.envs.spaces import Box, Discrete
 
 __all__ = [
     "NAMES",
+    "Box",
     "CartPole",
+    "Discrete",
     "Environment",
     "FiniteEnvironment",
     "Hosted",

@@ -5,6 +5,7 @@ taken for something else, or for as many numbers that have nothing to do with ea
 """
 
 import math
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -17,24 +18,40 @@ _BYTES = (255.0,)
 
 def preset_for(env: Any) -> str:
     """The preset of an environment where none is named."""
-    shape = env.observation.shape
-    if isinstance(env, Hosted) and env.earlier and env.stack > 1:
-        shape = (*env.spaces.shape, env.stack)  # a picture in colours was none in version 0.1.0
+    shape = layout(env)
     return "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _SIDE else "minatar"
 
 
+@singledispatch
+def layout(env: Any) -> tuple[int, ...]:
+    """The shape that tells a picture, (rows, columns, channels), from other observations."""
+    return env.observation.shape
+
+
+@layout.register
+def _(env: Hosted) -> tuple[int, ...]:
+    if env.earlier and env.stack > 1:
+        return (*env.spaces.shape, env.stack)  # a picture in colours was none in version 0.1.0
+    return env.observation.shape
+
+
+@singledispatch
 def check_seen(env: Any, torso: str, named: bool) -> None:
     """Whether pixels reach a network that sees them as a picture, or one that somebody has named.
 
     Args:
-        env: the environment.
+        env: the environment; a compiled one shows pictures as networks see them.
         torso: the convolutions of the network, "none" for a dense one.
         named: whether the user has named it, or the preset that has it.
 
     Raises:
         ValueError: when they do not, saying how they would.
     """
-    if not isinstance(env, Hosted) or env.earlier:
+
+
+@check_seen.register
+def _(env: Hosted, torso: str, named: bool) -> None:
+    if env.earlier:
         return
     shape, advice = env.observation.shape, _advice(env)
     if advice and (len(shape) == 3 if torso != "none" else not named):
@@ -42,11 +59,17 @@ def check_seen(env: Any, torso: str, named: bool) -> None:
         raise ValueError(f"env: observations of shape {shape} look like pictures, but {advice}; {otherwise}")
 
 
+@singledispatch
 def remark_on(env: Any, torso: str, named: bool) -> str:
     """A line where pixels reach a dense network whose torso nobody has named, and "" elsewhere."""
-    if not isinstance(env, Hosted) or torso != "none" or named:
-        return ""
+    return ""
+
+
+@remark_on.register
+def _(env: Hosted, torso: str, named: bool) -> str:
     shape = env.observation.shape
+    if torso != "none" or named:
+        return ""
     if not _is_picture(env) and not (len(shape) > 1 and sorted(shape)[-2] >= _SIDE):
         return ""
     return (

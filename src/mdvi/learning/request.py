@@ -10,19 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from mdvi.checks import check_positive
-from mdvi.envs import Hosted
 from mdvi.learning.agents import catalogue
 from mdvi.learning.agents.agent import Agent
-from mdvi.learning.exact import exact_loss
 from mdvi.learning.pictures import check_seen, preset_for, remark_on
-from mdvi.learning.runs.run import AnyPopulation
+from mdvi.learning.runs.driver import Driver, Room
 from mdvi.learning.settings import Settings, changed, preset_of
-from mdvi.learning.training.host import HostPopulation
-from mdvi.learning.training.population import Population
+from mdvi.learning.training.drivers import driver_of
 from mdvi.words import did_you_mean
 
 NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
@@ -102,7 +98,7 @@ def check_settings(names: Iterable[str]) -> None:
 
 def population_of(
     config: dict[str, Any], env: Any, workers: int | None = None, memory: float | None = None, out: Any = None
-) -> tuple[AnyPopulation, list[dict[str, Any]]]:
+) -> tuple[Driver, list[dict[str, Any]]]:
     """The members that a configuration asks for, and the facts that head their lines of metrics."""
     axes = {name: config[name] or [None] for name in ("kl", "beta", "entropy", "learning_rate")}
     axes["seeds"] = seeds = config["seeds"]
@@ -130,7 +126,7 @@ def numbers_of(agent: str, kl: float | None, entropy: float | None, beta: float 
 def population_with(
     config: dict[str, Any], cells: Sequence[Cell], env: Any, workers: int | None = None, memory: float | None = None,
     out: Any = None,
-) -> tuple[AnyPopulation, list[dict[str, Any]]]:  # fmt: skip
+) -> tuple[Driver, list[dict[str, Any]]]:  # fmt: skip
     """The same with these numbers and seeds instead of those of the configuration."""
     entry = catalogue.find(config["agent"])
     settings, numbers = _settings(config, env)
@@ -153,25 +149,11 @@ def population_with(
         })  # fmt: skip
     if not 1 <= config["steps"] <= 2**30:  # counters have 32 bits
         raise ValueError(f"steps: expected 1 to 2^30, got {config['steps']}")
-    if isinstance(env, Hosted):
-        if config["width"] is not None:
-            raise ValueError("width: members in environments on the host always share a call")
-        scratch = Path(out or tempfile.gettempdir()).absolute() if settings.replay_on_disk else None
-        population = HostPopulation(settings, env, members, config["steps"], memory=memory, scratch=scratch)
-        if line := remark_on(env, settings.torso, "torso" in config["settings"]):
-            population.ledger.remarks.append(line)
-        return population, columns
-    if settings.replay_on_disk:
-        raise ValueError("replay_on_disk: is for environments on the host")
-    if config["width"] is not None and config["width"] < 1:
-        raise ValueError(f"width: expected at least 1, got {config['width']}")
-    width = config["width"] or (1 if jax.default_backend() == "cpu" else len(members))
-    measure = exact_loss(env) if settings.diagnostics else None
-    native = Population(
-        settings, env, members, config["steps"], width=min(width, len(members)), workers=workers, memory=memory,
-        measure=measure,
-    )  # fmt: skip
-    return native, columns
+    room = Room(config["width"], workers, memory, Path(out or tempfile.gettempdir()))
+    driver = driver_of(env).arranged(settings, env, members, config["steps"], room)
+    if line := remark_on(env, settings.torso, "torso" in config["settings"]):
+        driver.ledger.remarks.append(line)
+    return driver, columns
 
 
 def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:

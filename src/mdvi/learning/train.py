@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi.envs import Environment, Hosted, names
-from mdvi.learning.acting import host_play
-from mdvi.learning.acting import play as policy
+from mdvi.envs.spaces import actions_of
+from mdvi.learning.acting import play  # the first is found by the kind of environment
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.request import Grid, configuration, explored, population_of
 from mdvi.learning.runs import checkpoint, kept, record, run
+from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.identity import fingerprint, identity_of, is_object, same
-from mdvi.learning.runs.run import AnyPopulation, Report
+from mdvi.learning.runs.run import Report
 
 
 class Run:
@@ -32,7 +33,7 @@ class Run:
     """
 
     def __init__(
-        self, population: AnyPopulation, config: dict[str, Any], metrics: dict[str, np.ndarray], summary: dict[str, Any]
+        self, population: Driver, config: dict[str, Any], metrics: dict[str, np.ndarray], summary: dict[str, Any]
     ) -> None:
         self.population, self.env = population, population.env
         self.config, self.metrics, self.summary = config, metrics, summary
@@ -61,7 +62,7 @@ class Run:
     @property
     def first_action(self) -> int:
         """The number of the first action, as the action space of the environment counts."""
-        return self.env.spaces.first if isinstance(self.env, Hosted) else 0
+        return actions_of(self.env).first
 
     def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> np.ndarray | np.int64:
         """The action for an observation, or the actions for a batch of them, as the action space counts them.
@@ -87,8 +88,8 @@ class Run:
         key = None if seed is None else jax.random.key(_in("seed", seed, 0, 2**32 - 1))
         if not len(batch):
             return np.zeros(0, np.int64)
-        legal = None if legal is None else _legal(legal, (*obs.shape[: -len(shape)], self.env.actions))
-        chosen = np.asarray(policy.actions(self.env, *self.networks(member), jnp.asarray(batch), key, legal), np.int64)
+        legal = None if legal is None else _legal(legal, (*obs.shape[: -len(shape)], actions_of(self.env).count))
+        chosen = np.asarray(play.actions(self.env, *self.networks(member), jnp.asarray(batch), key, legal), np.int64)
         chosen += self.first_action
         return chosen if obs.ndim > len(shape) else chosen[0]
 
@@ -111,10 +112,9 @@ class Run:
         """
         if not 0 <= epsilon <= 1:
             raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
-        player = host_play if isinstance(self.env, Hosted) else policy
         episodes, seed = _in("episodes", episodes, 1, 2**30), _in("seed", seed, 0, 2**32 - 1)
         limit = _in("limit", limit, 1, 2**30)
-        return player.evaluate(
+        return play.evaluate(
             self.env, *self.networks(member), episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit
         )
 
@@ -122,9 +122,8 @@ class Run:
         self, member: int = 0, *, seed: int = 0, sampled: bool = False, limit: int = 1000
     ) -> tuple[list[np.ndarray], float]:
         """The pictures of one episode played by a member, and its return."""
-        player = host_play if isinstance(self.env, Hosted) else policy
         seed, limit = _in("seed", seed, 0, 2**32 - 1), _in("limit", limit, 1, 2**30)
-        return player.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
+        return play.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
 
 
 def train(
@@ -204,7 +203,7 @@ def train(
     return Run(population, config, _metrics(population, columns), summary)
 
 
-def _metrics(population: AnyPopulation, columns: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def _metrics(population: Driver, columns: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """The columns of the lines of metrics of a population."""
     return record.columns_of(record.metrics_csv(population.ledger, columns).splitlines())
 

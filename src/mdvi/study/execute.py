@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdvi import input
-from mdvi.envs import Hosted
 from mdvi.envs.names import check_named_by_file, environment_of
 from mdvi.learning.request import population_with
 from mdvi.learning.runs import run, signals
 from mdvi.learning.runs.run import InUse, Report
 from mdvi.learning.runs.signals import Interrupted
+from mdvi.learning.training.drivers import driver_of
 from mdvi.learning.training.memory import check_room
 from mdvi.report.curves import to_csv
 from mdvi.study.cluster import Cluster
@@ -181,7 +181,7 @@ def _parts(batch: Batch, memory: float | None, most: int) -> list[Batch]:
     runs = batch.runs
     try:
         env = environment_of(runs[0].env)
-        if isinstance(env, Hosted):
+        if not driver_of(env).takes_turns:
             one, _ = population_with(runs[0].config(), [runs[0].cell], env, memory=math.inf)
             fitting = max(1, int(check_room(0.0, "", memory) // one.bytes_needed))
             most = min(most, 1 << (fitting.bit_length() - 1))  # the same again when a little less is free

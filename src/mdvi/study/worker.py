@@ -14,7 +14,8 @@ import jax
 from mdvi.envs.names import environment_of
 from mdvi.learning.request import population_with
 from mdvi.learning.runs import folder, kept, record, run
-from mdvi.learning.runs.run import AnyPopulation, InUse, Report
+from mdvi.learning.runs.driver import Driver
+from mdvi.learning.runs.run import InUse, Report
 from mdvi.study.provenance import commit
 from mdvi.study.spec import Batch
 from mdvi.study.store import Outcome
@@ -42,7 +43,7 @@ def train_batch(
     """
     ids, first, home = [run.id for run in batch.runs], batch.runs[0], place / RUN
 
-    def members() -> tuple[AnyPopulation, list[dict[str, Any]]]:
+    def members() -> tuple[Driver, list[dict[str, Any]]]:
         seen = env
         with contextlib.suppress(ValueError):  # what is wrong with the folder is told when it is opened
             seen = kept.shown(env, home)
@@ -100,7 +101,7 @@ def failed(batch: Batch, line: str, trace: str) -> list[Outcome]:
     return [Outcome(run.id, "failed", line, {}, (), trace) for run in batch.runs]
 
 
-def _outcomes(ids: list[str], population: AnyPopulation, columns: list[dict[str, Any]]) -> list[Outcome]:
+def _outcomes(ids: list[str], population: Driver, columns: list[dict[str, Any]]) -> list[Outcome]:
     """What came of every member."""
     ledger = population.ledger
     members = record.summary_of(ledger, population.settings, columns)["members"]

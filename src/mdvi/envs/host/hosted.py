@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from mdvi.envs.host.checked import Spaces, Step
+from mdvi.envs.spaces import Discrete
 from mdvi.mdp.validation import check_discount
 from mdvi.types import Array
 
@@ -106,6 +107,11 @@ class Hosted(eqx.Module):
     def actions(self) -> int:
         """The number of actions."""
         return self.spaces.actions
+
+    @property
+    def action_space(self) -> Discrete:
+        """The actions, with the number that the environment gives the first one."""
+        return Discrete(self.spaces.actions, self.spaces.first)
 
     @property
     def observation(self) -> jax.ShapeDtypeStruct:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from mdvi.envs.host.hosted import Hosted, step
+from mdvi.learning.acting import play
 from mdvi.learning.agents.agent import Agent, legal_on
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.experience.frames import HostReplay
@@ -22,6 +23,7 @@ def _act(
     return agent.act(networks, obs, legal_on(env, obs, told), jax.random.fold_in(key, number), epsilon)
 
 
+@play.evaluate.register
 def evaluate(
     env: Hosted,
     agent: Agent,
@@ -71,6 +73,7 @@ def evaluate(
     return returns, lengths
 
 
+@play.film.register
 def film(
     env: Hosted, agent: Agent, networks: Networks, seed: int, *, sampled: bool, limit: int
 ) -> tuple[list[np.ndarray], float]:

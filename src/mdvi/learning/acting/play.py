@@ -1,7 +1,7 @@
 """What a trained agent is good for: acting, being evaluated, being watched, being taken elsewhere."""
 
 import dataclasses
-from functools import partial
+from functools import partial, singledispatch
 from typing import Any
 
 import equinox as eqx
@@ -33,6 +33,7 @@ def actions(
     return jax.random.categorical(key, log_probability)
 
 
+@singledispatch
 def evaluate(
     env: Any, agent: Agent, networks: Networks, episodes: int, seed: int, *, sampled: bool, epsilon: float, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +72,7 @@ def _stretch(
     return jax.lax.scan(one, carry, jax.random.split(key, _STRETCH))[0]
 
 
+@singledispatch
 def film(
     env: Any, agent: Agent, networks: Networks, seed: int, *, sampled: bool, limit: int
 ) -> tuple[list[Any], float]:

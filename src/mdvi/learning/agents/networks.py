@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mdvi.envs.base import Interface
+from mdvi.envs.spaces import actions_of
 from mdvi.types import Array
 
 # (channels, kernel, stride) of each convolution.
@@ -110,7 +111,7 @@ def network(env: Interface, torso: str, hidden: tuple[int, ...], key: jax.Array)
             if rows < 1 or columns < 1:
                 raise ValueError(f"torso {torso}: too large for observations of shape {shape}")
         shape = (rows, columns, channels)
-    widths = (int(np.prod(shape)), *hidden, env.actions)
+    widths = (int(np.prod(shape)), *hidden, actions_of(env).count)
     pairs = zip(itertools.pairwise(widths), keys[len(convolutions) :], strict=True)
     layers = [Dense(inputs, outputs, one) for (inputs, outputs), one in pairs]
     return Network(env.scale, tuple(convolutions), tuple(layers))

@@ -63,16 +63,7 @@ class Identity(NamedTuple):
 def identity_of(env: Any) -> Identity:
     """The identity of an environment."""
     reader = _Reader()
-    if isinstance(env, Hosted):
-        spaces, source = env.spaces, env.source
-        content: Any = (source, spaces[:3], spaces.classes, env.discount, env.stack, env.clip)
-        own = [kind for kind in spaces.classes if _top(kind.__module__) not in ("gymnasium", "mdvi")]
-        reader.unknown |= {f"{kind.__name__}, whose package is installed": None for kind in own if _installed(kind)}
-        if isinstance(source, Named) and ":" in source.name and not spaces.classes:
-            reader.unknown[f"{source.name}, which runs in another process"] = None
-    else:
-        content = env
-    digest = reader.digest(content).hex()[:16]
+    digest = reader.digest(env).hex()[:16]
     return Identity(f"{type(env).__name__} {_VERSION} {_PYTHON} {digest}", tuple(reader.unknown))
 
 
@@ -173,6 +164,15 @@ class _Reader:
         """What is compared by name."""
         home = "mdvi" if _top(value.__module__) == "mdvi" else value.__module__
         return [f"name {home} {value.__qualname__}".encode()]
+
+    @_parts.register(Hosted)
+    def _(self, value: Any) -> Iterable[bytes]:
+        spaces, source = value.spaces, value.source
+        own = [kind for kind in spaces.classes if _top(kind.__module__) not in ("gymnasium", "mdvi")]
+        self._note(f"{kind.__name__}, whose package is installed" for kind in own if _installed(kind))
+        if isinstance(source, Named) and ":" in source.name and not spaces.classes:
+            self._note([f"{source.name}, which runs in another process"])
+        return self._all("row", source, spaces[:3], spaces.classes, value.discount, value.stack, value.clip)
 
     @_parts.register(tuple)
     @_parts.register(list)

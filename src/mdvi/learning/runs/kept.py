@@ -5,26 +5,25 @@ import itertools
 import json
 import os
 from collections.abc import Callable
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
 from mdvi import input, output
 from mdvi.envs import Hosted
 from mdvi.learning.runs import checkpoint, record
+from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.folder import LOCK, InUse, Lock, locked
 from mdvi.learning.runs.identity import same
-from mdvi.learning.training.host import HostPopulation
-from mdvi.learning.training.population import Population
 
 _SPARE = 2**28  # bytes of a checkpoint that are not of the members, such as lines of metrics
-AnyPopulation = Population | HostPopulation
 
 
 class Kept:
     """A run in its folder."""
 
     def __init__(
-        self, population: AnyPopulation, columns: list[dict[str, Any]], config: dict[str, Any], lock: Lock,
+        self, population: Driver, columns: list[dict[str, Any]], config: dict[str, Any], lock: Lock,
         stack: contextlib.ExitStack, remark: Callable[[str], None],
     ) -> None:  # fmt: skip
         """Args: as for `run.train`; the lock of the folder, what holds it, and what is called with remarks."""
@@ -105,7 +104,7 @@ class Kept:
 
 
 def restore(
-    population: AnyPopulation, folder: Path, config: dict[str, Any], remark: Callable[[str], None], whole: bool = True
+    population: Driver, folder: Path, config: dict[str, Any], remark: Callable[[str], None], whole: bool = True
 ) -> dict[str, Any] | None:
     """Load the newest sound checkpoint of a folder, if there is one, and return its note.
 
@@ -138,10 +137,14 @@ def restore(
         ) from None
 
 
+@singledispatch
 def shown(env: Any, folder: Path) -> Any:
     """An environment as it was shown to the agents of a folder, if there are any."""
-    if not isinstance(env, Hosted):
-        return env
+    return env
+
+
+@shown.register
+def _(env: Hosted, folder: Path) -> Hosted:
     record.check_names(folder)
     note = checkpoint.latest_note(folder / record.CHECKPOINT)
     return env if note is None else env.as_kept(note)

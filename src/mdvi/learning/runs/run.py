@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mdvi.learning.runs import kept, record
+from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.folder import InUse, locked
-from mdvi.learning.runs.kept import AnyPopulation
 from mdvi.learning.runs.signals import Interrupted, Signals, signals
 
-__all__ = ["AnyPopulation", "InUse", "Interrupted", "Report", "Signals", "locked", "signals", "train"]
+__all__ = ["InUse", "Interrupted", "Report", "Signals", "locked", "signals", "train"]
 
 _LARGE = 1e9  # bytes of memory worth a warning
 _ROUND = 0.5  # seconds between looks at the signals and the progress bar
@@ -35,7 +35,7 @@ class Report:
 
 
 def train(
-    population: AnyPopulation,
+    population: Driver,
     columns: list[dict[str, Any]],
     config: dict[str, Any],
     folder: Path | None,
@@ -81,7 +81,7 @@ def train(
 
 
 def _work(
-    population: AnyPopulation,
+    population: Driver,
     stopped: "Signals",
     report: Report,
     columns: list[dict[str, Any]],
@@ -129,7 +129,7 @@ def _work(
             raise Interrupted(stopped.number)
 
 
-def _tell(population: AnyPopulation, report: Report) -> None:
+def _tell(population: Driver, report: Report) -> None:
     """What there is to be told."""
     remarks, population.ledger.remarks = population.ledger.remarks, []
     for line in remarks:

@@ -6,7 +6,7 @@ runs, the environments go on with the networks from before it: the policy that a
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from mdvi.learning.agents.agent import Agent, Noise
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.experience.episodes import Episodes
 from mdvi.learning.experience.frames import HostReplay, no_steps, replay_bytes
-from mdvi.learning.experience.segments import Segments
 from mdvi.learning.runs import checkpoint
+from mdvi.learning.runs.driver import Members, Room
 from mdvi.learning.runs.ledger import Averages, Ledger
+from mdvi.learning.runs.segments import Segments
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, vmapped
 from mdvi.learning.training.members import batched, single
@@ -44,13 +45,13 @@ class HostPopulation:
         replay: the transitions of all.
     """
 
-    unit, waves = "environment steps", ""
+    unit, waves, takes_turns = "environment steps", "", False
 
     def __init__(
         self,
         settings: Settings,
         env: Hosted,
-        members: Sequence[tuple[Agent, int]],
+        members: Members,
         steps: int,
         *,
         memory: float | None = None,
@@ -99,6 +100,14 @@ class HostPopulation:
         self._averages = {"parts": Averages(), "seen": Averages()}
         self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
         self._segments = Segments()
+
+    @classmethod
+    def arranged(cls, settings: Settings, env: Hosted, members: Members, steps: int, room: Room) -> "HostPopulation":
+        """See `Driver`."""
+        if room.width is not None:
+            raise ValueError("width: members in environments on the host always share a call")
+        scratch = room.scratch.absolute() if settings.replay_on_disk else None
+        return cls(settings, env, members, steps, memory=room.memory, scratch=scratch)
 
     @property
     def bytes_kept(self) -> float:

@@ -1,15 +1,15 @@
 """Members of a population as one tree of arrays, and one of them out of it."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from mdvi.learning.agents.agent import Agent
+from mdvi.learning.runs.driver import Members
 
 
-def batched(members: Sequence[tuple[Agent, int]]) -> tuple[Agent, np.ndarray]:
+def batched(members: Members) -> tuple[Agent, np.ndarray]:
     """Agents under one leading axis, and their seeds.
 
     Raises:

@@ -7,7 +7,7 @@ does the same arithmetic whoever runs beside it. Members that memory has no room
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,9 @@ import numpy as np
 
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
+from mdvi.learning.exact import exact_loss
 from mdvi.learning.runs.checkpoint import flatten, unflatten
+from mdvi.learning.runs.driver import Members, Room
 from mdvi.learning.runs.ledger import Ledger, Row
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, loop
@@ -56,13 +58,13 @@ class Population:
         ledger: what is written down about them.
     """
 
-    unit = "chunks"
+    unit, takes_turns = "chunks", True
 
     def __init__(
         self,
         settings: Settings,
         env: Any,
-        members: Sequence[tuple[Agent, int]],
+        members: Members,
         steps: int,
         *,
         width: int = 1,
@@ -99,6 +101,19 @@ class Population:
         self.bytes_each = OVERHEAD * size_of(self._template())
         room = check_room(self.bytes_each, f"{width} member{'s' * (width > 1)} of the population", memory)
         self.at_once = int(min(len(self.groups), room / self.bytes_each))
+
+    @classmethod
+    def arranged(cls, settings: Settings, env: Any, members: Members, steps: int, room: Room) -> "Population":
+        """See `Driver`."""
+        if settings.replay_on_disk:
+            raise ValueError("replay_on_disk: is for environments on the host")
+        if room.width is not None and room.width < 1:
+            raise ValueError(f"width: expected at least 1, got {room.width}")
+        width = room.width or (1 if jax.default_backend() == "cpu" else len(members))
+        return cls(
+            settings, env, members, steps, width=min(width, len(members)), workers=room.workers, memory=room.memory,
+            measure=exact_loss(env) if settings.diagnostics else None,
+        )  # fmt: skip
 
     @property
     def bytes_needed(self) -> float:
@@ -261,7 +276,7 @@ def _chunk(settings: Settings, many: bool, env: Any, agents: Agent, member: loop
     return jax.vmap(run, (None, 0, 0))(env, agents, member) if many else run(env, agents, member)
 
 
-def _group(first: int, members: Sequence[tuple[Agent, int]], width: int) -> Group:
+def _group(first: int, members: Members, width: int) -> Group:
     """Members under one leading axis, or one without."""
     agents, seeds = batched(members)
     return Group(first, agents if width > 1 else jax.tree.map(lambda leaf: leaf[0], agents), seeds)

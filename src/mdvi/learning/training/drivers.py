@@ -1,0 +1,15 @@
+"""Who trains in which environments; `DRIVERS` is the only registry."""
+
+from typing import Any
+
+from mdvi.envs.host.hosted import Hosted
+from mdvi.learning.runs.driver import Driver
+from mdvi.learning.training.host import HostPopulation
+from mdvi.learning.training.population import Population
+
+DRIVERS: dict[type, type[Driver]] = {Hosted: HostPopulation, object: Population}
+
+
+def driver_of(env: Any) -> type[Driver]:
+    """Who trains in an environment: the entry of its type, or of the nearest one that it is derived from."""
+    return next(DRIVERS[kind] for kind in type(env).__mro__ if kind in DRIVERS)
