@@ -39,25 +39,28 @@ MAY_IMPORT = {
     "envs": {"envs/base", "envs/spaces", "envs/native", "envs/host", "door"},
     "learning/draws": {"types"},
     "learning/settings": set(),
-    "learning/pictures": {"envs"},
+    "learning/pictures": {"envs", "envs/base"},
     "learning/agents": {
         *("algorithms", "learning/draws", "learning/experience", "envs/base", "envs/spaces", "scheme", "regularizers"),
         "types",
     },
     "learning/experience": {"learning/draws", "envs/base", "envs/host", "types"},
     "learning/acting": {
-        *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/host", "types"),
+        *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/base", "envs/host"),
+        "types",
     },
     "learning/runs": {
-        *("learning/agents", "learning/experience", "learning/settings", "envs", "envs/host", "input", "output"),
+        *("learning/agents", "learning/experience", "learning/settings", "envs", "envs/base", "envs/host", "input"),
+        "output",
     },
-    "learning/exact": {"learning/acting", "learning/agents", "learning/runs", "laboratory", "envs"},
+    "learning/exact": {"learning/acting", "learning/agents", "learning/runs", "laboratory", "envs", "envs/base"},
     "learning/training": {
         *("learning/acting", "learning/agents", "learning/exact", "learning/experience", "learning/runs"),
         *("learning/settings", "envs/base", "envs/host", "types"),
     },
     "learning/request": {
         *("learning/agents", "learning/pictures", "learning/runs", "learning/settings", "learning/training"),
+        "envs/base",
     },
     "learning/train": {
         *("learning/acting", "learning/agents", "learning/request", "learning/runs", "envs", "envs/names"),

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mdvi.envs import FiniteEnvironment, TimeLimit
+from mdvi.envs.base import Interface
 from mdvi.laboratory.bellman import BellmanOperator, Objective, optimum, policy_value
 from mdvi.learning.acting import play
 from mdvi.learning.agents.agent import Agent
@@ -16,7 +16,7 @@ from mdvi.learning.agents.networks import Networks
 from mdvi.learning.runs.ledger import Row
 
 
-def exact_loss(env: Any) -> Callable[[Agent, Networks], Row] | None:
+def exact_loss(env: Interface) -> Callable[[Agent, Networks], Row] | None:
     """‖q* − q_π‖_∞ on a finite model, q* that of the problem with entropy τ; None elsewhere."""
     inner = env.env if isinstance(env, TimeLimit) else env
     if not isinstance(inner, FiniteEnvironment):

@@ -6,24 +6,24 @@ taken for something else, or for as many numbers that have nothing to do with ea
 
 import math
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 
 from mdvi.envs import Hosted
+from mdvi.envs.base import Interface
 
 _SIDE = 36  # rows and columns that the convolutions of the Atari preset need
 _BYTES = (255.0,)
 
 
-def preset_for(env: Any) -> str:
+def preset_for(env: Interface) -> str:
     """The preset of an environment where none is named."""
     shape = layout(env)
     return "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _SIDE else "minatar"
 
 
 @singledispatch
-def layout(env: Any) -> tuple[int, ...]:
+def layout(env: Interface) -> tuple[int, ...]:
     """The shape that tells a picture, (rows, columns, channels), from other observations."""
     return env.observation.shape
 
@@ -36,7 +36,7 @@ def _(env: Hosted) -> tuple[int, ...]:
 
 
 @singledispatch
-def check_seen(env: Any, torso: str, named: bool) -> None:
+def check_seen(env: Interface, torso: str, named: bool) -> None:
     """Whether pixels reach a network that sees them as a picture, or one that somebody has named.
 
     Args:
@@ -60,7 +60,7 @@ def _(env: Hosted, torso: str, named: bool) -> None:
 
 
 @singledispatch
-def remark_on(env: Any, torso: str, named: bool) -> str:
+def remark_on(env: Interface, torso: str, named: bool) -> str:
     """A line where pixels reach a dense network whose torso nobody has named, and "" elsewhere."""
     return ""
 

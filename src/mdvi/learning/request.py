@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdvi.checks import check_positive
+from mdvi.envs.base import Interface
 from mdvi.learning.agents import catalogue
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.pictures import check_seen, preset_for, remark_on
@@ -97,7 +98,7 @@ def check_settings(names: Iterable[str]) -> None:
 
 
 def population_of(
-    config: dict[str, Any], env: Any, workers: int | None = None, memory: float | None = None, out: Any = None
+    config: dict[str, Any], env: Interface, workers: int | None = None, memory: float | None = None, out: Any = None
 ) -> tuple[Driver, list[dict[str, Any]]]:
     """The members that a configuration asks for, and the facts that head their lines of metrics."""
     axes = {name: config[name] or [None] for name in ("kl", "beta", "entropy", "learning_rate")}
@@ -124,9 +125,13 @@ def numbers_of(agent: str, kl: float | None, entropy: float | None, beta: float 
 
 
 def population_with(
-    config: dict[str, Any], cells: Sequence[Cell], env: Any, workers: int | None = None, memory: float | None = None,
+    config: dict[str, Any],
+    cells: Sequence[Cell],
+    env: Interface,
+    workers: int | None = None,
+    memory: float | None = None,
     out: Any = None,
-) -> tuple[Driver, list[dict[str, Any]]]:  # fmt: skip
+) -> tuple[Driver, list[dict[str, Any]]]:
     """The same with these numbers and seeds instead of those of the configuration."""
     entry = catalogue.find(config["agent"])
     settings, numbers = _settings(config, env)
@@ -156,7 +161,7 @@ def population_with(
     return driver, columns
 
 
-def _settings(config: dict[str, Any], env: Any) -> tuple[Settings, dict[str, Any]]:
+def _settings(config: dict[str, Any], env: Interface) -> tuple[Settings, dict[str, Any]]:
     """A preset with changes, and the numbers of the agent."""
     given = config["settings"]
     base, numbers, _ = preset_of(config["preset"] or preset_for(env), config["env"])

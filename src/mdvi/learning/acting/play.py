@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mdvi.envs.base import Environment, Interface
 from mdvi.learning.agents import targets
 from mdvi.learning.agents.agent import Agent, legal_on
 from mdvi.learning.agents.networks import Networks
@@ -18,13 +19,18 @@ _STRETCH = 500  # steps between two looks at whether all episodes are over
 
 
 @jax.jit
-def log_policy(env: Any, agent: Agent, networks: Networks, obs: Array, legal: Array | None = None) -> Array:
+def log_policy(env: Interface, agent: Agent, networks: Networks, obs: Array, legal: Array | None = None) -> Array:
     """Log π(·|obs) for a batch of observations, and for the actions that are told to be legal on them."""
     return targets.log_policy(agent.preferences(networks, obs), legal_on(env, obs, legal))
 
 
 def actions(
-    env: Any, agent: Agent, networks: Networks, obs: Array, key: jax.Array | None = None, legal: Array | None = None
+    env: Interface,
+    agent: Agent,
+    networks: Networks,
+    obs: Array,
+    key: jax.Array | None = None,
+    legal: Array | None = None,
 ) -> Array:
     """The most probable actions, or a sample of the policy if there is a key."""
     log_probability = log_policy(env, agent, networks, obs, legal)
@@ -35,7 +41,15 @@ def actions(
 
 @singledispatch
 def evaluate(
-    env: Any, agent: Agent, networks: Networks, episodes: int, seed: int, *, sampled: bool, epsilon: float, limit: int
+    env: Any,
+    agent: Agent,
+    networks: Networks,
+    episodes: int,
+    seed: int,
+    *,
+    sampled: bool,
+    epsilon: float,
+    limit: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Play episodes side by side, each to its end or to `limit` steps.
 
@@ -54,7 +68,14 @@ def evaluate(
 
 @partial(jax.jit, static_argnums=0)
 def _stretch(
-    sampled: bool, env: Any, agent: Agent, networks: Networks, carry: Any, key: jax.Array, epsilon: Any, limit: Any
+    sampled: bool,
+    env: Environment,
+    agent: Agent,
+    networks: Networks,
+    carry: Any,
+    key: jax.Array,
+    epsilon: Any,
+    limit: Any,
 ) -> Any:
     agent = dataclasses.replace(agent, sampled=sampled)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Int
 
+from mdvi.envs.base import Interface
 from mdvi.learning import draws
 from mdvi.learning.agents import constructions, targets
 from mdvi.learning.agents.constructions import Construction
@@ -40,7 +41,7 @@ def noise(key: jax.Array, batch: int, actions: int) -> Noise:
     return Noise(gumbel, uniform, draws.words(third, (batch,)))
 
 
-def legal_on(env: Any, obs: Array, told: Array | None = None) -> Array:
+def legal_on(env: Interface, obs: Array, told: Array | None = None) -> Array:
     """The legal actions that were told with observations, or else those that the environment reads off them."""
     return env.legal(obs) if told is None else told
 
@@ -115,14 +116,14 @@ class Agent(eqx.Module):
         share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.epsilon_steps, 1.0)
         return 1.0 + (self.epsilon - 1.0) * jnp.where(self.epsilon_steps > 0, jnp.minimum(share, 1.0), 1.0)
 
-    def critic_target(self, env: Any, online: Networks, target: Networks, batch: Batch) -> Numbers:
+    def critic_target(self, env: Interface, online: Networks, target: Networks, batch: Batch) -> Numbers:
         """The regression target of Q(s, a)."""
         legal = legal_on(env, batch.next_obs, batch.next_legal)
         q, step = self.construction.step(self, online, target, batch.next_obs, legal)
         y = targets.critic_target(self.scheme, batch.returns, batch.discount, q, step)
         return self.construction.critic_target(self, y, target, batch, legal_on(env, batch.obs, batch.legal))
 
-    def actor_loss(self, env: Any, actor: Network, online: Networks, target: Networks, batch: Batch) -> Numbers:
+    def actor_loss(self, env: Interface, actor: Network, online: Networks, target: Networks, batch: Batch) -> Numbers:
         """The loss of the policy on each observation of a batch."""
         q = (online if self.double else target).critic(batch.obs)
         return self.construction.actor_loss(self, actor, q, target, batch, legal_on(env, batch.obs, batch.legal))

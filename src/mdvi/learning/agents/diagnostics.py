@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from mdvi.envs.base import Transition
+from mdvi.envs.base import Interface, Transition
 from mdvi.learning.agents import targets
 from mdvi.learning.agents.agent import Agent, legal_on
 from mdvi.learning.agents.networks import Networks
@@ -53,7 +53,9 @@ def start_probe(steps: Transition) -> Probe:
     )  # fmt: skip
 
 
-def observe(env: Any, agent: Agent, online: Networks, target: Networks, probe: Any) -> tuple[Probe, dict[str, Array]]:
+def observe(
+    env: Interface, agent: Agent, online: Networks, target: Networks, probe: Any
+) -> tuple[Probe, dict[str, Array]]:
     """At the end of a period, before the copy: what it did.
 
     Returns:

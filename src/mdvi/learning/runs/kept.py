@@ -11,6 +11,7 @@ from typing import Any
 
 from mdvi import input, output
 from mdvi.envs import Hosted
+from mdvi.envs.base import Interface
 from mdvi.learning.runs import checkpoint, record
 from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.folder import LOCK, InUse, Lock, locked
@@ -138,7 +139,7 @@ def restore(
 
 
 @singledispatch
-def shown(env: Any, folder: Path) -> Any:
+def shown(env: Interface, folder: Path) -> Any:
     """An environment as it was shown to the agents of a folder, if there are any."""
     return env
 

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Int
 
+from mdvi.envs.base import Interface
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.diagnostics import Probe, observe
 from mdvi.learning.agents.networks import Networks, network
@@ -56,7 +57,7 @@ def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransf
     return optax.flatten(direction) if small else direction
 
 
-def start(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
+def start(settings: Settings, env: Interface, agent: Agent, seed: Any) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
     """A learner before its first step, and the keys of the first states and of the steps that fill the replay.
 
     Everything random comes from the seed alone, so that members that differ in λ, τ or learning rate start alike.
@@ -78,7 +79,7 @@ def start(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Learne
 
 
 def learn(
-    settings: Settings, env: Any, agent: Agent, learner: Learner, first: Batch, second: Batch
+    settings: Settings, env: Interface, agent: Agent, learner: Learner, first: Batch, second: Batch
 ) -> tuple[Learner, dict[str, Array]]:
     """One gradient step of the critic on one minibatch, and of the actor on another."""
     y = jax.lax.stop_gradient(agent.critic_target(env, learner.online, learner.target, first))
@@ -102,7 +103,7 @@ def learn(
     return eqx.tree_at(where, learner, (online, state, learner.updates + 1, trouble)), parts
 
 
-def copied(settings: Settings, env: Any, agent: Agent, learner: Learner) -> tuple[Learner, dict[str, Array]]:
+def copied(settings: Settings, env: Interface, agent: Agent, learner: Learner) -> tuple[Learner, dict[str, Array]]:
     """The learner after its networks were copied to the target networks, and what the diagnostics saw before."""
     seen: dict[str, Array] = {}
     if settings.diagnostics:

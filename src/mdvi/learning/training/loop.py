@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from mdvi.envs.base import Transition, advance
+from mdvi.envs.base import Environment, Transition, advance
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.diagnostics import start_probe
 from mdvi.learning.experience import ring
@@ -51,7 +51,7 @@ class Finished(eqx.Module):
     paid: Bool[Array, ""]
 
 
-def init(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Member, Finished]:
+def init(settings: Settings, env: Environment, agent: Agent, seed: Any) -> tuple[Member, Finished]:
     """A member at its first gradient step: networks drawn, replay filled by `warmup` steps of its first policy."""
     learner, (worlds, filling) = start(settings, env, agent, seed)
     member = Member(
@@ -68,7 +68,7 @@ def init(settings: Settings, env: Any, agent: Agent, seed: Any) -> tuple[Member,
 
 
 def interact(
-    settings: Settings, env: Any, agent: Agent, member: Member, key: jax.Array, rows: int
+    settings: Settings, env: Environment, agent: Agent, member: Member, key: jax.Array, rows: int
 ) -> tuple[Member, Finished]:
     """Act and store so many steps of every environment."""
     learner = member.learner
@@ -94,7 +94,7 @@ def interact(
     return eqx.tree_at(where, member, (replay, worlds, gone, trouble)), finished
 
 
-def period(settings: Settings, env: Any, agent: Agent, member: Member) -> tuple[Member, Any]:
+def period(settings: Settings, env: Environment, agent: Agent, member: Member) -> tuple[Member, Any]:
     """C environment steps with their gradient steps, and the copy to the target networks."""
 
     def update(member: Member, _: None) -> tuple[Member, Any]:
@@ -110,7 +110,9 @@ def period(settings: Settings, env: Any, agent: Agent, member: Member) -> tuple[
     return eqx.tree_at(lambda m: m.learner, member, learner), (finished, parts, seen)
 
 
-def chunk(settings: Settings, env: Any, agent: Agent, member: Member) -> tuple[Member, Finished, dict[str, Array]]:
+def chunk(
+    settings: Settings, env: Environment, agent: Agent, member: Member
+) -> tuple[Member, Finished, dict[str, Array]]:
     """The target periods between two lines of metrics: the member after them, the episodes, the means."""
     member, (finished, parts, seen) = jax.lax.scan(
         lambda member, _: period(settings, env, agent, member), member, None, settings.chunk

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mdvi.envs.base import Environment
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.exact import exact_loss
@@ -63,7 +64,7 @@ class Population:
     def __init__(
         self,
         settings: Settings,
-        env: Any,
+        env: Environment,
         members: Members,
         steps: int,
         *,
@@ -265,13 +266,13 @@ class Population:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _init(settings: Settings, many: bool, env: Any, agents: Agent, seeds: Any) -> Any:
+def _init(settings: Settings, many: bool, env: Environment, agents: Agent, seeds: Any) -> Any:
     run = partial(loop.init, settings)
     return jax.vmap(run, (None, 0, 0))(env, agents, seeds) if many else run(env, agents, seeds[0])
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=4)
-def _chunk(settings: Settings, many: bool, env: Any, agents: Agent, member: loop.Member) -> Any:
+def _chunk(settings: Settings, many: bool, env: Environment, agents: Agent, member: loop.Member) -> Any:
     run = partial(loop.chunk, settings)
     return jax.vmap(run, (None, 0, 0))(env, agents, member) if many else run(env, agents, member)
 
