@@ -99,9 +99,10 @@ def grid_rate(steps: int, seeds: int) -> float:
 def _population(agent: str, preset: str, steps: int, **request: object) -> "Population":
     """What `mdvi.train` would train on CartPole."""
     from mdvi.envs.names import environment_of
-    from mdvi.learning.request import configuration, population_of
+    from mdvi.learning.arrange import population_of
+    from mdvi.learning.request import Request
 
-    config = configuration("CartPole-v1", agent, preset=preset, steps=steps, **request)
+    config = Request.of("CartPole-v1", agent, preset=preset, steps=steps, **request)
     return population_of(config, environment_of("CartPole-v1"))[0]
 
 

@@ -14,6 +14,20 @@ def check_positive(**numbers: float) -> None:
             raise ValueError(f"{name}: expected a positive number, got {number}")
 
 
+def whole(name: str, value: Any) -> int:
+    """A whole number of at least 0."""
+    if not isinstance(value, int | float | np.integer) or value % 1 != 0 or value < 0:
+        raise ValueError(f"{name}: expected a whole number, got {value!r}")
+    return int(value)
+
+
+def within(name: str, value: Any, least: int, most: int) -> int:
+    """A whole number in a range."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise ValueError(f"{name}: expected a whole number, {least} to {most}, got {value!r}")
+    return int(value)
+
+
 def check_number(name: str, value: Any, *, positive: bool) -> None:
     """A finite number, above zero or not below it."""
     right = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

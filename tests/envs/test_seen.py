@@ -12,7 +12,8 @@ from forged import forge
 from mdvi import envs
 from mdvi.learning.acting.export import exported
 from mdvi.learning.acting.numpy_policy import Policy
-from mdvi.learning.request import _settings, configuration
+from mdvi.learning.arrange import _settings
+from mdvi.learning.request import Request
 from mdvi.learning.runs.run import Report
 
 TINY = {"hidden": (8,), "batch": 8, "warmup": 40, "replay": 200, "target_period": 20, "log_period": 40}
@@ -128,7 +129,7 @@ def test_bytes_of_two_kinds_are_learned_from_as_well_as_numbers():
 
 
 def chosen(env, preset=None, **settings):
-    return _settings(configuration("a", "dqn", preset=preset, **settings), env)[0].torso
+    return _settings(Request.of("a", "dqn", preset=preset, **settings), env)[0].torso
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hostile import Row
 from mdvi import envs
 from mdvi.cli.study import _study
 from mdvi.learning import train
-from mdvi.learning.request import configuration, explored
+from mdvi.learning.request import Request
 from mdvi.learning.runs.run import Report
 from mdvi.mdp import FiniteMDP
 from mdvi.study.spec import read
@@ -62,10 +62,10 @@ def told(env, **options):
     ],
 )
 def test_exploration_falls_over_a_tenth_of_the_steps_where_nothing_else_is_named(asked, steps):
-    config = configuration("CartPole-v1", "dqn", **asked)
-    found = explored(config["settings"], config["preset"], config["steps"])
+    config = Request.of("CartPole-v1", "dqn", **asked)
+    found = config.explored().settings
     assert found.get("epsilon_steps") == steps
-    assert found == config["settings"] | ({} if steps is None else {"epsilon_steps": steps})
+    assert found == config.settings | ({} if steps is None else {"epsilon_steps": steps})
 
 
 def test_what_was_resolved_is_written_down_and_the_same_command_goes_on(tmp_path):
@@ -85,7 +85,7 @@ def test_what_was_resolved_is_written_down_and_the_same_command_goes_on(tmp_path
 def test_a_run_of_0_1_0_keeps_the_exploration_it_was_made_with(tmp_path, monkeypatch, lost):
     options = {"env": "CartPole-v1", "agent": "dqn", "steps": 400, "out": tmp_path / "run"} | TINY
     with monkeypatch.context() as patch:
-        patch.setattr(train, "explored", lambda settings, preset, steps: settings)
+        patch.setattr(Request, "explored", lambda request: request)
         mdvi.train(**options)
     path = tmp_path / "run" / "config.json"
     text = path.read_text()

@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from mdvi.envs.names import environment_of
-from mdvi.learning.request import population_with
+from mdvi.learning.arrange import population_with
 from mdvi.learning.runs.signals import Interrupted
 from mdvi.learning.training import host
 from mdvi.report.cells import Cell, cells_of, panels_of
@@ -492,7 +492,7 @@ def test_members_on_the_host_are_split_by_the_memory(tmp_path, monkeypatch):
 
     monkeypatch.setattr(host.HostPopulation, "__init__", counting)
     run = study.runs[0]
-    one, _ = population_with(run.config(), [run.cell], environment_of(run.env), memory=np.inf)
+    one, _ = population_with(run.request, [run.cell], environment_of(run.env), memory=np.inf)
     sizes.clear()
     execute(study, tmp_path, memory=2.5 * one.bytes_needed)
     assert sizes == [1, 2, 2, 1]

@@ -88,10 +88,15 @@ def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(settings.model_dump() | changes)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        text = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{where}: {text}, got {first['input']!r}" if where else text) from None
+        raise ValueError(refusal(error)) from None
+
+
+def refusal(error: ValidationError) -> str:
+    """The first thing that is wrong, in words."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {text}, got {first['input']!r}" if where else text
 
 
 class Preset(NamedTuple):

@@ -1,20 +1,22 @@
 """Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mdvi.checks import within
 from mdvi.envs import Environment, Hosted, names
 from mdvi.envs.spaces import actions_of
 from mdvi.learning.acting import play  # the first is found by the kind of environment
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
-from mdvi.learning.request import Grid, configuration, explored, population_of
+from mdvi.learning.arrange import population_of
+from mdvi.learning.request import Arguments, Request, explored
 from mdvi.learning.runs import checkpoint, kept, record, run
 from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.identity import fingerprint, identity_of, is_object, same
@@ -85,7 +87,7 @@ class Run:
         if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
             raise ValueError(f"obs: expected shape {shape} or (batch, {', '.join(map(str, shape))}), got {obs.shape}")
         batch = obs if obs.ndim > len(shape) else obs[None]
-        key = None if seed is None else jax.random.key(_in("seed", seed, 0, 2**32 - 1))
+        key = None if seed is None else jax.random.key(within("seed", seed, 0, 2**32 - 1))
         if not len(batch):
             return np.zeros(0, np.int64)
         legal = None if legal is None else _legal(legal, (*obs.shape[: -len(shape)], actions_of(self.env).count))
@@ -112,8 +114,8 @@ class Run:
         """
         if not 0 <= epsilon <= 1:
             raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
-        episodes, seed = _in("episodes", episodes, 1, 2**30), _in("seed", seed, 0, 2**32 - 1)
-        limit = _in("limit", limit, 1, 2**30)
+        episodes, seed = within("episodes", episodes, 1, 2**30), within("seed", seed, 0, 2**32 - 1)
+        limit = within("limit", limit, 1, 2**30)
         return play.evaluate(
             self.env, *self.networks(member), episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit
         )
@@ -122,7 +124,7 @@ class Run:
         self, member: int = 0, *, seed: int = 0, sampled: bool = False, limit: int = 1000
     ) -> tuple[list[np.ndarray], float]:
         """The pictures of one episode played by a member, and its return."""
-        seed, limit = _in("seed", seed, 0, 2**32 - 1), _in("limit", limit, 1, 2**30)
+        seed, limit = within("seed", seed, 0, 2**32 - 1), within("limit", limit, 1, 2**30)
         return play.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
 
 
@@ -130,49 +132,42 @@ def train(
     env: Any,
     agent: str = "munchausen",
     *,
-    kl: Grid = None,
-    entropy: Grid = None,
-    beta: Grid = None,
-    learning_rate: Grid = None,
-    evaluate_kl: bool | None = None,
-    evaluate_entropy: bool | None = None,
-    seeds: int | Sequence[int] = 1,
-    steps: int | None = None,
-    preset: str | None = None,
     out: str | Path | None = None,
     fresh: bool = False,
     checkpoint_every: float = 60.0,
-    width: int | None = None,
     workers: int | None = None,
     memory: float | None = None,
     report: Report | None = None,
-    **settings: Any,
+    **request: Unpack[Arguments],
 ) -> Run:
     """Train an agent, for every seed and every point of the grid of numbers, as one compiled program.
 
     Args:
         env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment.
         agent: a name, see `mdvi list agents`.
-        kl: λ, or several.
-        entropy: τ, or several.
-        beta: β = λ/(λ + τ) instead of λ, or several; of an agent at κ = 0, its β.
-        learning_rate: one, or several.
-        evaluate_kl: whether the evaluation subtracts λ KL; default as the agent has it.
-        evaluate_entropy: whether it adds τ H.
-        seeds: how many (0, 1, …), or which.
-        steps: environment steps of each member, rounded up to whole lines of metrics; default the preset's, if one is
-            named, and 100 000 elsewhere.
-        preset: sizes and numbers to start from; "paper" is the one of the environment. Default "atari" for images,
-            "minatar" for small ones and "small" elsewhere.
         out: the folder to keep the run in, and to resume from; default keeps nothing.
         fresh: refuse a folder that is not empty.
         checkpoint_every: seconds.
-        width: members that share a call; default 1 on a processor, all on an accelerator.
         workers: calls at a time; default the number of cores.
         memory: bytes that may be used.
         report: who watches.
-        settings: fields of `Settings`, and `epsilon`, `epsilon_steps`, `lowest`, `double`, `sampled`, `every_action`.
-            Where neither a preset nor one of the first two is named, ε falls from 1 over the first tenth of the steps.
+        request: what is trained:
+
+            kl: λ, or several.
+            entropy: τ, or several.
+            beta: β = λ/(λ + τ) instead of λ, or several; of an agent at κ = 0, its β.
+            learning_rate: one, or several.
+            evaluate_kl: whether the evaluation subtracts λ KL; default as the agent has it.
+            evaluate_entropy: whether it adds τ H.
+            seeds: how many (0, 1, …), or which; default 1.
+            steps: environment steps of each member, rounded up to whole lines of metrics; default the preset's, if
+                one is named, and 100 000 elsewhere.
+            preset: sizes and numbers to start from; "paper" is the one of the environment. Default "atari" for
+                images, "minatar" for small ones and "small" elsewhere.
+            width: members that share a call; default 1 on a processor, all on an accelerator.
+            Every other one is a field of `Settings`, or `epsilon`, `epsilon_steps`, `lowest`, `double`, `sampled` or
+            `every_action`. Where neither a preset nor one of the first two of these is named, ε falls from 1 over the
+            first tenth of the steps.
 
     Raises:
         ValueError: for what cannot be meant, naming it.
@@ -180,27 +175,23 @@ def train(
     """
     _check_kind(env)
     if workers is not None:
-        _in("workers", workers, 1, 2**20)
+        within("workers", workers, 1, 2**20)
     if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
         raise ValueError(f"checkpoint_every, memory: expected seconds and bytes, got {checkpoint_every} and {memory}")
     name = env if isinstance(env, str) else _written(env, out, _warn if report is None else report.remark)
-    config = configuration(
-        name, agent, kl=kl, entropy=entropy, beta=beta,
-        learning_rate=learning_rate, evaluate_kl=evaluate_kl, evaluate_entropy=evaluate_entropy, seeds=seeds,
-        steps=steps, preset=preset, width=width, **settings,
-    )  # fmt: skip
-    if out is None or not _explores_as_before(Path(out), config):
-        config["settings"] = explored(config["settings"], config["preset"], config["steps"])
+    asked = Request.of(name, agent, **request)
+    if out is None or not _explores_as_before(Path(out), asked.content):
+        asked = asked.explored()
     if isinstance(env, str):
         env = names.environment_of(env)
     if out is not None:
         env = kept.shown(env, Path(out))
-    population, columns = population_of(config, env, workers, memory, out)
+    population, columns = population_of(asked, env, workers, memory, out)
     summary = run.train(
-        population, columns, config, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
+        population, columns, asked.content, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
         report=report,
     )  # fmt: skip
-    return Run(population, config, _metrics(population, columns), summary)
+    return Run(population, asked.content, _metrics(population, columns), summary)
 
 
 def _metrics(population: Driver, columns: list[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -238,13 +229,6 @@ def _legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not mask.any(-1).all():
         raise ValueError("legal: expected one legal action at least on every observation, got none")
     return mask.astype(bool).reshape(-1, shape[-1])
-
-
-def _in(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number in a range."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise ValueError(f"{name}: expected a whole number, {least} to {most}, got {value!r}")
-    return int(value)
 
 
 def _written(env: Any, folder: str | Path | None, say: Callable[[str], None]) -> str:
@@ -331,7 +315,7 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = _w
             names.check_named_by_file(name)
         if env is None or isinstance(env, str):
             env = names.environment_of(name)
-        population, columns = population_of(config, kept.shown(env, folder), memory=float("inf"))
+        population, columns = population_of(Request.read(config), kept.shown(env, folder), memory=float("inf"))
     except ValueError as error:
         raise ValueError(f"{folder / record.CONFIG}: {error}") from None
     kept.restore(population, folder, config, remark, whole=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mdvi import input
 from mdvi.envs.names import check_named_by_file, environment_of
-from mdvi.learning.request import population_with
+from mdvi.learning.arrange import population_with
 from mdvi.learning.runs import run, signals
 from mdvi.learning.runs.run import InUse, Report
 from mdvi.learning.runs.signals import Interrupted
@@ -182,7 +182,7 @@ def _parts(batch: Batch, memory: float | None, most: int) -> list[Batch]:
     try:
         env = environment_of(runs[0].env)
         if not driver_of(env).takes_turns:
-            one, _ = population_with(runs[0].config(), [runs[0].cell], env, memory=math.inf)
+            one, _ = population_with(runs[0].request, [runs[0].cell], env, memory=math.inf)
             fitting = max(1, int(check_room(0.0, "", memory) // one.bytes_needed))
             most = min(most, 1 << (fitting.bit_length() - 1))  # the same again when a little less is free
     except (ValueError, ModuleNotFoundError):  # told when it is tried

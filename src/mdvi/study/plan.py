@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdvi.envs.names import check_named_by_file, environment_of
+from mdvi.learning.arrange import population_with
 from mdvi.learning.experience.base import Batch
-from mdvi.learning.request import population_with
 from mdvi.learning.training import learner as learning
 from mdvi.study.spec import Run, Study
 
@@ -68,8 +68,8 @@ def _cost(runs: list[Run], rate: float) -> tuple[float, float, float]:
     """Floating-point operations, bytes and seconds of each run of a group; every cell of it is looked at."""
     env = environment_of(runs[0].env)
     cells = [run.cell for run in runs]
-    population_with(runs[0].config(), cells, env, memory=float("inf"))  # all of them can be meant
-    population, _ = population_with(runs[0].config(), cells[:1], env, memory=float("inf"))
+    population_with(runs[0].request, cells, env, memory=float("inf"))  # all of them can be meant
+    population, _ = population_with(runs[0].request, cells[:1], env, memory=float("inf"))
     settings, agent = population.settings, population.agents[0]
     learner, _ = jax.eval_shape(lambda: learning.start(settings, env, agent, 0))
     look, count = env.observation, settings.batch

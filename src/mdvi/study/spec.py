@@ -36,7 +36,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mdvi import input
-from mdvi.learning.request import Cell, configuration, explored, numbers_of
+from mdvi.learning.arrange import numbers_of
+from mdvi.learning.request import Cell, Request, explored
 from mdvi.words import did_you_mean
 
 Name = Annotated[str, Field(max_length=1000)]
@@ -109,10 +110,11 @@ class Run(NamedTuple):
         """Its numbers and its seed."""
         return Cell(self.kl, self.beta, self.entropy, self.learning_rate, self.seed)
 
-    def config(self) -> dict[str, Any]:
+    @property
+    def request(self) -> Request:
         """What `mdvi.train` would be asked for, for its whole group."""
         kept = {"w/": True, "w/o": False, "": None}[self.evaluation]
-        return configuration(
+        return Request.of(
             self.env, self.agent, evaluate_kl=kept, evaluate_entropy=kept, seeds=[self.seed], steps=self.steps,
             preset=self.preset or None, **json.loads(self.settings),
         )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from mdvi.envs.names import environment_of
-from mdvi.learning.request import population_with
+from mdvi.learning.arrange import population_with
 from mdvi.learning.runs import folder, kept, record, run
 from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.run import InUse, Report
@@ -47,11 +47,11 @@ def train_batch(
         seen = env
         with contextlib.suppress(ValueError):  # what is wrong with the folder is told when it is opened
             seen = kept.shown(env, home)
-        return population_with(config, cells, seen, workers=workers, memory=memory, out=home)
+        return population_with(request, cells, seen, workers=workers, memory=memory, out=home)
 
     try:
-        config, cells, env = first.config(), [run.cell for run in batch.runs], environment_of(first.env)
-        wanted, begun = config | {"runs": ids}, home.exists()
+        request, cells, env = first.request, [run.cell for run in batch.runs], environment_of(first.env)
+        wanted, begun = request.content | {"runs": ids}, home.exists()
         population, columns = members()
         try:
             run.train(population, columns, wanted, home, every=every, report=report)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mdvi import input
+from mdvi.learning.request import Request, identifying
 from mdvi.learning.runs.folder import LOCK, check
 from mdvi.learning.runs.ledger import Ledger
 from mdvi.learning.settings import Settings
@@ -27,19 +28,7 @@ from mdvi.learning.settings import Settings
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 REPLAY = "replay"  # in CHECKPOINT
 _MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is of a line of metrics.csv
-_MOST_COLUMNS, _HUGE = 1000, 1e300
-# What config.json holds besides the version.
-_KINDS: dict[str, Any] = {
-    "env": str,
-    "agent": str,
-    **dict.fromkeys(("kl", "entropy", "beta", "learning_rate"), list | None),
-    **dict.fromkeys(("evaluate_kl", "evaluate_entropy"), bool | None),
-    "seeds": list,
-    "steps": int,
-    "preset": str | None,
-    "width": int | None,
-    "settings": dict,
-}
+_MOST_COLUMNS = 1000
 
 
 def metrics_csv(ledger: Ledger, columns: list[dict[str, Any]]) -> str:
@@ -118,9 +107,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         OSError: when the machine cannot read it.
     """
     config = _json_in(folder, CONFIG, _MOST_CONFIG)
-    for name, kinds in _KINDS.items():
-        if name not in config or not _is_of(config[name], kinds):
-            raise ValueError(f"{folder / CONFIG}: damaged: {name} is missing or of the wrong kind")
+    try:
+        Request.read(config)
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: damaged: {error}") from None
     return config
 
 
@@ -175,18 +165,9 @@ def digest_of(config: dict[str, Any]) -> str:
 
     An environment may have been written down again since, by another version, for the one it was `made_as`.
     """
-    plain = {name: value for name, value in config.items() if name not in ("version", "made_as")}
+    plain = {name: value for name, value in identifying(config).items() if name not in ("version", "made_as")}
     plain["env"] = config.get("made_as", config["env"])
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-def _is_of(value: Any, kinds: Any) -> bool:
-    """Whether a value is of a kind, and in a list all are finite numbers."""
-    numbers = value if isinstance(value, list) else []
-    return isinstance(value, kinds) and all(
-        isinstance(number, int | float) and not isinstance(number, bool) and -_HUGE < number < _HUGE
-        for number in numbers
-    )
 
 
 def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:
