@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "output": {"input"},
     "regularizers": {"types"},
     "scheme": {"regularizers", "types"},
-    "dual_averaging": {"scheme", "regularizers", "types"},
+    "dual_averaging": {"scheme", "types"},
     "algorithms": {"scheme", "regularizers"},
     "mdp": {"door", "types", "input", "output"},
     "planning": {"regularizers", "mdp", "types", "input"},

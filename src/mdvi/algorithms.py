@@ -16,8 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from mdvi.checks import check_positive
-from mdvi.regularizers import boltzmann_average
-from mdvi.regularizers import mellowmax as mellowmax_operator
+from mdvi.regularizers import KL_TO_UNIFORM, boltzmann_average
 from mdvi.scheme import Scheme
 from mdvi.words import arguments_of, did_you_mean
 
@@ -85,7 +84,7 @@ def sac(entropy: float = 0.01) -> Scheme:
 
 def mellowmax(temperature: float = 0.01) -> Scheme:
     """Mellowmax: q' = r + γP κ log( (1/n) Σ_a exp(q/κ) ), the KL to the uniform policy as the regulariser."""
-    return Scheme(temperature, 0.0, maximum=mellowmax_operator)
+    return Scheme(temperature, 0.0, regularizer=KL_TO_UNIFORM)
 
 
 def softmax_dqn(entropy: float = 0.01) -> Scheme:
@@ -126,7 +125,7 @@ def speedy_q() -> Scheme:
 
 def cvi(kl: float = 0.1, entropy: float = 0.01) -> Scheme:
     """Conservative value iteration: ψ' = r + γP m(ψ) + β(ψ − m(ψ)), m the mellowmax at λ + τ."""
-    return Scheme.of(kl=kl, entropy=entropy, maximum=mellowmax_operator)
+    return Scheme.of(kl=kl, entropy=entropy, regularizer=KL_TO_UNIFORM)
 
 
 def advantage_learning(beta: float = 0.9) -> Scheme:

@@ -7,7 +7,6 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from mdvi.regularizers import soft_maximum
 from mdvi.scheme import Bellman, GreedyStep, Legal, Q, Scheme, greedy_step, hash_of, scaled
 from mdvi.types import Array
 
@@ -39,7 +38,7 @@ class DualAveraging(eqx.Module):
         return f"DualAveraging({self.scheme!r})"
 
     def __check_init__(self) -> None:
-        if self.scheme.prior == "fixed" or self.scheme.maximum is not soft_maximum:
+        if self.scheme.prior == "fixed" or not self.scheme.entropic:
             raise ValueError("dual averaging needs prior='previous' and the soft maximum")
         if jnp.ndim(self.scheme.temperature) or jnp.ndim(self.scheme.beta):
             raise ValueError("dual averaging needs constant coefficients; schedules have no average form here")

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from mdvi.regularizers import expectation, log_soft_argmax, soft_argmax, soft_maximum
+from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, soft_maximum
 from mdvi.types import Array, Reduced, Scalar
 from mdvi.words import numbers
 
@@ -36,6 +36,9 @@ Q = Float[Array, "states actions"]
 V = Float[Reduced, " states"]
 Legal = Bool[Array, "states actions"]
 Coefficient = Float[Array, "*schedule"] | float
+
+
+_OWNERS: dict[Any, Regularizer] = {soft_maximum: SHANNON, mellowmax: KL_TO_UNIFORM}  # maxima with an Ω of their own
 
 
 def hash_of(tree: Any) -> int:
@@ -94,19 +97,40 @@ class Scheme(eqx.Module):
         evaluate_entropy: whether the evaluation adds τ H(π_{k+1}).
         backups: m, the applications of the evaluation operator per iteration; `math.inf` for its fixed point.
         prior: the policy the KL term refers to: the "previous" one, or the initial one, "fixed".
-        maximum: what stands for M_κ in v = M_κ(x). Other than `soft_maximum` only with m = 1 and full evaluation.
+        maximum: what stands for M_κ in v = M_κ(x), where that is no maximum of any Ω, such as `boltzmann_average`; None
+            for the regularizer's own. `soft_maximum` and `mellowmax` are names for their regularizers here.
+        regularizer: Ω, whose maximum M_κ and policy ∇M_κ the greedy step uses.
 
     Raises:
         ValueError: for a negative or NaN number, β outside [0, 1], backups below 1, or a schedule that leaves κ = 0.
     """
 
-    temperature: Coefficient = eqx.field(converter=lambda value: _number("temperature", value))
-    beta: Coefficient = eqx.field(default=0.0, converter=lambda value: _number("beta", value))
+    temperature: Coefficient
+    beta: Coefficient = 0.0
     evaluate_kl: bool = eqx.field(default=True, static=True)
     evaluate_entropy: bool = eqx.field(default=True, static=True)
     backups: float = eqx.field(default=1, static=True)
     prior: Literal["previous", "fixed"] = eqx.field(default="previous", static=True)
-    maximum: Callable[..., Any] = eqx.field(default=soft_maximum, static=True)
+    maximum: Callable[..., Any] | None = eqx.field(default=None, static=True)
+    regularizer: Regularizer = eqx.field(default=SHANNON, static=True)
+
+    def __init__(
+        self,
+        temperature: Any,
+        beta: Any = 0.0,
+        evaluate_kl: bool = True,
+        evaluate_entropy: bool = True,
+        backups: float = 1,
+        prior: Literal["previous", "fixed"] = "previous",
+        maximum: Callable[..., Any] | None = None,
+        regularizer: Regularizer = SHANNON,
+    ) -> None:
+        """Arguments as the attributes."""
+        self.temperature, self.beta = _number("temperature", temperature), _number("beta", beta)
+        self.evaluate_kl, self.evaluate_entropy = evaluate_kl, evaluate_entropy
+        self.backups, self.prior = backups, prior
+        self.regularizer = _OWNERS.get(maximum, regularizer)
+        self.maximum = None if maximum in _OWNERS else maximum
 
     __hash__ = hash_of
 
@@ -126,7 +150,7 @@ class Scheme(eqx.Module):
             raise ValueError(f"backups: expected an integer of at least 1, or inf, got {self.backups!r}")
         if self.prior not in ("previous", "fixed"):
             raise ValueError(f"prior: expected 'previous' or 'fixed', got {self.prior!r}")
-        if self.maximum is not soft_maximum and not (self.backups == 1 and self.evaluate_kl and self.evaluate_entropy):
+        if not self.entropic and not (self.backups == 1 and self.evaluate_kl and self.evaluate_entropy):
             raise ValueError("maximum: one other than soft_maximum needs backups=1 and full evaluation")
         if isinstance(self.temperature, np.ndarray) and isinstance(self.beta, np.ndarray):
             if np.any(self.beta > 1):
@@ -155,6 +179,11 @@ class Scheme(eqx.Module):
         if isinstance(beta, np.ndarray | np.floating) and np.any((beta == 1) & (entropy > 0)):
             raise ValueError(f"entropy: {np.max(entropy):g} is lost to rounding beside kl {np.max(kl):g}")
         return cls(temperature, beta, **structure)
+
+    @property
+    def entropic(self) -> bool:
+        """Whether Ω is the negative entropy, which the theorems and most constructions are about so far."""
+        return self.maximum is None and self.regularizer == SHANNON
 
     @property
     def kl(self) -> Any:
@@ -227,12 +256,13 @@ def greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable
     """v = M_κ(x) and s' = x − v, with what `perturb` makes of x in place of it."""
     if perturb is not None:
         x = perturb(x)
-    v = scheme.maximum(x, scheme.temperature, legal)
+    omega = scheme.regularizer
+    v = (scheme.maximum or omega.maximum)(x, scheme.temperature, legal)
     return GreedyStep(
-        policy=soft_argmax(x, scheme.temperature, legal),
+        policy=omega.policy(x, scheme.temperature, legal),
         scaled_log_policy=jnp.where(legal, x - v[:, None], 0.0),
         anchor=anchor,
-        log_policy=log_soft_argmax(x, scheme.temperature, legal),
+        log_policy=omega.log_policy(x, scheme.temperature, legal),
         v=v if perturb is None else None,
     )
 

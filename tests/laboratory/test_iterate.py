@@ -358,7 +358,7 @@ SHOWN = {
     "Scheme.of(kl=0, entropy=0)": Scheme.of(),
     "Scheme(temperature=0, beta=0.5)": Scheme(0.0, 0.5),
     "Scheme.of(kl=0.1, entropy=0, backups=inf, prior='fixed')": Scheme.of(0.1, backups=math.inf, prior="fixed"),
-    "Scheme.of(kl=0, entropy=0.1, maximum=mellowmax)": Scheme.of(0.0, 0.1, maximum=mellowmax),
+    "Scheme.of(kl=0, entropy=0.1, regularizer=Shannon(uniform=True))": Scheme.of(0.0, 0.1, maximum=mellowmax),
     "Scheme.of(kl=[4, 3, 2, …, 0] (5 numbers), entropy=[0, 0, 0, …, 0] (5 numbers))": Scheme.of([4, 3, 2, 1, 0]),
     "DualAveraging(Scheme.of(kl=0.1, entropy=0))": DualAveraging(Scheme.of(0.1)),
     "Errors()": errors.none(),

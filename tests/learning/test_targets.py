@@ -17,7 +17,6 @@ from mdvi.learning.agents.constructions.dual import dual_target
 from mdvi.learning.agents.constructions.implicit import implicit_step, munchausen_term
 from mdvi.learning.agents.constructions.indirect import indirect_loss
 from mdvi.learning.agents.targets import Preferences
-from mdvi.regularizers import soft_maximum
 from mdvi.scheme import Scheme
 
 MODEL = mdp.garnet(12, 3, 3, 0.9, seed=4)
@@ -31,7 +30,7 @@ def representable(scheme, construction):
         return False
     if construction == "implicit":
         return bool(scheme.evaluate_kl or scheme.beta == 0)
-    if scheme.maximum is not soft_maximum:
+    if not scheme.entropic:
         return False
     return bool(scheme.beta < 1 if construction == "dual" else scheme.temperature > 0 or scheme.beta == 0)
 

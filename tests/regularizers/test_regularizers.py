@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mdvi import Scheme
 from mdvi import regularizers as R
+from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, boltzmann_average, mellowmax, soft_maximum
 
 WEIGHTS = [(0.7, 0.3), (0.7, 0.0), (0.0, 0.3), (2.0, 5.0)]
 TINY = 1e-30
@@ -170,3 +172,34 @@ def test_a_nan_that_comes_in_is_not_hidden(temperature):
         assert np.isnan(R.soft_maximum(x, temperature))
         assert np.isnan(R.soft_argmax(x, temperature)).all()
     assert R.soft_maximum(np.array([np.nan, 1.0]), temperature, np.array([False, True])) == 1.0
+
+
+@pytest.mark.parametrize("omega", [SHANNON, KL_TO_UNIFORM], ids=lambda omega: omega.name)
+@pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
+def test_a_regularizer_is_attained_by_its_policy(omega, xp, rng):
+    """M_κ(x) = ⟨π, x⟩ − κ Σ π log(π/ρ) for π = ∇M_κ(x), and less for any other policy; at κ = 0 it is the maximum."""
+    legal = rng.random((40, 5)) < 0.7
+    legal[:, 0] = True
+    with jax.enable_x64(True):
+        x, mask = xp.asarray(rng.normal(size=(40, 5))), xp.asarray(legal)
+
+        def worth(policy, kappa):
+            terms = np.log(np.where(policy > 0, policy, 1.0)) - np.asarray(omega.log_reference(mask))
+            return (policy * (np.asarray(x) - kappa * terms)).sum(-1)
+
+        for kappa in (0.3, 2.0):
+            top, policy = (np.asarray(part(x, kappa, mask)) for part in (omega.maximum, omega.policy))
+            np.testing.assert_allclose(worth(policy, kappa), top, atol=1e-12)
+            other = np.where(legal, rng.random((40, 5)), 0.0)
+            assert (worth(other / other.sum(-1, keepdims=True), kappa) < top).all()
+            log_policy = np.asarray(omega.log_policy(x, kappa, mask))
+            np.testing.assert_allclose(np.exp(log_policy), policy, atol=1e-12)
+        np.testing.assert_array_equal(omega.maximum(x, 0.0, mask), np.where(legal, x, -np.inf).max(-1))
+
+
+def test_maxima_that_have_a_regularizer_are_names_of_it():
+    assert Scheme(0.1, maximum=mellowmax) == Scheme(0.1, regularizer=KL_TO_UNIFORM)
+    assert Scheme(0.1, maximum=soft_maximum) == Scheme(0.1)
+    assert Scheme(0.1, maximum=boltzmann_average).maximum is boltzmann_average
+    assert not Scheme(0.1, maximum=boltzmann_average).entropic
+    assert not Scheme(0.1, regularizer=KL_TO_UNIFORM).entropic

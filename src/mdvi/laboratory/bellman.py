@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.regularizers import entropy, expectation, mellowmax, soft_argmax, soft_maximum
+from mdvi.regularizers import entropy, expectation, soft_argmax, soft_maximum
 from mdvi.scheme import Scheme
 from mdvi.types import Array, Reduced
 
@@ -58,15 +58,14 @@ class Objective(eqx.Module):
 def objective_of(scheme: Scheme, log_prior: Q, legal: Bool[Array, "states actions"]) -> Objective:
     """What stays of a scheme's regularisation once the policy no longer moves.
 
-    A KL term to the previous policy vanishes and the entropy τ stays; a KL term to a fixed prior stays too. With the
-    mellowmax the entropy is −KL(π‖uniform). With a schedule, the last coefficients count.
+    A KL term to the previous policy vanishes and −τΩ(π) stays; a KL term to a fixed prior stays too. With a schedule,
+    the last coefficients count.
     """
     last = scheme.at(-1)
     temperature, offset = last.entropy, jnp.zeros_like(log_prior)
     if scheme.prior == "fixed":
         temperature, offset = last.temperature, last.kl * jnp.where(legal, log_prior, 0.0)
-    if scheme.maximum is mellowmax:
-        offset = offset - temperature * jnp.log(legal.sum(-1, keepdims=True))
+    offset = offset + temperature * scheme.regularizer.log_reference(legal)
     return Objective(jnp.asarray(temperature), offset)
 
 

@@ -12,7 +12,6 @@ from mdvi.checks import checked_policy, floats
 from mdvi.dual_averaging import DualAveraging
 from mdvi.laboratory.errors import Errors
 from mdvi.mdp.validation import physical_memory
-from mdvi.regularizers import soft_maximum
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -53,7 +52,7 @@ def check_errors(
     if not isinstance(errors, Errors):
         raise ValueError(f"errors: expected one of mdvi.errors, got {type(errors).__name__}")
     errors.check(live, iterations)
-    if errors.perturb is not None and getattr(scheme, "maximum", soft_maximum) is not soft_maximum:
+    if errors.perturb is not None and not getattr(scheme, "entropic", True):
         raise ValueError("errors: a greedy-step error needs a scheme with the soft maximum")
 
 

@@ -146,7 +146,7 @@ def _fully_evaluated(scheme: Scheme) -> bool:
     """M = 1 with every term that has a weight in the evaluation, a moving prior and the soft maximum."""
     kl = scheme.evaluate_kl or bool(np.all(scheme.beta == 0))
     entropy = scheme.evaluate_entropy or bool(np.all(scheme.entropy == 0))
-    standard = scheme.prior == "previous" and scheme.maximum is Scheme(0.0).maximum
+    standard = scheme.prior == "previous" and scheme.entropic
     return scheme.backups == 1 and kl and entropy and standard
 
 

@@ -1,6 +1,10 @@
-"""Regularisers of the greedy step: maths on the last axis, one body for NumPy and JAX."""
+"""Regularisers of the greedy step: values `Regularizer`, and maths on the last axis for NumPy and JAX."""
 
+from mdvi.regularizers.base import Regularizer
 from mdvi.regularizers.shannon import (
+    KL_TO_UNIFORM,
+    SHANNON,
+    Shannon,
     boltzmann_average,
     entropy,
     expectation,
@@ -15,6 +19,10 @@ from mdvi.regularizers.shannon import (
 )
 
 __all__ = [
+    "KL_TO_UNIFORM",
+    "SHANNON",
+    "Regularizer",
+    "Shannon",
     "boltzmann_average",
     "entropy",
     "expectation",

@@ -14,6 +14,7 @@ over actions: illegal actions have probability zero and never enter a sum, in va
 Source: Vieillard et al., "Leverage the Average" (2020), section 2.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Bool, Float
@@ -148,6 +149,43 @@ def regularized_value(log_policy: Values, q: Values, log_prior: Values, kl: Scal
     )
 
 
+@dataclass(frozen=True)
+class Shannon:
+    """Ω(π) = −H(π) = Σ_a π(a) log π(a), or with the uniform policy as its reference KL(π‖uniform) = log n − H(π).
+
+    The two choose the same policies; the second counts no entropy as worth nothing, and its maximum is the mellowmax.
+
+    Attributes:
+        uniform: whether the reference is the uniform policy over legal actions.
+    """
+
+    uniform: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "kl-to-uniform" if self.uniform else "shannon"
+
+    def maximum(self, x: Values, temperature: Scalar, legal: Legal = None) -> States:
+        """κ log Σ_a ρ(a) exp(x(a)/κ), ρ = 1 or 1/n."""
+        return (mellowmax if self.uniform else soft_maximum)(x, temperature, legal)
+
+    def policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+        """softmax(x/κ)."""
+        return soft_argmax(x, temperature, legal)
+
+    def log_policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+        """Log softmax(x/κ)."""
+        return log_soft_argmax(x, temperature, legal)
+
+    def log_reference(self, legal: Bool[Array, "*batch actions"]) -> Any:
+        """Log ρ: 0, or −log n."""
+        xp = namespace(legal)
+        count = legal.sum(-1, keepdims=True)
+        return -xp.log(count) if self.uniform else xp.zeros(count.shape)
+
+
+SHANNON, KL_TO_UNIFORM = Shannon(), Shannon(uniform=True)
 _entropy = entropy  # `regularized_value` has an argument of that name
 
 

@@ -15,7 +15,6 @@ from mdvi.learning.agents.constructions import Construction
 from mdvi.learning.agents.networks import Network, Networks
 from mdvi.learning.agents.targets import Numbers, Preferences
 from mdvi.learning.experience.base import Batch
-from mdvi.regularizers import soft_maximum
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -82,7 +81,7 @@ class Agent(eqx.Module):
         scheme = self.scheme
         if scheme.backups != 1 or scheme.prior != "previous":
             raise ValueError("scheme: deep agents need backups=1 and prior='previous'")
-        if self.has_actor and scheme.maximum is not soft_maximum:
+        if self.has_actor and not scheme.entropic:
             raise ValueError("scheme: only an implicit agent can have another maximum than soft_maximum")
         concrete = not isinstance(scheme.beta, jax.core.Tracer)
         if concrete and (jnp.ndim(scheme.beta) or jnp.ndim(scheme.temperature)):

@@ -79,6 +79,7 @@ class Entry:
         structure: dict[str, Any] = {
             "evaluate_kl": self.scheme.evaluate_kl if evaluate_kl is None else evaluate_kl,
             "evaluate_entropy": self.scheme.evaluate_entropy if evaluate_entropy is None else evaluate_entropy,
+            "regularizer": self.scheme.regularizer,
             "maximum": self.scheme.maximum,
         }
         if self.kl is None and self.entropy is None:
