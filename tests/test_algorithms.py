@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from mdvi import Scheme, algorithms, errors, iterate
+from mdvi import Scheme, algorithms, errors, iterate, schedule
 from models import signed_garnet
 
 K = 60
@@ -304,7 +304,7 @@ def test_with_constant_errors_a_fixed_prior_is_not_the_moving_one():
 
 def test_schedules_follow_the_weighted_sum_of_q(rng):
     kls, entropies = rng.uniform(0.1, 2, K), rng.uniform(0, 0.5, K)
-    trace = run(Scheme.of(kls, entropies))
+    trace = run(Scheme.of(schedule(kls), schedule(entropies)))
     y = np.zeros_like(Q0)
     for k in range(K):
         y = (kls[k] * y + trace.q[k]) / (kls[k] + entropies[k])
@@ -316,7 +316,7 @@ def test_schedules_follow_the_weighted_sum_of_q(rng):
 
 def test_a_schedule_may_end_at_zero_temperature():
     kls = np.concatenate([np.linspace(1.0, 0.1, K // 2), np.zeros(K // 2)])
-    trace = run(Scheme.of(kls))
+    trace = run(Scheme.of(schedule(kls)))
     assert np.isfinite(trace.q).all()
     q = trace.q[K // 2]
     for k in range(K // 2, K):

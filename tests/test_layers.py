@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "mdp": {"door", "types", "input", "output"},
     "planning": {"regularizers", "mdp", "types", "input"},
     "pytrees": {"mdp"},
-    "laboratory": {"pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "types"},
+    "laboratory": {"algorithms", "pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "types"},
     "envs/base": {"types"},
     "envs/spaces": set(),
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mdvi.planning.horizon import backward_induction
     from mdvi.planning.solution import Solution
     from mdvi.planning.solve import solve
-    from mdvi.scheme import Scheme
+    from mdvi.scheme import Scheme, schedule
 
     __version__: str
 
@@ -50,6 +50,7 @@ __all__ = [
     "named",
     "optimal_actions",
     "regularizers",
+    "schedule",
     "solve",
     "study",
     "train",
@@ -80,6 +81,7 @@ _MEMBERS = {
     "iterate": "mdvi.laboratory.iterate",
     "load": "mdvi.learning.train",
     "optimal_actions": "mdvi.planning.certificate",
+    "schedule": "mdvi.scheme",
     "solve": "mdvi.planning.solve",
     "train": "mdvi.learning.train",
     "unregularized_bounds": "mdvi.planning.certificate",

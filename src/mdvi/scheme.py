@@ -41,6 +41,34 @@ Coefficient = Float[Array, "*schedule"] | float
 _OWNERS: dict[Any, Regularizer] = {soft_maximum: SHANNON, mellowmax: KL_TO_UNIFORM}  # maxima with an Ω of their own
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Schedule:
+    """One number for each iteration, see `schedule`."""
+
+    values: np.ndarray
+
+
+def schedule(values: Any) -> Schedule:
+    """One number for each iteration, as a coefficient of `Scheme`; a list of schemes is a grid instead.
+
+    >>> Scheme.of(kl=schedule([1.0, 0.5, 0.25]))
+    Scheme.of(kl=[1, 0.5, 0.25], entropy=[0, 0, 0])
+
+    Args:
+        values: shape (iterations,).
+
+    Raises:
+        ValueError: for anything else than a sequence of numbers.
+    """
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"schedule: expected a sequence of numbers, got {values!r}") from None
+    if numbers.ndim != 1 or not numbers.size:
+        raise ValueError(f"schedule: expected one number for each iteration, got an array of shape {numbers.shape}")
+    return Schedule(numbers)
+
+
 def hash_of(tree: Any) -> int:
     """A hash of a module that holds arrays: equal ones have it in common, and no array is read."""
     return hash((type(tree), *map(np.shape, jax.tree.leaves(tree))))
@@ -91,8 +119,8 @@ class Scheme(eqx.Module):
     At κ = 0 the policy is uniform over the maximisers; the limit κ → 0 from any other π_0 weighs ties by it.
 
     Attributes:
-        temperature: κ = λ + τ ≥ 0, in units of q; a number, or one per iteration (a schedule).
-        beta: β = λ / (λ + τ) in [0, 1]; a number or a schedule.
+        temperature: κ = λ + τ ≥ 0, in units of q; a number or a `schedule`.
+        beta: β = λ / (λ + τ) in [0, 1]; a number or a `schedule`.
         evaluate_kl: whether the evaluation subtracts λ KL(π_{k+1}‖π_k).
         evaluate_entropy: whether the evaluation adds τ H(π_{k+1}).
         backups: m, the applications of the evaluation operator per iteration; `math.inf` for its fixed point.
@@ -166,8 +194,8 @@ class Scheme(eqx.Module):
         """The scheme MD-MPI(λ, τ): κ = λ + τ and β = λ/κ, or 0 when both are 0.
 
         Args:
-            kl: λ ≥ 0, a number or one per iteration.
-            entropy: τ ≥ 0, a number or one per iteration.
+            kl: λ ≥ 0, a number or a `schedule`.
+            entropy: τ ≥ 0, a number or a `schedule`.
             structure: the other fields of `Scheme`.
         """
         kl, entropy = _number("kl", kl), _number("entropy", entropy)
@@ -178,6 +206,8 @@ class Scheme(eqx.Module):
         beta = kl / np.where(temperature > 0, temperature, 1.0)
         if isinstance(beta, np.ndarray | np.floating) and np.any((beta == 1) & (entropy > 0)):
             raise ValueError(f"entropy: {np.max(entropy):g} is lost to rounding beside kl {np.max(kl):g}")
+        if np.ndim(temperature):
+            temperature, beta = schedule(temperature), schedule(beta)
         return cls(temperature, beta, **structure)
 
     @property
@@ -277,11 +307,14 @@ def _number(name: str, value: Any) -> Any:
     if isinstance(value, jax.core.Tracer):
         return value
     try:
-        number = np.asarray(value, np.float64)
+        number = value.values if isinstance(value, Schedule) else np.asarray(value, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name}: expected a number, got {value!r}") from None
-    if number.ndim > 1:
-        raise ValueError(f"{name}: expected a number or one per iteration, got shape {number.shape}")
+    if number.ndim and not isinstance(value, Schedule):
+        raise ValueError(
+            f"{name}: expected a number, got an array of shape {number.shape}; mdvi.schedule([…]) is one number for "
+            "each iteration, and a list of schemes is a grid"
+        )
     for bad in number[~(np.isfinite(number) & (number >= 0))].ravel()[:1]:
         raise ValueError(f"{name}: expected a finite number of at least 0, got {bad}")
     return number

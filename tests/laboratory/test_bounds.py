@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mdvi import Scheme, bounds, errors, iterate, mdp
+from mdvi import Scheme, bounds, errors, iterate, mdp, schedule
 from models import corner, signed_garnet, v_max
 
 GAMMAS = (0.3, 0.7, 0.9, 0.95, 0.99)
@@ -145,7 +145,7 @@ def test_no_bound_where_no_theorem_speaks():
         Scheme.of(0.1, backups=math.inf),
         Scheme.of(0.1, evaluate_kl=False),
         Scheme.of(0.1, prior="fixed"),
-        Scheme.of(np.linspace(1, 0.1, 5)),
+        Scheme.of(schedule(np.linspace(1, 0.1, 5))),
     ):
         trace = iterate(model, scheme, 5)
         assert trace.theorem is None

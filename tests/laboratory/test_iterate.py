@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mdvi
-from mdvi import DualAveraging, FiniteMDP, Scheme, errors, iterate, mdp
+from mdvi import DualAveraging, FiniteMDP, Scheme, errors, iterate, mdp, schedule
 from mdvi.laboratory.inputs import check_request
 from mdvi.regularizers import mellowmax
 from models import corner, signed_garnet
@@ -227,14 +227,25 @@ BAD_CALLS = {
         "initial_policy: state 0 has probabilities that sum to 1.2",
     ),
     "prior shape": (lambda m: iterate(m, Scheme.of(0.1), 3, initial_policy=[[1.0]]), "initial_policy: expected shape"),
-    "schedule length": (lambda m: iterate(m, Scheme.of([0.1, 0.2]), 3), "schedule of 2 coefficients for 3 iterations"),
+    "schedule length": (
+        lambda m: iterate(m, Scheme.of(schedule([0.1, 0.2])), 3),
+        "schedule of 2 coefficients for 3 iterations",
+    ),
+    "array without a schedule": (
+        lambda m: Scheme.of([0.1, 0.2]),
+        r"kl: .*mdvi\.schedule\(.* a list of schemes is a grid",
+    ),
+    "grid as beta": (lambda m: Scheme(0.1, [0.1, 0.2]), r"beta: .*mdvi\.schedule"),
+    "table as a schedule": (lambda m: schedule([[0.1]]), r"schedule: expected one number for each iteration"),
+    "empty schedule": (lambda m: schedule([]), r"schedule: expected one number for each iteration"),
+    "text as a schedule": (lambda m: schedule("x"), r"schedule: expected a sequence of numbers, got 'x'"),
     "negative kl": (lambda m: Scheme.of(-0.1), "kl: expected a finite number of at least 0, got -0.1"),
     "nan entropy": (lambda m: Scheme.of(0.1, float("nan")), "entropy: expected a finite number.*nan"),
     "beta": (lambda m: Scheme(1.0, 1.5), r"beta: expected numbers in \[0, 1\], got 1.5"),
     "backups": (lambda m: Scheme.of(backups=0), "backups: expected an integer of at least 1"),
     "half backups": (lambda m: Scheme.of(backups=1.5), "backups: expected an integer of at least 1"),
-    "rising from zero": (lambda m: Scheme.of([0.0, 0.1]), "a schedule that reaches 0 must stay there"),
-    "dual schedule": (lambda m: DualAveraging(Scheme.of([0.2, 0.1])), "constant coefficients"),
+    "rising from zero": (lambda m: Scheme.of(schedule([0.0, 0.1])), "a schedule that reaches 0 must stay there"),
+    "dual schedule": (lambda m: DualAveraging(Scheme.of(schedule([0.2, 0.1]))), "constant coefficients"),
     "dual prior": (lambda m: DualAveraging(Scheme.of(0.1, prior="fixed")), "prior='previous'"),
     "mellowmax backups": (
         lambda m: Scheme(0.1, 0.0, maximum=mdvi.regularizers.mellowmax, backups=2),
@@ -266,7 +277,10 @@ BAD_CALLS = {
     "jax number": (lambda m: Scheme.of(jnp.asarray(-1.0)), "kl: expected a finite number of at least 0, got -1.0"),
     "jax beta": (lambda m: Scheme(jnp.asarray(1.0), jnp.asarray(5.0)), "beta: expected numbers in"),
     "lost entropy": (lambda m: Scheme.of(1.0, 1e-17), "entropy: 1e-17 is lost to rounding beside kl 1"),
-    "schedules": (lambda m: Scheme.of([0.1, 0.2], [0.1] * 3), "schedules differ in length: 2 and 3"),
+    "schedules": (
+        lambda m: Scheme.of(schedule([0.1, 0.2]), schedule([0.1] * 3)),
+        "schedules differ in length: 2 and 3",
+    ),
     "no record": (lambda m: check_request(3, None, ("q",), float), "record: expected several of .*got None"),
     "unknown dtype": (lambda m: iterate(m, Scheme.of(), 3, dtype="banana"), "dtype: .*got 'banana'"),
     "initial q text": (lambda m: iterate(m, Scheme.of(), 3, initial_q="x"), "initial_q: expected an array of real"),
@@ -359,7 +373,9 @@ SHOWN = {
     "Scheme(temperature=0, beta=0.5)": Scheme(0.0, 0.5),
     "Scheme.of(kl=0.1, entropy=0, backups=inf, prior='fixed')": Scheme.of(0.1, backups=math.inf, prior="fixed"),
     "Scheme.of(kl=0, entropy=0.1, regularizer=Shannon(uniform=True))": Scheme.of(0.0, 0.1, maximum=mellowmax),
-    "Scheme.of(kl=[4, 3, 2, …, 0] (5 numbers), entropy=[0, 0, 0, …, 0] (5 numbers))": Scheme.of([4, 3, 2, 1, 0]),
+    "Scheme.of(kl=[4, 3, 2, …, 0] (5 numbers), entropy=[0, 0, 0, …, 0] (5 numbers))": Scheme.of(
+        schedule([4, 3, 2, 1, 0])
+    ),
     "DualAveraging(Scheme.of(kl=0.1, entropy=0))": DualAveraging(Scheme.of(0.1)),
     "Errors()": errors.none(),
     "Errors(regress=Gaussian(scale=0.1))": errors.gaussian(0.1),

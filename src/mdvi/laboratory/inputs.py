@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from mdvi.checks import checked_policy, floats
 from mdvi.dual_averaging import DualAveraging
 from mdvi.laboratory.errors import Errors
+from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.names import model_of
 from mdvi.mdp.validation import physical_memory
 from mdvi.scheme import Scheme
 from mdvi.types import Array
@@ -20,7 +22,15 @@ T = TypeVar("T")
 
 def is_batch(given: Any) -> bool:
     """Whether an argument is several of its kind."""
-    return isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim > 0)
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    return several or (isinstance(given, np.ndarray) and given.ndim > 0)
+
+
+def as_models(given: Any) -> FiniteMDP | list[FiniteMDP]:
+    """One model or several, each given as such or by its name."""
+    if is_batch(given):
+        return [model_of(model) for model in given]
+    return model_of(given)
 
 
 def as_list(name: str, given: Any, kind: Any) -> list[Any]:

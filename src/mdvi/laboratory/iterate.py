@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from mdvi.algorithms import scheme_of
 from mdvi.dual_averaging import DualAveraging
 from mdvi.laboratory.bellman import BellmanOperator, Objective, objective_of, optimum, policy_value
 from mdvi.laboratory.bounds import with_bound
-from mdvi.laboratory.errors import Errors, Moment
+from mdvi.laboratory.errors import Errors, Moment, errors_of
 from mdvi.laboratory.inputs import (
     as_list,
+    as_models,
     check_errors,
     check_memory,
     check_request,
@@ -72,10 +74,10 @@ class _Carry(eqx.Module):
 
 
 def iterate(
-    mdp: FiniteMDP | Sequence[FiniteMDP],
-    scheme: AnyScheme | Sequence[AnyScheme],
+    mdp: FiniteMDP | str | Sequence[FiniteMDP | str],
+    scheme: AnyScheme | str | Sequence[AnyScheme],
     iterations: int,
-    errors: Errors | None = None,
+    errors: Errors | str | None = None,
     seed: int | Sequence[int] | np.ndarray = 0,
     *,
     initial_q: Any = None,
@@ -93,10 +95,11 @@ def iterate(
     scheme see the same random numbers.
 
     Args:
-        mdp: a model, or several of the same shape and storage.
-        scheme: a scheme, or several of the same structure (κ and β may differ; evaluation, m and form may not).
+        mdp: a model, or several of the same shape and storage; or their names as `mdvi solve` takes them.
+        scheme: a scheme, or several of the same structure (κ and β may differ; evaluation, m and form may not); or the
+            name of an algorithm, as in "munchausen:alpha=0.9".
         iterations: K.
-        errors: an error model; default none.
+        errors: an error model, or its name as in "gaussian=0.1"; default none.
         seed: an integer, or several.
         initial_q: q_0, shape (states, actions), the same for all runs or with the leading axes of the trace;
             default 0.
@@ -112,6 +115,8 @@ def iterate(
         FloatingPointError: when a q or log π stops being finite, naming the iteration and the run.
     """
     check_request(iterations, record, RECORDS, dtype)
+    mdp = as_models(mdp)
+    scheme = scheme_of(scheme) if isinstance(scheme, str) else scheme
     models = [model.table() for model in as_list("mdp", mdp, FiniteMDP)]
     for model in models:
         check_discount(model.discount)
@@ -121,7 +126,7 @@ def iterate(
     tables = models[0].legal.shape
     shape = (len(schemes), len(models), len(seeds))
     mdps = stack("mdp", models)
-    errors = Errors() if errors is None else errors
+    errors = errors_of(errors or "none", models[0], int(seeds[0])) if isinstance(errors, str | None) else errors
     check_errors(errors, schemes[0], np.stack([model.live for model in models]), iterations)
     exact = bool({"loss", "normalized_loss", "bound"} & set(record)) or errors.know_optimum
     check_memory(shape, tables, iterations, record, exact)

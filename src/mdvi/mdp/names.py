@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,22 @@ def source_of(
     if "-v" in name:
         return _gymnasium(text, name, parts)
     raise ValueError(f"unknown model {text!r}, which is no file either{did_you_mean(name, mdp.FAMILIES)}")
+
+
+def model_of(given: FiniteMDP | str | Path) -> FiniteMDP:
+    """A model, or the one that a text names as every command takes it; what was translated in reading is a warning.
+
+    Raises:
+        ValueError: for anything else, and for what names no model, or none that can be read.
+    """
+    if isinstance(given, FiniteMDP):
+        return given
+    if not isinstance(given, str | Path):
+        raise ValueError(f"mdp: expected a FiniteMDP or the name of one, got {type(given).__name__}")
+    found = source_of(str(given))
+    for note in found.notes:
+        warnings.warn(note, stacklevel=3)
+    return found.model
 
 
 def _family(text: str, name: str, parts: list[str]) -> Given:
