@@ -281,6 +281,9 @@ BAD_CALLS = {
         lambda m: Scheme.of(schedule([0.1, 0.2]), schedule([0.1] * 3)),
         "schedules differ in length: 2 and 3",
     ),
+    "name of no model": (lambda m: iterate("garnett", Scheme.of(), 3), "unknown model 'garnett'.*'garnet'"),
+    "name of no algorithm": (lambda m: iterate(m, "munchhausen", 3), "unknown algorithm .*'munchausen'"),
+    "name of no errors": (lambda m: iterate(m, Scheme.of(), 3, "gausian=1"), "unknown error model .*'gaussian'"),
     "no record": (lambda m: check_request(3, None, ("q",), float), "record: expected several of .*got None"),
     "unknown dtype": (lambda m: iterate(m, Scheme.of(), 3, dtype="banana"), "dtype: .*got 'banana'"),
     "initial q text": (lambda m: iterate(m, Scheme.of(), 3, initial_q="x"), "initial_q: expected an array of real"),
@@ -393,3 +396,10 @@ def test_schemes_and_errors_show_the_numbers_they_were_made_with_and_can_be_comp
     assert shown == shown
     assert shown != Scheme.of(7.0)
     assert {shown: 1}[shown] == 1
+
+
+def test_models_algorithms_and_errors_are_named_as_in_the_shell():
+    named = iterate(["garnet:states=8,seed=1", "garnet:states=8,seed=2"], "munchausen:alpha=.5", 5, "gaussian=.1")
+    models = [mdp.garnet(8, seed=1), mdp.garnet(8, seed=2)]
+    given = iterate(models, mdvi.algorithms.munchausen(0.5), 5, errors.gaussian(0.1))
+    np.testing.assert_array_equal(named.q, given.q)
