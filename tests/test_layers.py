@@ -85,7 +85,7 @@ MAY_IMPORT = {
         *("study/cluster", "study/figure1", "study/spec", "study/store", "study/worker", "report"),
         *("learning/arrange", "learning/runs", "learning/training", "envs/names", "input"),
     },
-    "study": set(),
+    "study": {"study/execute", "study/plan", "study/spec", "study/store"},
     "cli/common": {"output"},
     "cli/planning": {"cli/common", "planning", "mdp", "report"},
     "cli/laboratory": {
@@ -157,6 +157,16 @@ def test_imports_follow_the_layers(file):
     room = room_of(name_of(file))
     seen = {room_of(module.removeprefix("mdvi.")) for module in modules(file) if module.startswith("mdvi.")}
     assert seen <= MAY_IMPORT[room] | EVERYBODY | {room}
+
+
+def test_public_names_are_there_and_listed():
+    for module in (mdvi, mdvi.algorithms, mdvi.bounds, mdvi.envs, mdvi.errors, mdvi.mdp, mdvi.regularizers, mdvi.study):
+        for name in module.__all__:
+            assert getattr(module, name) is not None
+        assert sorted(module.__all__) == sorted(set(module.__all__))
+    assert mdvi.named is mdvi.algorithms
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        mdvi.study.nothing
 
 
 LEAN = ("types", "words", "checks", "interrupt", "door", "input", "output", "regularizers", "mdp", "planning", "report")

@@ -20,6 +20,38 @@ from mdvi.regularizers import KL_TO_UNIFORM, boltzmann_average
 from mdvi.scheme import Scheme
 from mdvi.words import arguments_of, did_you_mean
 
+__all__ = [
+    "ALL",
+    "Algorithm",
+    "advantage_learning",
+    "bibtex",
+    "cvi",
+    "dpp",
+    "dpp_boltzmann",
+    "entropy_npg",
+    "find",
+    "implicit_q",
+    "md_vi",
+    "mellowmax",
+    "modqn",
+    "movi",
+    "mpi",
+    "mpo",
+    "munchausen",
+    "pi",
+    "politex",
+    "sac",
+    "scheme_of",
+    "soft_q",
+    "softened_lspi",
+    "softmax_dqn",
+    "speedy_q",
+    "summary",
+    "trpo",
+    "vi",
+    "xql",
+]
+
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:

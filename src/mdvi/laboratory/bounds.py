@@ -25,6 +25,20 @@ from mdvi.mdp.validation import check_discount
 from mdvi.regularizers import soft_argmax
 from mdvi.scheme import Scheme
 
+__all__ = [
+    "avi",
+    "azuma",
+    "entropy_bias",
+    "norm_bound",
+    "theorem1",
+    "theorem1_norm",
+    "theorem1_sharp",
+    "theorem2",
+    "theorem2_initial",
+    "theorem2_norm",
+    "with_bound",
+]
+
 Series = Float[np.ndarray, " k"]
 Tables = Float[np.ndarray, "k states actions"]
 

@@ -24,6 +24,23 @@ from mdvi.scheme import hash_of
 from mdvi.types import Array
 from mdvi.words import did_you_mean, integer_in, number_in, numbers
 
+__all__ = [
+    "ALL",
+    "Errors",
+    "Moment",
+    "alternating",
+    "constant",
+    "errors_of",
+    "gaussian",
+    "given",
+    "greedy",
+    "none",
+    "projection",
+    "random_features",
+    "sampled",
+    "worst_sign",
+]
+
 Q = Float[Array, "states actions"]
 
 
