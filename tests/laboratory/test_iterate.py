@@ -1,5 +1,6 @@
 """The loop: a grid is its runs, compiles once, says where it diverges; errors are what they claim to be."""
 
+import dataclasses
 import logging
 import math
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 import mdvi
-from mdvi import DualAveraging, FiniteMDP, Scheme, errors, iterate, mdp, schedule
+from mdvi import DualAveraging, FiniteMDP, Scheme, errors, iterate, mdp, regularizers, schedule
 from mdvi.laboratory.inputs import check_request
 from mdvi.regularizers import mellowmax
+from mdvi.types import namespace
 from models import corner, signed_garnet
 
 
@@ -403,3 +405,36 @@ def test_models_algorithms_and_errors_are_named_as_in_the_shell():
     models = [mdp.garnet(8, seed=1), mdp.garnet(8, seed=2)]
     given = iterate(models, mdvi.algorithms.munchausen(0.5), 5, errors.gaussian(0.1))
     np.testing.assert_array_equal(named.q, given.q)
+
+
+@dataclasses.dataclass(frozen=True)
+class ToReference:
+    """KL(π‖ρ) with the same ρ in every state."""
+
+    reference: tuple[float, ...]
+    name = "kl-to-reference"
+
+    def log_reference(self, legal):
+        return namespace(legal).log(namespace(legal).asarray(self.reference))[None, :]
+
+    def _shifted(self, x, temperature):
+        return x + temperature * self.log_reference(x)
+
+    def maximum(self, x, temperature, legal=None):
+        return regularizers.soft_maximum(self._shifted(x, temperature), temperature, legal)
+
+    def policy(self, x, temperature, legal=None):
+        return regularizers.soft_argmax(self._shifted(x, temperature), temperature, legal)
+
+    def log_policy(self, x, temperature, legal=None):
+        return regularizers.log_soft_argmax(self._shifted(x, temperature), temperature, legal)
+
+
+def test_a_regularizer_of_ones_own_is_a_value():
+    """The KL to a reference is what the planner calls a prior: the scheme ends at the optimum that is certified."""
+    model, rho = mdp.garnet(12, 4, 3, 0.9, seed=6), (0.4, 0.3, 0.2, 0.1)
+    trace = iterate(model, Scheme(0.2, 0.0, regularizer=ToReference(rho)), 300)
+    solution = mdvi.solve(model, kl=0.2, prior=np.tile(rho, (12, 1)), tolerance=1e-10)
+    np.testing.assert_allclose(trace.q[-1], solution.q, atol=1e-9)
+    assert trace.loss[-1] < 1e-9
+    assert trace.theorem is None

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 import mdvi
+from mdvi import Scheme
 from mdvi.envs import CartPole, FiniteEnvironment
 from mdvi.envs.native import probes
 from mdvi.learning.agents import catalogue, targets
+from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.constructions import DIRECT, Explicit
+from mdvi.learning.agents.constructions.base import check_logits, logits
 from mdvi.learning.agents.networks import Networks, convolve, network
 from mdvi.learning.experience.base import Batch
 
@@ -181,3 +185,21 @@ def test_a_finite_model_is_learned_and_its_loss_is_known():
     for column in ("policy_kl", "entropy_nats", "action_gap", "bellman_error", "average_error"):
         assert np.isfinite(run.metrics[column]).all()
     assert run.metrics["policy_kl"][-1] < run.metrics["policy_kl"][0]
+
+
+def test_a_construction_of_ones_own_is_a_value(cartpole):
+    env, online, target, obs = cartpole
+    batch, direct = batch_of(obs), DIRECT
+
+    def twice(*arguments):
+        return 2 * direct.actor_loss(*arguments)
+
+    mine = Explicit("twice", check_logits, logits, twice)
+    theirs = catalogue.find("md-direct").agent()
+    agent = Agent(theirs.scheme, mine)
+    losses = [one.actor_loss(env, online.actor, online, target, batch) for one in (agent, theirs)]
+    np.testing.assert_allclose(losses[0], 2 * losses[1])
+    with pytest.raises(ValueError, match="a twice agent holds log π"):
+        Agent(Scheme(0.0, 0.5), mine)
+    with pytest.raises(ValueError, match="construction: unknown 'indirekt'; did you mean 'indirect'"):
+        Agent(theirs.scheme, "indirekt")

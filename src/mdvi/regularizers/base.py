@@ -1,4 +1,4 @@
-"""What a regulariser Ω is: a convex function of a policy, by its regularised maximum and the policy that attains it."""
+"""What a regulariser Ω is: a relative entropy, by its regularised maximum and the policy that attains it."""
 
 from typing import Any, Protocol
 
@@ -6,9 +6,9 @@ from mdvi.types import Array, Scalar
 
 
 class Regularizer(Protocol):
-    """Ω, convex on the simplex of each state's actions. A value that can be hashed and compared.
+    """Ω(π) = Σ_a π(a) log(π(a)/ρ(a)) with a reference ρ > 0, which need not sum to 1. A value that can be hashed.
 
-        M_κ(x) = max_π ⟨π, x⟩ − κ Ω(π),     ∇M_κ(x) = argmax_π ⟨π, x⟩ − κ Ω(π)
+        M_κ(x) = max_π ⟨π, x⟩ − κ Ω(π) = κ log Σ_a ρ(a) exp(x(a)/κ),     ∇M_κ(x) ∝ ρ exp(x/κ)
 
     Every function takes arrays of NumPy or JAX whose last axis is the action; κ = 0 gives the maximum itself.
     """
@@ -27,4 +27,4 @@ class Regularizer(Protocol):
         """Its logarithm; −∞ where the probability is zero."""
 
     def log_reference(self, legal: Array) -> Any:
-        """Log ρ with Ω(π) = Σ_a π(a) log(π(a)/ρ(a)), shape (..., 1)."""
+        """Log ρ, shape (..., actions) or, where it is the same for all actions, (..., 1)."""
