@@ -10,18 +10,16 @@ from jaxtyping import Int
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.planning import sweeps
+from mdvi.planning.criteria import CRITERIA
+from mdvi.planning.criteria.base import Criterion, Interval
 from mdvi.planning.ladder import Ladder
 from mdvi.planning.methods import METHODS, Aim, width_of
 from mdvi.planning.native import clock
 from mdvi.planning.order import leaps, outward
-from mdvi.planning.problem import Backup, Interval, Problem, U, Values, check_contraction, problem_of
+from mdvi.planning.problem import Backup, Problem, U, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
-from mdvi.planning.solution import Progress, Solution
+from mdvi.planning.solution import BELOW_FLOOR, CERTIFIED, NO_PROGRESS, Progress, Solution
 from mdvi.planning.watch import TIME_LIMIT, Stopped, Watch, stoppable
-
-CERTIFIED = "certified"
-BELOW_FLOOR = "tolerance below rounding floor"
-NO_PROGRESS = "no progress"
 
 # When `auto` goes over to another method: when the second backup leaves more of the states as they were than _IDLE,
 # rewards have far to go; when a turn leaves more of its work than _LEFT, it mixes slowly. While the best action changes
@@ -91,11 +89,12 @@ def solve_problem(
     time_limit: float | None = None,
     progress: Progress | None = None,
     start: float | None = None,
+    criterion: Criterion = CRITERIA["discounted"],
 ) -> Solution:
-    """`solve`, for a problem that is already prepared."""
+    """`solve`, for a problem that is already prepared, and for any criterion."""
     start = clock() if start is None else start
-    check_contraction(problem)
-    road = _Road(problem, tolerance, method, progress)
+    criterion.check(problem)
+    road = _Road(problem, criterion, tolerance, method, progress)
     with stoppable(start, time_limit) as watch:
         status = road.follow(watch)
     return road.solution(status, start)
@@ -104,8 +103,11 @@ def solve_problem(
 class _Road:
     """The state of a solve: where v is, what is proved so far, and which method has its turn."""
 
-    def __init__(self, problem: Problem, tolerance: float, method: str, progress: Progress | None) -> None:
+    def __init__(
+        self, problem: Problem, criterion: Criterion, tolerance: float, method: str, progress: Progress | None
+    ) -> None:
         self.problem = problem
+        self.criterion = criterion
         self.tolerance = tolerance
         self.asked = method
         self.progress = progress
@@ -149,17 +151,18 @@ class _Road:
     def _bounded(self, v: Values) -> Backup:
         """One backup, and what it proves."""
         backup = self.problem.backup(v)
-        interval = self.problem.interval(backup)
+        interval = self.criterion.interval(self.problem, backup)
         width = interval.below + interval.above
         closer = width < min(self.widths, default=math.inf)
         if closer or self.best is None:
             self.best = interval, backup.best
         self.widths.append(width)
         if not self.trace:
-            self.lower, self.upper = (np.where(self.problem.mdp.terminal, 0.0, b) for b in self.problem.known)
+            known = self.criterion.known(self.problem)
+            self.lower, self.upper = (np.where(self.problem.mdp.terminal, 0.0, b) for b in known)
         self.idle = 0 if self._narrowed(interval) or closer else self.idle + 1
         self.trace.append(self.gap)
-        self.floor = self.problem.floor(interval)
+        self.floor = self.criterion.floor(self.problem, interval)
         if self.progress is not None:
             self.progress(len(self.trace), self.gap)
         return backup
@@ -176,7 +179,7 @@ class _Road:
         assert self.best is not None
         if self.gap <= self.tolerance:
             return CERTIFIED
-        settled = self.problem.width(backup.low, backup.high) <= self.best[0].rounding
+        settled = self.criterion.width(self.problem, backup.low, backup.high) <= self.best[0].rounding
         recent = self.widths[-_STALLED:]
         stalled = len(recent) == _STALLED and min(recent) >= min(self.widths) and recent[0] <= 4 * self.floor
         if self.gap <= self._aim or (settled and len(self.trace) > 1 and self._stands()) or stalled:
@@ -207,10 +210,10 @@ class _Road:
                 method = self.method = "policy-iteration"
         self.accuracy = self._accuracy(width)
         order = self.order if self.order is not None else np.arange(0)
-        settled = (1 - self.problem.contraction) * self._aim / _SPARE
+        settled = self.criterion.settled(self.problem, self._aim) / _SPARE
         # Under entropy few windows settle, but the way along the order brings v closer all the same.
         patience = _LEFT if method != self.asked and self.problem.temperature == 0 else math.inf
-        aim = Aim(order, self.ladder, self.sweeps, self.accuracy, settled, patience, self.slow)
+        aim = Aim(self.criterion, order, self.ladder, self.sweeps, self.accuracy, settled, patience, self.slow)
         turn = METHODS[method](self.problem, backup, aim, watch)
         self.left = turn.left
         return turn.v
@@ -223,12 +226,12 @@ class _Road:
         """
         assert self.order is not None
         problem, live = self.problem, ~np.asarray(self.problem.mdp.terminal)
-        reach = 1 / (1 - problem.contraction)
+        reach = self.criterion.forever(problem, 1.0)
         spread = problem.temperature * math.log(problem.widest) * reach  # how far entropy moves values, at the most
         flat = np.where(live, np.median((backup.v + (backup.value - backup.v) * reach)[live]), 0.0)
         found = [(width, backup), self._tried(flat)]
         if self.method == "gauss-seidel" and found[1][0] > _NEAR * spread and spread < 0.5 * width:
-            aim = Aim(self.order, None, 0, 0.0, 0.1 * spread / reach, _LEFT, False)
+            aim = Aim(self.criterion, self.order, None, 0, 0.0, 0.1 * spread / reach, _LEFT, False)
             hard = METHODS["gauss-seidel"](replace(problem, temperature=0.0), backup, aim, watch).v
             found += [self._tried(hard), self._tried(np.maximum(hard, flat))]
         width, backup = min(found, key=lambda pair: pair[0])
@@ -313,6 +316,7 @@ class _Road:
             action=self.best[1],
             trace=np.array(self.trace),
             problem=self.problem,
+            criterion=self.criterion,
         )
 
     def _message(self, status: str, gap: float) -> str:
