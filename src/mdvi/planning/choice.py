@@ -24,7 +24,7 @@ class Situation(NamedTuple):
     Attributes:
         method: the method that has been chosen so far.
         backups: how many there were.
-        turns: how many turns in a row that method has had.
+        turns: how many turns in a row that method has had; 0 after one of value iteration.
         width: of the interval that the last backup proves by itself.
         earlier: the same of two backups before; ∞ where there was none.
         idle: the share of the states that the second backup has changed by what it has changed most of them; 0 after

@@ -1,4 +1,4 @@
-"""Roads to v*: each takes a backup and returns a better v, and a backup proves how good it is.
+"""Methods that bring v closer to v*: each takes a backup and returns a better v, and a backup proves how good it is.
 
 What differs is what follows a backup: nothing; a few sweeps of the greedy policy's chain, one row per state, instead
 of the whole model; sweeps of the model in an order that carries rewards far; or the chain solved.

@@ -47,8 +47,7 @@ class Road:
         self.left = 0.0  # the share of its work that the last turn left
         self.sweeps = _SWEEPS
         self.accuracy = _ACCURATE
-        self.before = 0.0  # the width at the turn before
-        self.slow = False
+        self.before = 0.0  # the width at the turn before; 0 where that says nothing
 
     def _first(self, method: str) -> str:
         if self.problem.rows is None:
@@ -91,6 +90,7 @@ class Road:
     def _chosen(self, backup: Backup, watch: Watch) -> tuple[str, Backup, float]:
         """The method of this turn, the backup that it sets out from, and the width of that."""
         now, width = self._situation(backup), self.proof.widths[-1]
+        self.policy = backup.best
         if more_sweeps(now):
             self.sweeps *= 2
         method = choose(now)
@@ -99,9 +99,9 @@ class Road:
             order = self._number()
             self.leaps = leaps(self.problem, order, width_of(self.problem))
             now = now._replace(leaps=self.leaps)
-            without_entropy, method = choose(now), choose(now._replace(blurred=self.blurred))
+            hard = choose(now) == "gauss-seidel"  # whether ordered sweeps would do without entropy
+            method = choose(now._replace(blurred=self.blurred))
             if self.blurred:
-                hard = without_entropy == "gauss-seidel"
                 backup, width = self._started(backup, width, order, hard, watch)
         if method == "value-iteration":
             self.turns = 0
@@ -113,7 +113,6 @@ class Road:
     def _situation(self, backup: Backup) -> Situation:
         """What is known before a turn."""
         widths, policy = self.proof.widths, self.policy
-        self.policy = backup.best
         return Situation(
             method=self.method,
             backups=len(widths),
@@ -162,7 +161,16 @@ class Road:
         flat = np.where(live, np.median((backup.v + (backup.value - backup.v) * reach)[live]), 0.0)
         found = [(width, backup), self._tried(flat)]
         if hard and found[1][0] > _NEAR * spread and spread < 0.5 * width:
-            aim = Aim(self.criterion, order, None, 0, 0.0, 0.1 * spread / reach, LEFT, False)
+            aim = Aim(
+                criterion=self.criterion,
+                order=order,
+                ladder=None,
+                sweeps=0,
+                accuracy=0.0,
+                settled=0.1 * spread / reach,
+                patience=LEFT,
+                travels=False,
+            )
             swept = METHODS["gauss-seidel"](replace(problem, temperature=0.0), backup, aim, watch).v
             found += [self._tried(swept), self._tried(np.maximum(swept, flat))]
         width, backup = min(found, key=lambda pair: pair[0])
@@ -177,7 +185,7 @@ class Road:
         """What the turn works towards, given the width that it begins with."""
         soft = self.problem.temperature > 0
         worked = width / self.before if self.before else 1.0  # what the last turn left of the width
-        self.slow = not soft or self.onward or (self.before > 0 and worked > _SLOW)
+        travels = not soft or self.onward or (self.before > 0 and worked > _SLOW)
         self.before = width
         self.accuracy = self._accuracy(width, worked)
         return Aim(
@@ -189,7 +197,7 @@ class Road:
             settled=self.criterion.settled(self.problem, self.proof.aim) / _SPARE,
             # Under entropy few windows settle, but the way along the order brings v closer all the same.
             patience=LEFT if method != self.asked and not soft else math.inf,
-            travels=self.slow,
+            travels=travels,
         )
 
     def _accuracy(self, width: float, worked: float) -> float:
