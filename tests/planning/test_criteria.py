@@ -140,11 +140,38 @@ def test_where_rounding_hides_the_discount_a_backup_proves_nothing():
 
 @pytest.mark.parametrize("reward", [1e200, -1e200])
 def test_the_floor_is_that_of_values_as_large_as_they_are_known_to_be(reward):
-    """However they are signed, and not of zero, from which a solve begins."""
-    problem = problem_of(one_state(reward, 0.5))
-    interval = DISCOUNTED.interval(problem, problem.backup(np.zeros(1)))
-    at_most = DISCOUNTED.narrowest(problem, 2e200)
-    assert 0.5 * at_most < DISCOUNTED.floor(problem, interval) <= at_most
+    """Rewards r and r / 2 at γ = ½: after a backup of zero, one value is known to be at least 3r / 2."""
+    rows = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
+    problem = problem_of(FiniteMDP(rows, np.array([[reward], [reward / 2]]), 0.5))
+    interval = DISCOUNTED.interval(problem, problem.backup(np.zeros(2)))
+    floor = DISCOUNTED.floor(problem, interval)
+    assert floor == pytest.approx(DISCOUNTED.narrowest(problem, 1.5e200), rel=1e-9)
+    assert DISCOUNTED.narrowest(problem, 1e200) < 0.9 * floor
+
+
+def test_the_narrowest_interval_holds_the_rounding_of_its_ends(rng):
+    """At a fixed point bounds are as far apart as they may be, and value − below and value + above are rounded, too."""
+    for value in rng.uniform(1.0, 2.0, 300):
+        problem = problem_of(FiniteMDP(np.ones((2, 1, 2)) / 2, np.array([[value], [-value]]), 0.0))
+        interval = DISCOUNTED.interval(problem, problem.backup(np.array([value, -value])))
+        assert interval.below == interval.above
+        narrowest = Fraction(DISCOUNTED.narrowest(problem, value))
+        ends = interval.value - interval.below, interval.value + interval.above
+        for low, high in zip(*ends, strict=True):
+            assert Fraction(high) - Fraction(low) <= narrowest
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 1 - 2.0**-20, 1 - 2.0**-40])
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0, 1e9])
+def test_the_largest_bound_holds_the_rounding_that_grows_with_it(discount, size):
+    """The smallest l ≥ size + (4E(l) + change) γσ / (1 − γσ) + 3E(l), or a billionth more."""
+    problem = problem_of(one_state(1.0, discount))
+    factor = Fraction(problem.greatest_factor)
+    for change in (0.0, 0.1, 1e3):
+        largest = DISCOUNTED._largest(problem, size, change)
+        error = Fraction(problem.rounding(largest))
+        needed = Fraction(size) + factor / (1 - factor) * (Fraction(change) + 4 * error) + 3 * error
+        assert needed <= Fraction(largest) <= needed * (1 + Fraction(1, 10**8))
 
 
 @pytest.mark.parametrize(
