@@ -17,11 +17,11 @@ import sys
 import time
 
 import numpy as np
-from planning import FULL, QUICK, Case
 from rings import cyclic
 
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning.methods import METHODS
+from planning import FULL, QUICK, Case
 
 TIMES, PLUS = 3.0, 0.005  # seconds
 WEIGHTS = ((0.0, 0.0), (0.0, 0.001), (0.0, 0.01), (0.0, 0.1), (0.0, 1.0), (0.01, 0.0), (0.1, 0.1))

@@ -28,7 +28,7 @@ from rings import KINDS, PAYS, cyclic
 
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning.certificate import certificate_arrays
-from mdvi.planning.solve import CERTIFIED
+from mdvi.planning.solution import CERTIFIED
 
 sys.path.append(str(Path(__file__).parents[1]))
 import checker

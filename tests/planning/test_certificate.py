@@ -19,6 +19,7 @@ from mdvi.planning.certificate import (
     optimal_actions,
     unregularized_bounds,
 )
+from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.horizon import backward_induction
 from mdvi.planning.problem import problem_of
 from mdvi.planning.solve import solve
@@ -184,7 +185,7 @@ def test_what_is_solved_is_proved_at_every_edge_and_what_is_refused_is_refused(s
     arguments, masks, weights = edge_case(seed)
     model = FiniteMDP(*arguments, **masks)
     files = stored(model, tmp_path / "model.npz"), tmp_path / "certificate.npz"
-    if problem_of(model).contraction < 1:
+    if problem_of(model).greatest_factor < 1:
         solution = solve(model, *weights, tolerance=1e-6, time_limit=5)
         np.savez(files[1], **certificate_arrays(model, solution, *weights))
         assert checker.main(*files) == 0, (seed, solution, capsys.readouterr())
@@ -547,5 +548,5 @@ def test_a_certificate_says_what_rounding_leaves(weights):
     model = mdp.garnet(states=30)
     solution = solve(model, *weights)
     arrays = certificate_arrays(model, solution, *weights, None)
-    assert arrays["rounding"] == solution.problem.narrowest(float(np.abs(solution.value).max()))
+    assert arrays["rounding"] == CRITERIA["discounted"].narrowest(solution.problem, float(np.abs(solution.value).max()))
     assert 0 < arrays["rounding"] <= solution.gap

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse
 
 from mdvi import FiniteMDP, mdp, solve
+from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.problem import evaluation_of, problem_of
 from mdvi.planning.soft import exponential
 from models import random_case, signed_garnet
@@ -331,7 +332,7 @@ def test_the_sums_of_rows_are_rounded_outward(case, discount):
     exact = sum(map(Fraction, row))
     problem = problem_of(FiniteMDP(np.array([[row]] * 4), np.ones((4, 1)), discount))
     assert Fraction(problem.least_sum) <= exact <= Fraction(problem.greatest_sum)
-    assert Fraction(problem.contraction) >= Fraction(discount) * exact
+    assert Fraction(problem.greatest_factor) >= Fraction(discount) * exact
     solution = solve(problem.mdp, tolerance=1e-300, time_limit=60)
     value = 1 / (1 - Fraction(discount) * exact)
     assert all(Fraction(x) <= value <= Fraction(y) for x, y in zip(solution.lower, solution.upper, strict=True))
@@ -357,6 +358,6 @@ def test_what_is_proved_of_a_change_is_never_below_its_formula(rng):
     for change, size in zip(rng.normal(size=2000), 10.0 ** rng.uniform(-14, -3, 2000), strict=True):
         error = abs(change) * size
         stretched = Fraction(change) + 4 * Fraction(error)
-        sigma = Fraction(problem.contraction if stretched >= 0 else problem.discount * problem.least_sum)
+        sigma = Fraction(problem.greatest_factor if stretched >= 0 else problem.discount * problem.least_sum)
         exact = sigma * stretched / (1 - sigma) + 3 * Fraction(error)
-        assert Fraction(problem._reach(change, error)) >= exact
+        assert Fraction(CRITERIA["discounted"]._reach(problem, change, error)) >= exact

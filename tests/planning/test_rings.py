@@ -10,7 +10,7 @@ from mdvi.planning import ladder
 from mdvi.planning.chain import Chain, chain_of, matrix_of, renumbered, residual
 from mdvi.planning.order import banded, filled
 from mdvi.planning.problem import problem_of
-from mdvi.planning.solve import BELOW_FLOOR, CERTIFIED
+from mdvi.planning.solution import BELOW_FLOOR, CERTIFIED
 from mdvi.planning.sweeps import unsigned
 
 DISCOUNTS = (0.99, 0.999, 0.9999, 1 - 1e-6)

@@ -16,13 +16,17 @@ from exact import exact_value
 from mdvi import FiniteMDP, mdp
 from mdvi.planning import native, order
 from mdvi.planning.chain import Chain
+from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.linear import solved
 from mdvi.planning.methods import METHODS, Turn
 from mdvi.planning.problem import problem_of
 from mdvi.planning.requests import log_prior_of
-from mdvi.planning.solve import BELOW_FLOOR, CERTIFIED, NO_PROGRESS, solve
+from mdvi.planning.solution import BELOW_FLOOR, CERTIFIED, NO_PROGRESS
+from mdvi.planning.solve import solve
 from mdvi.planning.sweeps import unsigned
 from models import random_case
+
+DISCOUNTED = CRITERIA["discounted"]
 
 
 def check_truth(seed):
@@ -35,8 +39,8 @@ def check_truth(seed):
         seed % 6
     ]
     problem = problem_of(model, kl, entropy, log_prior_of(model, kl, prior))
-    scale = (problem.max_gain + problem.temperature * np.log(problem.widest)) / (1 - problem.contraction)
-    floor = max(problem.narrowest(scale), 1e-300)  # rewards that are all the same leave nothing to find out
+    scale = DISCOUNTED.forever(problem, problem.max_gain + problem.temperature * np.log(problem.widest))
+    floor = max(DISCOUNTED.narrowest(problem, scale), 1e-300)  # rewards that are all the same leave nothing to find out
     truth = exact_value(model, kl, entropy, prior)
     if method not in ("auto", "policy-iteration") and float(model.discount) > 0.999:
         # Up to millions of sweeps, since each gains a factor γ: what is proved after a while must hold all the same.
@@ -51,7 +55,7 @@ def check_truth(seed):
     narrowest = solve(model, kl, entropy, prior, tolerance=1e-300, time_limit=60)
     check_interval(seed, narrowest, truth)
     assert narrowest.status == (BELOW_FLOOR if narrowest.gap > 0 else CERTIFIED), (seed, narrowest)
-    assert narrowest.gap <= 2.1 * problem.narrowest(float(np.abs(narrowest.value).max())), (seed, narrowest)
+    assert narrowest.gap <= 2.1 * DISCOUNTED.narrowest(problem, float(np.abs(narrowest.value).max())), (seed, narrowest)
 
 
 def check_interval(seed, solution, truth):
@@ -115,7 +119,7 @@ def test_a_method_that_makes_no_progress_ends_and_says_so(monkeypatch, stays):
 def test_an_interval_is_never_wider_than_before(method, entropy):
     """However few backups there were, it lies within what is known without any, and only becomes narrower."""
     model = mdp.maze(12, 12, discount=0.999)
-    known = problem_of(model, 0.0, entropy).known
+    known = DISCOUNTED.known(problem_of(model, 0.0, entropy))
     widest, before = known[1] - known[0], None
     for count in (1, 2, 3, 5, 8):
         stopped = stopped_after(model, count, method=method, entropy=entropy)

@@ -120,11 +120,11 @@ def unregularized_bounds(solution: Solution) -> tuple[Values, Values]:
     The interval of v under the maximum of the same model, or, where it is narrower,
     v*_τ − τ log |A| / (1 − γ) ≤ v* ≤ v*_τ for an entropy alone.
     """
-    problem = solution.problem
+    problem, criterion = solution.problem, solution.criterion
     hard = problem_of(problem.mdp)
-    lower, upper = hard.bounds(hard.interval(hard.backup(solution.value)))
+    lower, upper = criterion.bounds(hard, criterion.interval(hard, hard.backup(solution.value)))
     if problem.offset is None and problem.temperature > 0:
-        worth = problem.temperature * problem.mdp.log_actions / (1 - problem.contraction)
+        worth = criterion.forever(problem, problem.temperature * problem.mdp.log_actions)
         worth = worth * (1 + 8 * U) + problem.rounding(float(np.abs(solution.lower).max()) + worth)
         lower, upper = np.maximum(lower, solution.lower - worth), np.minimum(upper, solution.upper)
         ends = np.asarray(problem.mdp.terminal)
@@ -147,7 +147,7 @@ def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: f
         "lower": solution.lower,
         "upper": solution.upper,
         "gap": np.array(solution.gap),
-        "rounding": np.array(solution.problem.narrowest(float(np.abs(solution.value).max()))),
+        "rounding": np.array(solution.criterion.narrowest(solution.problem, float(np.abs(solution.value).max()))),
         "action": solution.action,
     }
     if prior is not None:

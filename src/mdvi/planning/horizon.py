@@ -84,7 +84,7 @@ def backward_induction(
             raise ValueError(f"final_value: expected {mdp.states} finite numbers, got shape {given.shape}")
         value[horizon] = np.where(mdp.terminal, 0.0, given)
     scale = problem.max_gain + problem.temperature * (1 + math.log(problem.widest))
-    largest = (float(np.abs(value[horizon]).max()) + horizon * scale) * max(problem.contraction, 1.0) ** horizon
+    largest = (float(np.abs(value[horizon]).max()) + horizon * scale) * max(problem.greatest_factor, 1.0) ** horizon
     if not largest < 1e300:
         raise ValueError(f"reward: values of up to {largest:.3g} overflow; scale the rewards down")
     action = np.zeros((horizon, mdp.states), np.int32)
@@ -93,6 +93,6 @@ def backward_induction(
         backup = problem.backup(value[h + 1])
         value[h], action[h] = backup.value, backup.best
         rounding = problem.rounding(float(np.abs(value[h + 1]).max()))
-        error[h] = (problem.contraction * error[h + 1] + rounding) * (1 + 1e-15)
+        error[h] = (problem.greatest_factor * error[h + 1] + rounding) * (1 + 1e-15)
     width = np.where(mdp.terminal, 0.0, error[:, None])
     return HorizonSolution(value, value - 2 * width, value + 2 * width, action, problem)

@@ -1,4 +1,4 @@
-"""Roads to v*: each takes a backup and returns a better v, and a backup proves how good it is.
+"""Methods that bring v closer to v*: each takes a backup and returns a better v, and a backup proves how good it is.
 
 What differs is what follows a backup: nothing; a few sweeps of the greedy policy's chain, one row per state, instead
 of the whole model; sweeps of the model in an order that carries rewards far; or the chain solved.
@@ -11,6 +11,7 @@ import numpy as np
 
 from mdvi.planning import sweeps
 from mdvi.planning.chain import chain_of, swept
+from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.ladder import Ladder
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.watch import Watch
@@ -28,6 +29,7 @@ class Aim:
     """What a turn of a method works towards.
 
     Attributes:
+        criterion: says how good a change of v is.
         order: in which to sweep; empty for the methods that sweep all states at once.
         ladder: solves linear equations; None for the methods that do not.
         sweeps: of a chain, at the most.
@@ -37,6 +39,7 @@ class Aim:
         travels: whether ordered sweeps follow a solve.
     """
 
+    criterion: Criterion
     order: np.ndarray
     ladder: Ladder | None
     sweeps: int
@@ -69,11 +72,11 @@ def value_iteration(problem: Problem, backup: Backup, aim: Aim, watch: Watch) ->
 
 def modified_policy_iteration(problem: Problem, backup: Backup, aim: Aim, watch: Watch) -> Turn:
     """v ← T_π^m v, a few sweeps of the chain for each of the model."""
-    before, left = problem.width(backup.low, backup.high), 1.0
+    before, left = aim.criterion.width(problem, backup.low, backup.high), 1.0
 
     def enough(low: float, high: float) -> bool:
         nonlocal left
-        left = problem.width(low, high) / before
+        left = aim.criterion.width(problem, low, high) / before
         return left <= aim.accuracy
 
     chain = chain_of(problem, backup, rare=_RARE)

@@ -1,17 +1,9 @@
-"""The problem a solver solves, v = M_t(g + γ P v), and what one backup proves about its solution.
+"""The problem a solver solves, v = M_t(g + γ P v), its operator T, and how far a computed Tv may be from the exact one.
 
     g = r + c,   t = λ + τ,   c = λ log μ          (t = 0: the maximum;  c = 0: no prior)
 
-With d = Tv − v, computed to within ±E, and all rows of P summing to between σ₋ and σ₊,
-
-    Tv + γσ a ≤ v* ≤ Tv + γσ b,     a = (min d − E) / (1 − γσ),   b = (max d + E) / (1 − γσ),
-
-where σ is whichever of σ₋, σ₊ gives the wider interval. Sources: MacQueen (1966), Porteus (1971); that M_t is
-monotone and moves by c when its argument does is all they need. Rounding after Higham (2002), section 3.1, and
-Blanchard, Higham and Higham (2021) for the soft maximum.
-
-What is claimed can be proved again by `checker.py`, which knows nothing of v: "What the checker can prove" in
-docs/theory.md says why. It is why d and Tv are stretched, and why E is that of the largest bound, not of v.
+What a backup proves about v* is up to a criterion (`criteria`); everything that it needs to know of the model is here.
+Rounding after Higham (2002), section 3.1, and Blanchard, Higham and Higham (2021) for the soft maximum.
 """
 
 import math
@@ -29,10 +21,6 @@ from mdvi.planning import sweeps
 from mdvi.regularizers import soft_maximum
 
 U = float(np.finfo(float).eps) / 2  # the rounding unit
-# How far the computed d is stretched, and the computed Tv, in units of the bound E on one backup's error. One would be
-# right; with these T lower − lower and upper − T upper are at least 2E, of which the checker needs one for its own
-# rounding and one to see it.
-_STRETCH_CHANGE, _STRETCH_VALUE = 4.0, 3.0
 _SHARES = 256  # of the states, surveyed at the same time
 
 Values = Float[np.ndarray, " states"]
@@ -57,25 +45,6 @@ class Backup:
     q: Float[np.ndarray, "states actions"] | None
     low: float
     high: float
-
-
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """v* lies between value − below and value + above, and within `Problem.known`; at terminal states it is zero.
-
-    Attributes:
-        value: Tv.
-        below: one number for all states; negative when all of v* is known to be larger, ∞ when rounding hides it.
-        above: likewise.
-        gap: the largest upper − lower, rounded up.
-        rounding: the part of the gap that is due to rounding.
-    """
-
-    value: Values
-    below: float
-    above: float
-    gap: float
-    rounding: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,22 +85,22 @@ class Problem:
         return float(self.mdp.discount)
 
     @cached_property
-    def contraction(self) -> float:
-        """ρ = γσ₊, rounded up."""
-        return self.discount * self.greatest_sum * (1 + 2 * U)
-
-    @property
-    def _least_contraction(self) -> float:
-        """γσ₋, rounded down."""
+    def least_factor(self) -> float:
+        """γσ₋, rounded down: where all of v grows by a constant c ≥ 0, all of Tv grows by at least this times c."""
         return self.discount * self.least_sum * (1 - 2 * U)
 
     @cached_property
-    def known(self) -> tuple[float, float]:
-        """Bounds on v* without a backup, terminal states left out.
+    def greatest_factor(self) -> float:
+        """γσ₊, rounded up: ‖Tu − Tv‖ is at most this times ‖u − v‖."""
+        return self.discount * self.greatest_sum * (1 + 2 * U)
 
-            min_s max_a g / (1 − γσ) ≤ v* ≤ (max g + t log |A|) / (1 − γσ)
+    @cached_property
+    def immediate(self) -> tuple[float, float]:
+        """Bounds on what a single decision is worth, terminal states left out.
 
-        σ is σ₊ or σ₋, whichever gives the wider bound. Where the numerator has no rounding error, neither has its sign.
+            min_s max_a g ≤ M_t(g) ≤ max g + t log |A|
+
+        They allow for the rounding of g and of t log |A|, but not for that of the last addition: zero stays zero.
         """
         best = self.gain.max(-1)[~np.asarray(self.mdp.terminal)]
         if not best.size:
@@ -140,15 +109,7 @@ class Problem:
         error = self.slack * self.max_gain
         error += 0.0 if self.offset is None else 2 * self.max_gain + 16 * self.max_offset
         most += self.temperature * math.log(self.widest) * (1 + 16 * U)
-        return self._forever(least - U * error, -math.inf), self._forever(most + U * error, math.inf)
-
-    def _forever(self, reward: float, outward: float) -> float:
-        """The value of this reward in every state, rounded outward but not beyond zero."""
-        if reward == 0:
-            return 0.0
-        if (reward > 0) == (outward > 0):
-            return math.nextafter(reward / (1 - self.contraction) * (1 + 4 * U), outward)
-        return math.nextafter(reward / (1 - self._least_contraction) * (1 - 4 * U), outward)
+        return least - U * error, most + U * error
 
     @cached_property
     def branching(self) -> float:
@@ -187,70 +148,6 @@ class Problem:
         entering = (self.terms + 8 + self.slack) * (self.max_gain + largest) + 8 * self.max_offset
         own = self.temperature * (9 * self.widest + 8 + 8 * math.log(self.widest)) if self.temperature > 0 else 0.0
         return 1.01 * U * (entering + own) + 1e-300
-
-    def interval(self, backup: Backup) -> Interval:
-        """What a backup proves about v*."""
-        largest = self._largest(max(_size(backup.v), _size(backup.value)), max(abs(backup.low), abs(backup.high)))
-        if largest == math.inf:
-            return Interval(backup.value, math.inf, math.inf, self._widest, self._widest)
-        error = self.rounding(largest)
-        above = self._reach(backup.high, error)
-        below = self._reach(-backup.low, error)
-        gap = min((below + above) * (1 + 4 * U) + 4 * U * largest, self._widest)
-        return Interval(backup.value, below, above, gap, min(self._narrowest(largest), self._widest))
-
-    def bounds(self, interval: Interval) -> tuple[Values, Values]:
-        """The lower and the upper bound on v* in every state."""
-        ends, (least, most) = np.asarray(self.mdp.terminal), self.known
-        lower, upper = np.maximum(interval.value - interval.below, least), interval.value + interval.above
-        return np.where(ends, 0.0, lower), np.where(ends, 0.0, np.minimum(upper, most))
-
-    def floor(self, interval: Interval) -> float:
-        """The narrowest interval that rounding will let us prove, v* being at least as large as it is known to be."""
-        value = interval.value
-        return self.narrowest(max(0.0, float(value.max()) - interval.below, -(float(value.min()) + interval.above)))
-
-    def narrowest(self, largest: float) -> float:
-        """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
-        largest = self._largest(largest, 0.0)
-        return self._widest if largest == math.inf else min(self._narrowest(largest), self._widest)
-
-    def _narrowest(self, largest: float) -> float:
-        return 2 * self._reach(0.0, self.rounding(largest)) + 4 * U * largest
-
-    @property
-    def _widest(self) -> float:
-        """The width of what is known without a backup, rounded up."""
-        return (self.known[1] - self.known[0]) * (1 + 4 * U)
-
-    def _largest(self, size: float, change: float) -> float:
-        """The largest |bound| that a backup proves where |v| ≤ `size` and |Tv − v| ≤ `change`.
-
-        It contains rounding errors that are themselves proportional to it: l = size + reach(change, E(l)), which is
-        linear in l. Infinite where that has no solution, because γ is so close to 1 that rounding hides the difference.
-        """
-        once = self.contraction / (1 - self.contraction)
-        times = _STRETCH_CHANGE * once + _STRETCH_VALUE
-        share = times * 1.01 * U * (self.terms + 8 + self.slack)
-        if share > 0.5:
-            return math.inf
-        return (size + once * change + times * self.rounding(0.0)) / (1 - share) * (1 + 1e-9)
-
-    def width(self, low: float, high: float) -> float:
-        """How wide the interval of a change between low and high is, rounding left out."""
-        return max(self._reach(high, 0.0) + self._reach(-low, 0.0), 0.0)
-
-    def _reach(self, change: float, error: float) -> float:
-        """γσ (change + E) / (1 − γσ) + E, rounded up, with the σ that makes it larger."""
-        change = change + _STRETCH_CHANGE * error
-        sigma = self.contraction if change >= 0 else self._least_contraction
-        reach = sigma * change / (1 - sigma)
-        return reach + 8 * U * abs(reach) + _STRETCH_VALUE * error
-
-
-def _size(v: Values) -> float:
-    """Max |v|, without a copy of v."""
-    return max(float(v.max()), -float(v.min()))
 
 
 def problem_of(mdp: FiniteMDP, kl: float = 0.0, entropy: float = 0.0, log_prior: Any = None) -> Problem:
@@ -327,15 +224,3 @@ def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, tem
         max_offset=max_offset,
         widest=max(widest, 1),
     )
-
-
-def check_contraction(problem: Problem) -> None:
-    """Values of infinitely many decisions exist, and are numbers."""
-    if problem.contraction >= 1:
-        raise ValueError(
-            f"discount: {problem.discount!r} times the largest sum of a row of P is not below 1 for certain; "
-            "give a smaller one, or rows that sum to 1 (FiniteMDP takes normalize=True)"
-        )
-    scale = problem.max_gain + problem.temperature * (1 + math.log(problem.widest))
-    if not scale / (1 - problem.contraction) < 1e300:
-        raise ValueError(f"reward: values of up to {scale:.3g} / (1 − γ) overflow; scale the rewards down")

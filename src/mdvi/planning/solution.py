@@ -7,8 +7,13 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
+from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.problem import Problem, Values
 from mdvi.regularizers import log_soft_argmax
+
+CERTIFIED = "certified"
+BELOW_FLOOR = "tolerance below rounding floor"
+NO_PROGRESS = "no progress"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 Progress = Callable[[int, float], None]
@@ -47,6 +52,7 @@ class Solution:
     action: Int[np.ndarray, " states"]
     trace: Float[np.ndarray, " backups"]
     problem: Problem = field(repr=False)
+    criterion: Criterion = field(repr=False)
 
     def __repr__(self) -> str:
         return (
@@ -64,10 +70,8 @@ class Solution:
 
     @cached_property
     def least_error(self) -> float:
-        """max_s |value − v*| is proved to be at least this; at most it is the gap: ‖Tv − v‖ ≤ (1 + ρ) ‖v − v*‖."""
-        backup = self.problem.backup(self.value)
-        error = self.problem.rounding(float(np.abs(self.value).max()))
-        return max((max(-backup.low, backup.high) - error) / (1 + self.problem.contraction), 0.0)
+        """max_s |value − v*| is proved to be at least this; at most it is the gap."""
+        return self.criterion.least_error(self.problem, self.problem.backup(self.value))
 
     @cached_property
     def log_policy(self) -> Float[np.ndarray, "states actions"]:
