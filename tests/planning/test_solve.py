@@ -13,7 +13,7 @@ import scipy.sparse.linalg
 from numba.core import event
 
 from exact import exact_value
-from mdvi import FiniteMDP, mdp
+from mdvi import FiniteMDP, backward_induction, certify, mdp
 from mdvi.planning import native, order
 from mdvi.planning.chain import Chain
 from mdvi.planning.criteria import CRITERIA
@@ -290,3 +290,28 @@ def test_the_clock_of_a_solve_stands_still_while_functions_are_compiled(monkeypa
     assert native.clock() == before + 5.0
     now[0] += 1.0
     assert native.clock() == before + 6.0
+
+
+def test_models_are_named_as_in_the_shell(tmp_path):
+    given = mdp.garnet(15, 3, 2, seed=4)
+    for name in ("garnet:states=15,actions=3,branching=2,seed=4", str(tmp_path / "m.npz"), tmp_path / "m.npz"):
+        if "m.npz" in str(name):
+            mdp.write(given, tmp_path / "m.npz")
+        np.testing.assert_array_equal(solve(name).value, solve(given).value)
+    action = solve(given).action
+    assert certify("garnet:states=15,actions=3,branching=2,seed=4", action).gap <= 2e-6
+    np.testing.assert_array_equal(
+        backward_induction("chain:states=4", 3).value, backward_induction(mdp.chain(4), 3).value
+    )
+    with pytest.raises(ValueError, match=r"unknown model 'garnett'.*did you mean 'garnet'"):
+        solve("garnett")
+    with pytest.raises(ValueError, match="mdp: expected a FiniteMDP or the name of one, got int"):
+        solve(3)
+
+
+def test_what_was_translated_when_a_named_model_was_read_is_a_warning(tmp_path):
+    text = "discount: 0.5\nvalues: reward\nstates: 1\nactions: 1\nT: 0 : 0 : 0 0.99999\nR: 0 : 0 : 0 : * 1\n"
+    (tmp_path / "m.mdp").write_text(text)
+    with pytest.warns(UserWarning, match="1e-05"):
+        solution = solve(tmp_path / "m.mdp")
+    np.testing.assert_allclose(solution.value, 2.0, atol=1e-6)

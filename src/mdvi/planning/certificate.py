@@ -5,12 +5,14 @@ Certificates C2 to C5 in one place; each is a few lines on top of one backup.
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.names import model_of
 from mdvi.planning.problem import U, Values, evaluation_of, problem_of
 from mdvi.planning.requests import check_request, log_prior_of, policy_of
 from mdvi.planning.solution import Progress, Solution
@@ -50,7 +52,7 @@ class PolicyCertificate:
 
 
 def certify(
-    mdp: FiniteMDP,
+    mdp: FiniteMDP | str | Path,
     policy: Any,
     kl: float = 0.0,
     entropy: float = 0.0,
@@ -65,7 +67,7 @@ def certify(
         0 ≤ v*(s) − v_π(s) ≤ gap,     v_π = ⟨π, r − λ log(π/μ) − τ log π⟩ + γ P_π v_π
 
     Args:
-        mdp: the model.
+        mdp: the model, or its name as `solve` takes it.
         policy: π(a|s), shape (states, actions): zero on illegal actions, summing to 1; or one action for each state,
             integers of shape (states,). Terminal states are not looked at.
         kl: λ, the weight of the KL to the prior, in v* and in v_π.
@@ -78,6 +80,7 @@ def certify(
     Raises:
         ValueError: for bad arguments, naming them.
     """
+    mdp = model_of(mdp)
     check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
     pi = policy_of(mdp, policy)
     pi = np.where(mdp.live, pi, 0.0)

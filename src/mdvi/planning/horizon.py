@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 
 from mdvi.checks import floats
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.names import model_of
 from mdvi.mdp.validation import physical_memory
 from mdvi.planning.problem import Problem, problem_of
 from mdvi.planning.requests import check_weights, log_prior_of
@@ -47,7 +49,7 @@ class HorizonSolution:
 
 
 def backward_induction(
-    mdp: FiniteMDP,
+    mdp: FiniteMDP | str | Path,
     horizon: int,
     kl: float = 0.0,
     entropy: float = 0.0,
@@ -59,7 +61,7 @@ def backward_induction(
         v_H = final value,     v_h = M_{λ+τ}(r + λ log μ + γ P v_{h+1}),     h = H − 1 … 0
 
     Args:
-        mdp: the model; its discount may be 1.
+        mdp: the model, or its name as `solve` takes it; its discount may be 1.
         horizon: H ≥ 1.
         kl: λ, the weight of the KL to the prior.
         entropy: τ.
@@ -71,6 +73,7 @@ def backward_induction(
 
     Source: Puterman (1994), section 4.5.
     """
+    mdp = model_of(mdp)
     if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
         raise ValueError(f"horizon: expected an integer of at least 1, got {horizon!r}")
     if 32 * (horizon + 1) * mdp.states > physical_memory():

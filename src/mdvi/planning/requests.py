@@ -13,7 +13,7 @@ from mdvi.mdp.validation import check_discount, physical_memory, row_tolerance
 
 
 def check_request(
-    mdp: Any,
+    mdp: FiniteMDP,
     kl: Any,
     entropy: Any,
     tolerance: Any,
@@ -22,8 +22,6 @@ def check_request(
     time_limit: Any,
 ) -> None:
     """Every argument of `solve` but the prior."""
-    if not isinstance(mdp, FiniteMDP):
-        raise ValueError(f"mdp: expected a FiniteMDP, got {type(mdp).__name__}")
     check_discount(mdp.discount)
     check_weights(kl, entropy)
     check_number("tolerance", tolerance, positive=True)

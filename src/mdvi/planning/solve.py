@@ -1,8 +1,10 @@
 """The fastest certified road to v*: backups that prove an interval, and between them whatever brings v closer."""
 
+from pathlib import Path
 from typing import Any
 
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.names import model_of
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
@@ -15,7 +17,7 @@ from mdvi.planning.watch import stoppable
 
 
 def solve(
-    mdp: FiniteMDP,
+    mdp: FiniteMDP | str | Path,
     kl: float = 0.0,
     entropy: float = 0.0,
     prior: Any = None,
@@ -32,7 +34,8 @@ def solve(
     with M_0 the maximum. Terminal states are worth zero.
 
     Args:
-        mdp: the model, in any storage; it is never densified.
+        mdp: the model, in any storage; it is never densified. Or its name, as `mdvi solve` takes it: a file,
+            `gym:ID,key=value,…` or `family:key=value,…`.
         kl: λ ≥ 0, the weight of the KL to the prior.
         entropy: τ ≥ 0, the weight of the entropy.
         prior: μ, shape (states, actions), positive on legal actions; default uniform over them.
@@ -51,6 +54,7 @@ def solve(
 
     Source: MacQueen (1966) and Porteus (1971) for the interval; Puterman and Shin (1978) for modified policy iteration.
     """
+    mdp = model_of(mdp)
     start = clock()
     check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
     problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
