@@ -1,4 +1,4 @@
-"""Numbers and tables that are asked for, checked: a refusal names the argument and what it may be."""
+"""Checked arguments: every error names the argument and the values that are allowed."""
 
 import math
 from typing import Any

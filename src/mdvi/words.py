@@ -1,4 +1,4 @@
-"""Text for people and from them: what a terminal shows, what a spreadsheet takes as text, and what KEY=VALUE means.
+"""Text shown to users and typed by them: what a terminal shows, what a spreadsheet takes as text, what KEY=VALUE means.
 
 Titles, names, paths and reasons come out of files that somebody else may have written. A terminal acts on control
 characters in them, and a spreadsheet on cells that begin like a formula. Both get text that only shows itself.

@@ -1,4 +1,4 @@
-"""The members that a request asks for, and the facts that head their lines of metrics."""
+"""The members that a request asks for, and the columns that identify them in their lines of metrics."""
 
 import functools
 import itertools

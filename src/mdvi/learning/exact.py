@@ -1,4 +1,4 @@
-"""What an agent loses on a finite model, exactly: where the two halves of the library meet."""
+"""The exact loss of a trained agent on a finite model."""
 
 from collections.abc import Callable
 from functools import cache

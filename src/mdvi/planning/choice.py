@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-_IDLE = 0.5  # when the second backup leaves more of the states as they were, rewards have far to go
+_IDLE = 0.5  # when the second backup changes more of the states by one amount, rewards have to travel far
 LEFT = 0.1  # when a turn leaves more of its work, it mixes slowly
 # While the best action changes in more of the states than _MOVING, a policy is not worth being evaluated; after
 # _CIRCLES backups it goes round in circles.

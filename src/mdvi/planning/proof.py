@@ -1,4 +1,4 @@
-"""What the backups of a solve prove together, and whether it is enough."""
+"""What the backups of a solve prove together, and whether it is enough; what one proves is the criterion's to say."""
 
 import math
 

@@ -5,7 +5,8 @@ log-policy. With that, the lines below are those of `mdvi.scheme`, on batches (B
 
     critic   y = G + γ^m (1 − d) v(s'),     v = ⟨π', q̄⟩ − λ KL(π'‖π̄) + τ H(π')       [each term switchable]
 
-Bars are target networks. What a policy is trained on depends on its construction, see `agents.constructions`.
+Bars are target networks. What a policy is trained on, and Munchausen's term of an implicit agent, are in the files of
+`agents.constructions`.
 
 Source: Vieillard et al. (2020), section 5 and appendix D.
 """

@@ -1,4 +1,4 @@
-"""What a criterion answers: what makes a policy the best one, and so what one backup proves about it."""
+"""The interface of an optimality criterion: which value is optimised, and which bounds on it one backup proves."""
 
 from dataclasses import dataclass
 from typing import Protocol
