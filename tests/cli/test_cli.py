@@ -39,7 +39,7 @@ def test_list_algorithms_as_json(mdvi):
     code, out, _ = mdvi("list", "algorithms", "--json")
     rows = {row["name"]: row for row in json.loads(out)}
     assert code == 0
-    assert len(rows) == 22
+    assert len(rows) == 23
     assert {"name", "kl", "entropy", "evaluation", "reference"} <= rows["vi"].keys()
     assert rows["munchausen"]["kl"] == pytest.approx(0.027)
     assert rows["munchausen"]["entropy"] == pytest.approx(0.003)

@@ -11,7 +11,6 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import get_type_hints
 
 import gymnasium
 import pytest
@@ -227,9 +226,9 @@ def public_functions():
         for name, function in vars(import_module(module.name)).items():
             if name.startswith("_") or not inspect.isfunction(function) or function.__module__ != module.name:
                 continue
-            for parameter, hint in get_type_hints(inspect.unwrap(function)).items():
-                if parameter != "return" and "Path" in str(hint):
-                    yield f"{module.name}.{name}", function, parameter
+            for parameter in inspect.signature(function).parameters.values():
+                if "Path" in str(parameter.annotation):
+                    yield f"{module.name}.{name}", function, parameter.name
 
 
 def test_no_function_runs_code_that_a_file_names(stranger, monkeypatch):

@@ -95,7 +95,7 @@ class Request(BaseModel):
     learning_rate: list[Number] | None
     evaluate_kl: bool | None
     evaluate_entropy: bool | None
-    seeds: list[int]
+    seeds: list[Annotated[int, Field(gt=-(10**300), lt=10**300)]]
     steps: int
     preset: str | None
     width: int | None
