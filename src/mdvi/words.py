@@ -82,10 +82,15 @@ def _is_formula(text: str) -> bool:
     return text != text.strip()
 
 
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that is most like another one, if any is as much like it as that, from 0 to 1."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A suggestion to append to an error message: the nearest known name, or all of them."""
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+    near = nearest(name.lower().replace("-", "_"), known, 0.5)
+    return f"; did you mean {near!r}?" if near else f"; known are {', '.join(known)}"
 
 
 def arguments_of(function: Any, parts: list[str], owner: str) -> dict[str, Any]:

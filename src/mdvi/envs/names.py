@@ -1,6 +1,5 @@
 """Environments by name, and which of them may be made because a file names them."""
 
-import difflib
 import inspect
 import re
 from collections.abc import Collection
@@ -8,7 +7,7 @@ from typing import Any
 
 from mdvi import door, envs, mdp
 from mdvi.envs import FiniteEnvironment, TimeLimit
-from mdvi.words import arguments_of, did_you_mean, integer_in, key_and_value, number_in, number_of, value_of
+from mdvi.words import arguments_of, did_you_mean, integer_in, key_and_value, nearest, number_in, number_of, value_of
 
 _HORIZON = 200  # steps after which an episode in a finite model is truncated
 
@@ -48,8 +47,8 @@ def environment_of(text: str) -> Any:
     try:
         return maker(name, **values)
     except ValueError as error:
-        near = difflib.get_close_matches(name, envs.NAMES, n=1, cutoff=0.8)
-        raise ValueError(f"{error}; did you mean {near[0]!r}?" if near else str(error)) from None
+        near = nearest(name, envs.NAMES, 0.8)
+        raise ValueError(f"{error}; did you mean {near!r}?" if near else str(error)) from None
 
 
 def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
@@ -68,8 +67,8 @@ def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
     plain = text.partition(":")[0] in (*envs.NAMES, *mdp.FAMILIES) or door.is_known(name)
     words = (value for _, value in map(key_and_value, parts) if number_of(value) is None)
     if not plain or not all(re.fullmatch(r"\w+", word) for word in words):  # no path of a file, for example
-        near = difflib.get_close_matches(name, envs.NAMES, n=1, cutoff=0.8)
-        hint = f", or correct it to {near[0]}" if near and not plain else ""
+        near = nearest(name, envs.NAMES, 0.8)
+        hint = f", or correct it to {near}" if near and not plain else ""
         raise ValueError(
             f"{text}: this environment is named by a file and its code would be run: name it yourself{hint}"
         )

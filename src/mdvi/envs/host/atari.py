@@ -8,7 +8,6 @@ while the returns that are reported are the game's.
 Source: Machado et al. (2018), "Revisiting the Arcade Learning Environment"; Mnih et al. (2015).
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from mdvi.envs.host.checked import Spaces, Step
 from mdvi.envs.host.hosted import LIMIT, Hosted, hosted
 from mdvi.envs.host.vector import Vector
+from mdvi.words import nearest
 
 _SKIP = 4  # frames for each step
 _SIDE = 84  # rows and columns of a look
@@ -136,5 +136,5 @@ def atari(
 
 
 def _nearest(game: str, games: Sequence[str]) -> str:
-    near = difflib.get_close_matches(game, games, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(game, games)
+    return f"; did you mean {near!r}?" if near else ""

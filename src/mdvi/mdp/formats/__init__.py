@@ -5,7 +5,6 @@ otherwise is translated both ways, and the notes say what was. `docs/formats.md`
 """
 
 import re
-from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mdvi.mdp.formats.toolbox import from_toolbox, to_toolbox
 from mdvi.mdp.listing import LineError
 from mdvi.mdp.memory import memory_left
 from mdvi.mdp.model import FiniteMDP
-from mdvi.words import plain
+from mdvi.words import nearest, plain
 
 FORMATS: dict[str, Format] = {
     module.FORMAT.name: module.FORMAT for module in (npz, toolbox, gym, csv, prism, drn, cassandra)
@@ -157,9 +156,9 @@ def _format(path: Path, name: str | None, data: bytes | None) -> Format:
 
 
 def _known(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, 1)
+    near = nearest(name, names)
     listed = ", ".join(f"{each.name} ({' '.join(each.suffixes)})" for each in FORMATS.values())
-    return f"{f'did you mean {near[0]}? ' if near else ''}the formats are {listed}"
+    return f"{f'did you mean {near}? ' if near else ''}the formats are {listed}"
 
 
 def _plain(text: object) -> str:

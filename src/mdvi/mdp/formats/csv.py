@@ -15,7 +15,6 @@ of states and actions stand one in a comment, each as a JSON string; if there ar
 
 import json
 import re
-from difflib import get_close_matches
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from mdvi.input import parsed
 from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, terminal_notes, whole
 from mdvi.mdp.listing import Collector, LineError, assemble, check_size, listing, located
 from mdvi.mdp.model import FiniteMDP
+from mdvi.words import nearest
 
 COLUMNS = ("state", "action", "next_state", "probability", "reward")
 _NAME = re.compile(r"#\s*(state|action)\s+([0-9]{1,15})\s*=\s*(\".*\")")
@@ -76,8 +76,8 @@ def _places(fields: list[str], number: int) -> list[int]:
     """Where each of COLUMNS is."""
     for field in fields:
         if field not in COLUMNS:
-            near = get_close_matches(field, COLUMNS, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; the columns are {','.join(COLUMNS)}"
+            near = nearest(field, COLUMNS)
+            hint = f"; did you mean {near}?" if near else f"; the columns are {','.join(COLUMNS)}"
             raise LineError(f"the header names a column {shown(field)}{hint}", number)
         if fields.count(field) > 1:
             raise LineError(f"the header names {field} twice", number)
