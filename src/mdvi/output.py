@@ -64,7 +64,7 @@ def write(path: Path, content: str | bytes, links: bool = True, new: bool = Fals
     path = path.resolve() if links else path
     try:
         make_folder(path.parent)
-        mark = HALF + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+        mark = mark_of(path)
         sweep(path.parent, mark)
         with _half(path.parent, mark) as (temporary, handle):
             with open(handle, "wb", closefd=False) as file:
@@ -79,6 +79,11 @@ def write(path: Path, content: str | bytes, links: bool = True, new: bool = Fals
     except OSError as error:
         error.filename = str(path)  # a full disk does not say where
         raise
+
+
+def mark_of(path: Path) -> str:
+    """How the names of files begin that are to become this one."""
+    return HALF + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
 
 
 def make_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mdvi import output
 from mdvi.study import database
 from mdvi.study.spec import read
 from mdvi.study.store import NAME, Outcome, Store
@@ -90,6 +91,17 @@ def test_the_store_that_another_process_made_meanwhile_stays(made):
     assert path.read_bytes() == before
     assert content(study, path) == right
     assert sorted(os.listdir(path.parent)) == sorted([NAME, "small.toml"])
+
+
+def test_what_the_making_of_a_store_left_half_written_is_removed_by_who_may_write_in_it(made):
+    study, path = made
+    left = path.parent / f"{output.mark_of(path)}-0123abcd"
+    left.write_bytes(path.read_bytes())  # as where a process dies between giving the file its name and this
+    Store(path, reading=True).close()
+    assert left.exists()
+    Store(path).close()
+    assert not left.exists()
+    assert content(study, path) is not None
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])

@@ -79,6 +79,8 @@ def connect(path: Path, reading: bool = False) -> sqlite3.Connection:
                 _bring_up(base, _check(base, path))  # another process may have been faster
         if writable:
             base.execute("PRAGMA journal_mode = WAL")
+        if writable and not reading:
+            output.sweep(path.parent, output.mark_of(path))  # of a process that died while it made the database
         if reading:
             base.execute("PRAGMA query_only = ON")
     except BaseException:
