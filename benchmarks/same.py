@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 SIZES = {
     "hidden": (8, 8), "batch": 16, "warmup": 100, "replay": 500, "target_period": 20, "log_period": 100,
@@ -41,6 +42,15 @@ def digest(*contents: Any) -> str:
     return total.hexdigest()[:16]
 
 
+def contents(file: Path) -> list[Any]:
+    """The bytes of a file; of a checkpoint its arrays and notes, whose order in the file is a matter of chance."""
+    if file.suffix != ".safetensors":
+        return [file.read_bytes()]
+    with safe_open(file, "numpy") as opened:
+        names = sorted(opened.keys())
+        return [names, opened.metadata(), *(opened.get_tensor(name) for name in names)]
+
+
 def agents(place: Path) -> dict[str, str]:
     """Every file of a run of each agent."""
     import mdvi
@@ -55,7 +65,7 @@ def agents(place: Path) -> dict[str, str]:
             folder = place / f"{name}-{env}"
             run = mdvi.train(env, name, seeds=2, steps=steps, out=folder, **SIZES)
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-                found[f"{name} in {env}: {file.relative_to(folder)}"] = digest(file.read_bytes())
+                found[f"{name} in {env}: {file.relative_to(folder)}"] = digest(*contents(file))
             columns = {key: value.tolist() for key, value in run.metrics.items()}
             found[f"{name} in {env}: metrics"] = digest(columns, run.summary)
     return found
