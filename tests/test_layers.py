@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mdvi
+from mdvi.report import stats
 
 SOURCE = Path(mdvi.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -27,6 +29,7 @@ MAY_IMPORT = {
     "scheme": {"regularizers", "types"},
     "dual_averaging": {"scheme", "types"},
     "algorithms": {"scheme", "regularizers"},
+    "named": {"algorithms"},
     "mdp": {"door", "types", "input", "output"},
     "planning": {"regularizers", "mdp", "types", "input"},
     "pytrees": {"mdp"},
@@ -70,6 +73,7 @@ MAY_IMPORT = {
     "learning": set(),
     "report": set(),
     "study/provenance": set(),
+    "study/stats": {"report"},
     "study/figure1": {"laboratory", "mdp", "scheme", "report"},
     "study/database": {"input", "output", "report"},
     "study/spec": {"input", "learning/arrange", "learning/request"},
@@ -164,6 +168,8 @@ def test_public_names_are_there_and_listed():
         for name in module.__all__:
             assert getattr(module, name) is not None
         assert sorted(module.__all__) == sorted(set(module.__all__))
+    for old, module in (("mdvi.named", mdvi.algorithms), ("mdvi.study.stats", stats)):
+        assert importlib.import_module(old) is module
     assert mdvi.named is mdvi.algorithms
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         mdvi.study.nothing
@@ -181,6 +187,7 @@ sys.modules.update(dict.fromkeys({CORE_WITHOUT!r}))
 for room in {rooms!r}:
     importlib.import_module("mdvi." + room)
 import mdvi
+from mdvi.report import stats
 model = mdvi.mdp.garnet(states=20, seed=1)
 for kl, entropy in ((0, 0), (.1, .1)):
     solution = mdvi.solve(model, kl, entropy)

@@ -38,14 +38,11 @@ Legal = Bool[Array, "states actions"]
 Coefficient = Float[Array, "*schedule"] | float
 
 
-_OWNERS: dict[Any, Regularizer] = {soft_maximum: SHANNON, mellowmax: KL_TO_UNIFORM}  # maxima with an Ω of their own
+_OWNERS: tuple[tuple[Any, Regularizer], ...] = ((soft_maximum, SHANNON), (mellowmax, KL_TO_UNIFORM))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Schedule:
-    """One number for each iteration, see `schedule`."""
-
-    values: np.ndarray
+class Schedule(np.ndarray):
+    """One number for each iteration, see `schedule`: an array that says what it is for."""
 
 
 def schedule(values: Any) -> Schedule:
@@ -66,7 +63,7 @@ def schedule(values: Any) -> Schedule:
         raise ValueError(f"schedule: expected a sequence of numbers, got {values!r}") from None
     if numbers.ndim != 1 or not numbers.size:
         raise ValueError(f"schedule: expected one number for each iteration, got an array of shape {numbers.shape}")
-    return Schedule(numbers)
+    return numbers.view(Schedule)
 
 
 def hash_of(tree: Any) -> int:
@@ -157,8 +154,9 @@ class Scheme(eqx.Module):
         self.temperature, self.beta = _number("temperature", temperature), _number("beta", beta)
         self.evaluate_kl, self.evaluate_entropy = evaluate_kl, evaluate_entropy
         self.backups, self.prior = backups, prior
-        self.regularizer = _OWNERS.get(maximum, regularizer)
-        self.maximum = None if maximum in _OWNERS else maximum
+        owner = next((omega for own, omega in _OWNERS if own is maximum), None)
+        self.regularizer = owner or regularizer
+        self.maximum = maximum if owner is None else None
 
     __hash__ = hash_of
 
@@ -307,7 +305,7 @@ def _number(name: str, value: Any) -> Any:
     if isinstance(value, jax.core.Tracer):
         return value
     try:
-        number = value.values if isinstance(value, Schedule) else np.asarray(value, np.float64)
+        number = value if isinstance(value, Schedule) else np.asarray(value, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name}: expected a number, got {value!r}") from None
     if number.ndim and not isinstance(value, Schedule):

@@ -21,8 +21,9 @@ Reduced = Array | np.floating  # what is left of one row after NumPy has summed 
 
 def jax_of(*arrays: Any) -> ModuleType | None:
     """JAX, if any of the arrays is one of its."""
-    jax = sys.modules.get("jax")
-    return jax if jax is not None and any(isinstance(array, jax.Array) for array in arrays) else None
+    jax: Any = sys.modules.get("jax")
+    kind = getattr(jax, "Array", None)  # which is missing while another thread imports JAX
+    return jax if kind is not None and any(isinstance(array, kind) for array in arrays) else None
 
 
 def namespace(*arrays: Scalar | Reduced) -> ModuleType:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+import mdvi
 from mdvi import FiniteMDP, mdp, solve
-from mdvi.envs import NAMES, CartPole, FiniteEnvironment, TimeLimit
+from mdvi.envs import NAMES, Box, CartPole, Discrete, FiniteEnvironment, TimeLimit
 from mdvi.envs.base import advance
 from mdvi.envs.native import minatar, probes
+from mdvi.envs.spaces import actions_of
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +198,31 @@ def test_pictures_show_the_state():
     assert (upright != leaning).any()
     env = probes.matched()
     assert (env.frame(0) != env.frame(1)).any()
+
+
+def wearing(space):
+    """CartPole with an `action_space` of its own."""
+
+    class Wearing(CartPole):
+        @property
+        def action_space(self):
+            return space
+
+    return Wearing()
+
+
+def test_an_action_space_of_ours_is_believed_and_one_of_others_is_not_looked_at():
+    for env in (CartPole(), wearing(gymnasium.spaces.Discrete(2)), wearing(lambda params: None), wearing(None)):
+        assert actions_of(env) == actions_of(TimeLimit(env, 5)) == Discrete(2)
+    env = wearing(Discrete(2, first=5))
+    assert actions_of(env) == actions_of(TimeLimit(env, 5)) == Discrete(2, first=5)
+    run = mdvi.train(TimeLimit(env, 9), "dqn", steps=60, hidden=[4], batch=4, warmup=20, replay=40, target_period=20)
+    assert run.first_action == 5
+    assert run.policy(np.zeros(4)) in (5, 6)
+
+
+def test_a_box_of_actions_is_refused_by_name():
+    env = wearing(Box(low=(-1.0,), high=(1.0,)))
+    for one in (env, TimeLimit(env, 5)):
+        with pytest.raises(ValueError, match="env: its actions are a Box"):
+            mdvi.train(one, "dqn", steps=60, hidden=[4], batch=4, warmup=20, replay=40, target_period=20)

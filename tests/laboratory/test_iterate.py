@@ -438,3 +438,14 @@ def test_a_regularizer_of_ones_own_is_a_value():
     np.testing.assert_allclose(trace.q[-1], solution.q, atol=1e-9)
     assert trace.loss[-1] < 1e-9
     assert trace.theorem is None
+
+
+def test_a_scheme_with_a_schedule_can_be_made_again_from_its_parts():
+    scheme = Scheme.of(kl=schedule([1.0, 0.5, 0.25]), entropy=0.1)
+    changed = dataclasses.replace(scheme, backups=2)
+    assert (changed.backups, scheme.backups) == (2, 1)
+    for again in (dataclasses.replace(changed, backups=1), Scheme(scheme.temperature, scheme.beta)):
+        assert again == scheme
+    assert repr(Scheme.of(kl=scheme.kl, entropy=scheme.entropy)) == repr(scheme)
+    model = mdp.garnet(6)
+    np.testing.assert_array_equal(iterate(model, scheme, 3).q, iterate(model, [scheme], 3).q[0])

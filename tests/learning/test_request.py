@@ -1,8 +1,11 @@
 """One request: what is typed, what config.json holds, and what a study's line asks for are the same."""
 
 import json
+import subprocess
+import sys
 import typing
 
+import numpy as np
 import pytest
 from pydantic import Field
 
@@ -56,7 +59,7 @@ def test_a_field_that_is_missing_or_of_the_wrong_kind_is_named():
 
 def test_arguments_of_the_wrong_type_are_refused_by_name():
     for arguments, message in (
-        ({"evaluate_kl": 1}, "evaluate_kl: "),
+        ({"evaluate_kl": 2}, "evaluate_kl: "),
         ({"width": "2"}, "width: "),
         ({"kl": "0.1"}, "kl: expected a number or several"),
         ({"seeds": "3"}, "seeds: expected how many"),
@@ -66,3 +69,37 @@ def test_arguments_of_the_wrong_type_are_refused_by_name():
             mdvi.train("CartPole-v1", "dqn", **arguments)
     with pytest.raises(ValueError, match="agent: expected a name, got 3"):
         mdvi.train("CartPole-v1", 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"learning_rate": float("inf")}, "learning_rate: expected a positive number, got inf"),
+        ({"learning_rate": float("nan")}, "learning_rate: expected a positive number, got nan"),
+        ({"entropy": float("nan")}, "dqn: has no entropy"),
+        ({"seeds": [10**301]}, "seeds: expected at least one, all whole and in 0…2³² − 1"),
+        ({"cls": 1}, "unknown setting 'cls'; did you mean 'loss'"),
+        ({"hidden": ["a"]}, "hidden: "),
+    ],
+)
+def test_what_cannot_be_meant_is_told_by_its_name_and_in_a_few_words(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}") as told:
+        mdvi.train("CartPole-v1", "dqn", **arguments)
+    assert len(str(told.value)) < 200
+
+
+def test_switches_and_counts_of_numpy_are_taken():
+    request = Request.of("CartPole-v1", "dqn", evaluate_kl=np.False_, evaluate_entropy=1, width=np.int64(2))
+    assert (request.evaluate_kl, request.evaluate_entropy, request.width) == (False, True, 2)
+
+
+def test_nothing_needs_a_folder_for_temporary_files_until_frames_are_kept_on_disk(tmp_path):
+    script = """
+import tempfile
+tempfile._candidate_tempdir_list = lambda: ["/nonexistent"]
+import mdvi
+run = mdvi.train("CartPole-v1", "dqn", steps=60, hidden=[4], batch=4, warmup=20, replay=40, target_period=20)
+print(len(run))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout == "1\n", done.stderr

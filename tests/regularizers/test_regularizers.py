@@ -1,5 +1,8 @@
 """The regularised greedy step: what it maximises, its limits, and that nothing extreme makes it a NaN."""
 
+import sys
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -203,3 +206,8 @@ def test_maxima_that_have_a_regularizer_are_names_of_it():
     assert Scheme(0.1, maximum=boltzmann_average).maximum is boltzmann_average
     assert not Scheme(0.1, maximum=boltzmann_average).entropic
     assert not Scheme(0.1, regularizer=KL_TO_UNIFORM).entropic
+
+
+def test_arrays_of_numpy_stay_numpys_while_another_thread_imports_jax(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", ModuleType("jax"))  # as it is at the beginning of its import
+    assert isinstance(soft_maximum(np.zeros((2, 3)), 0.1), np.ndarray)

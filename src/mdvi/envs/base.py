@@ -105,6 +105,11 @@ class TimeLimit(eqx.Module):
         return self.env.actions
 
     @property
+    def action_space(self) -> Any:
+        """That of the environment; None where it has none."""
+        return getattr(self.env, "action_space", None)
+
+    @property
     def observation(self) -> jax.ShapeDtypeStruct:
         """That of the environment."""
         return self.env.observation

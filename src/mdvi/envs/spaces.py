@@ -31,16 +31,12 @@ class Box:
 
 
 def actions_of(env: Any) -> Discrete:
-    """The actions of an environment: its `action_space`, or as many as it says in `actions`.
+    """The actions of an environment: its `action_space` if that is one of these, or as many as it says in `actions`.
 
     Raises:
         ValueError: for a `Box`, which no agent here can choose from.
     """
     space = getattr(env, "action_space", None)
-    if space is None:
-        return Discrete(int(env.actions))
-    if not isinstance(space, Discrete):
-        raise ValueError(
-            f"env: its actions are a {type(space).__name__}; agents here choose among finitely many, a Discrete space"
-        )
-    return space
+    if isinstance(space, Box):
+        raise ValueError("env: its actions are a Box; agents here choose among finitely many, a Discrete space")
+    return space if isinstance(space, Discrete) else Discrete(int(env.actions))

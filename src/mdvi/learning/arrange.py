@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +76,7 @@ def population_with(
         })  # fmt: skip
     if not 1 <= request.steps <= 2**30:  # counters have 32 bits
         raise ValueError(f"steps: expected 1 to 2^30, got {request.steps}")
-    room = Room(request.width, workers, memory, Path(out or tempfile.gettempdir()))
+    room = Room(request.width, workers, memory, Path(out) if out else None)
     driver = driver_of(env).arranged(settings, env, members, request.steps, room)
     if line := remark_on(env, settings.torso, "torso" in request.settings):
         driver.ledger.remarks.append(line)

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mdvi.checks import whole
 from mdvi.learning.settings import Settings, preset_of, refusal
@@ -17,7 +17,7 @@ EXPLORATION = ("epsilon", "epsilon_steps")
 _LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _MOST = 100_000  # members of one run
 Grid = float | Sequence[float] | None
-Number = Annotated[float, Field(ge=-1e300, le=1e300)]
+_HUGE = 1e300  # of a number in a file
 
 
 class Cell(NamedTuple):
@@ -89,20 +89,20 @@ class Request(BaseModel):
 
     env: str
     agent: str
-    kl: list[Number] | None
-    entropy: list[Number] | None
-    beta: list[Number] | None
-    learning_rate: list[Number] | None
+    kl: list[float] | None
+    entropy: list[float] | None
+    beta: list[float] | None
+    learning_rate: list[float] | None
     evaluate_kl: bool | None
     evaluate_entropy: bool | None
-    seeds: list[Annotated[int, Field(gt=-(10**300), lt=10**300)]]
+    seeds: list[int]
     steps: int
     preset: str | None
     width: int | None
     settings: dict[str, Any]
 
     @classmethod
-    def of(cls, env: str, agent: str, **arguments: Unpack[Arguments]) -> "Request":
+    def of(cls, env: str, agent: str, /, **arguments: Unpack[Arguments]) -> "Request":
         """The request that the arguments of `train` stand for.
 
         Raises:
@@ -118,12 +118,12 @@ class Request(BaseModel):
                 env=env,
                 agent=agent,
                 **{name: _listed(name, given.pop(name, None)) for name in ("kl", "entropy", "beta", "learning_rate")},
-                evaluate_kl=given.pop("evaluate_kl", None),
-                evaluate_entropy=given.pop("evaluate_entropy", None),
+                evaluate_kl=_switch(given.pop("evaluate_kl", None)),
+                evaluate_entropy=_switch(given.pop("evaluate_entropy", None)),
                 seeds=_seeds(given.pop("seeds", 1)),
                 steps=whole("steps", steps),
-                preset=preset,
-                width=given.pop("width", None),
+                preset=preset or None,
+                width=None if (width := given.pop("width", None)) is None else whole("width", width),
                 settings={name: _plain(value) for name, value in given.items()},
             )
         except ValidationError as error:
@@ -137,9 +137,13 @@ class Request(BaseModel):
             ValueError: when a field is missing or of the wrong kind.
         """
         try:
-            return cls(**{name: content[name] for name in cls.model_fields if name in content})
+            found = cls(**{name: content[name] for name in cls.model_fields if name in content})
         except ValidationError as error:
             raise ValueError(f"{error.errors()[0]['loc'][0]} is missing or of the wrong kind") from None
+        for name, value in found:
+            if isinstance(value, list) and not all(-_HUGE < number < _HUGE for number in value):
+                raise ValueError(f"{name} is missing or of the wrong kind")
+        return found
 
     @property
     def content(self) -> dict[str, Any]:
@@ -219,6 +223,11 @@ def _listed(name: str, value: Any) -> list[float] | None:
         if number and math.isfinite(number) and not _LEAST <= abs(number) <= _LARGEST:
             raise ValueError(f"{name}: expected 0, or {_LEAST:.2g} to {_LARGEST:.2g} in size, got {number}")
     return found
+
+
+def _switch(value: Any) -> Any:
+    """A switch as Python has it, where it is one of NumPy's, 0 or 1."""
+    return bool(value) if isinstance(value, np.bool_ | int) and value in (0, 1) else value
 
 
 def _plain(value: Any) -> Any:

@@ -94,7 +94,7 @@ def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
 def refusal(error: ValidationError) -> str:
     """The first thing that is wrong, in words."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(part for part in first["loc"] if isinstance(part, str))
     text = first["msg"].removeprefix("Value error, ")
     return f"{where}: {text}, got {first['input']!r}" if where else text
 

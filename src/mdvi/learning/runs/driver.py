@@ -1,6 +1,5 @@
 """What trains members, wherever their environments run: all that a run knows of it."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -23,13 +22,13 @@ class Room(NamedTuple):
         width: members that share a call; None for as many as suit.
         workers: calls at a time; None for as many as suit.
         memory: bytes; None for four fifths of what is free.
-        scratch: a folder for frames that are kept on disk.
+        scratch: a folder for frames that are kept on disk; None for that of temporary files.
     """
 
     width: int | None = None
     workers: int | None = None
     memory: float | None = None
-    scratch: Path = Path(tempfile.gettempdir())
+    scratch: Path | None = None
 
 
 class Driver(Protocol):

@@ -212,7 +212,8 @@ class _Reader:
 
     @_parts.register(types.ModuleType)
     def _(self, value: Any) -> Iterable[bytes]:
-        return [f"module {value.__name__ if _installed(value) else ''}".encode()]
+        name = "mdvi" if _top(value.__name__) == "mdvi" else value.__name__
+        return [f"module {name if _installed(value) else ''}".encode()]
 
     @_parts.register(type)
     def _(self, value: Any) -> Iterable[bytes]:

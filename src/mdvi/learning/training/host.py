@@ -5,6 +5,7 @@ runs, the environments go on with the networks from before it: the policy that a
 """
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -106,7 +107,7 @@ class HostPopulation:
         """See `Driver`."""
         if room.width is not None:
             raise ValueError("width: members in environments on the host always share a call")
-        scratch = room.scratch.absolute() if settings.replay_on_disk else None
+        scratch = (room.scratch or Path(tempfile.gettempdir())).absolute() if settings.replay_on_disk else None
         return cls(settings, env, members, steps, memory=room.memory, scratch=scratch)
 
     @property

@@ -1,0 +1,7 @@
+"""`mdvi.algorithms` under the name that it had in version 0.1.0."""
+
+import sys
+
+from mdvi import algorithms
+
+sys.modules[__name__] = algorithms

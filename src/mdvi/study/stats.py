@@ -1,0 +1,7 @@
+"""`mdvi.report.stats` under the name that it had in version 0.1.0."""
+
+import sys
+
+from mdvi.report import stats
+
+sys.modules[__name__] = stats
