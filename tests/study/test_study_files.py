@@ -1,12 +1,11 @@
 """Files of studies from strangers: whatever they ask for, they are read at once, or refused in a line."""
 
+import json
 import os
-import resource
-import time
+import subprocess
+import sys
 
 import pytest
-
-from mdvi.study.spec import read
 
 HEAD = 'title = "t"\nenv = "CartPole-v1"\nsteps = 10\n'
 GRID = '[[grid]]\nagent = "dqn"\n'
@@ -55,67 +54,100 @@ BOMBS = {
 }
 
 
-@pytest.fixture
-def bounded():
-    """Memory and processor time within which a file is read: an error, or an end, where they do not suffice."""
-    with open("/proc/self/statm") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)}
-    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), before[resource.RLIMIT_AS][1]))
-    seconds = int(time.process_time()) + 20
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, before[resource.RLIMIT_CPU][1]))
-    yield
-    for kind, limits in before.items():
-        resource.setrlimit(kind, limits)
+LARGE = {
+    "seeds": (f"{HEAD}seeds = 100000\n{GRID}", 100_000),
+    "about": (f"{HEAD}about = '{'a.b ' * 100}{'x' * 900000}'\n{GRID}", 1),
+    "settings": (f"{HEAD}{GRID}settings = {{ hidden = [4], a.b.c.d.e.f = 1 }}\n", 1),
+    "grid": (f"{HEAD}seeds = 100\n{AGENT}kl = [{numbers(20)}]\nentropy = [{numbers(20)}]\n", 40_000),
+    "grids": (f"{HEAD}{GRID * 10000}", 1),
+}
+READING = """
+import json, resource, sys
+from pathlib import Path
+from mdvi.study.spec import read
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (200, 200))
+found = {}
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        found[path.name] = len(read(path).runs)
+    except ValueError as error:
+        found[path.name] = str(error)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What comes of reading each of the files, in a process that may not take more than a gigabyte for them all."""
+    folder = tmp_path_factory.mktemp("studies")
+    for kind, files in (("bomb", BOMBS), ("large", LARGE)):
+        for name, (content, _) in files.items():
+            data = content if isinstance(content, bytes) else content.encode()
+            (folder / f"{kind} {name}.toml").write_bytes(data)
+    done = subprocess.run([sys.executable, "-c", READING, folder], capture_output=True, text=True, check=True)
+    return folder, json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_what_no_study_asks_for_is_refused_in_a_line(tmp_path, bounded, name):
-    content, words = BOMBS[name]
-    (tmp_path / "bomb.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError) as caught:
-        read(tmp_path / "bomb.toml")
-    assert str(caught.value).startswith(f"{tmp_path}/bomb.toml: ")
-    assert words in str(caught.value)
-    assert len(str(caught.value)) < len(str(tmp_path)) + 400
-    assert "\n" not in str(caught.value)
+def test_what_no_study_asks_for_is_refused_in_a_line(told, name):
+    folder, found = told
+    line, words = found[f"bomb {name}.toml"], BOMBS[name][1]
+    assert isinstance(line, str)
+    assert line.startswith(f"{folder}/bomb {name}.toml: ")
+    assert words in line
+    assert len(line) < len(str(folder)) + 400
+    assert "\n" not in line
 
 
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        (f"{HEAD}seeds = 100000\n{GRID}", 100_000),
-        (f"{HEAD}about = '{'a.b ' * 100}{'x' * 900000}'\n{GRID}", 1),
-        (f"{HEAD}{GRID}settings = {{ hidden = [4], a.b.c.d.e.f = 1 }}\n", 1),
-        (f"{HEAD}seeds = 100\n{AGENT}kl = [{numbers(20)}]\nentropy = [{numbers(20)}]\n", 40_000),
-        (f"{HEAD}{GRID * 10000}", 1),
-    ],
-    ids=["seeds", "about", "settings", "grid", "grids"],
-)
-def test_large_studies_are_read(tmp_path, bounded, text, count):
-    (tmp_path / "large.toml").write_text(text)
-    assert len(read(tmp_path / "large.toml").runs) == count
+@pytest.mark.parametrize("name", LARGE)
+def test_large_studies_are_read(told, name):
+    assert told[1][f"large {name}.toml"] == LARGE[name][1]
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "status", "retry", "merge", "export", "report"])
-@pytest.mark.parametrize("make", ["pipe", "device", "folder", "bomb"])
-def test_no_command_waits_for_a_file_or_is_filled_by_it(monkeypatch, capsys, tmp_path, bounded, command, make):
-    from mdvi.cli import main
+COMMANDS = ("plan", "run", "status", "retry", "merge", "export", "report")
+FILES = ("pipe", "device", "folder", "bomb")
+ASKING = """
+import contextlib, io, json, os, resource, sys
+from mdvi.cli import main
+import mdvi.study.execute, mdvi.study.plan, mdvi.report.page
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
+os.chdir(sys.argv[1])
+found = {}
+for file, *order in json.loads(sys.argv[2]):
+    sys.argv = ["mdvi", "study", order[0], file, *order[1:]]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            main()
+    except SystemExit as stop:
+        found[f"{order[0]} {file}"] = [stop.code, said.getvalue()]
+print(json.dumps(found))
+"""
 
-    file = tmp_path / "study.toml"
-    if make == "pipe":
-        os.mkfifo(file)
-    elif make == "folder":
-        file.mkdir()
-    elif make == "bomb":
-        file.write_text(BOMBS["product"][0])
-    else:
-        file = "/dev/zero"
-    monkeypatch.setattr("sys.argv", ["mdvi", "study", command, str(file), *(["x"] if command == "merge" else [])])
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 2
-    said = capsys.readouterr().err
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """What every command says of each of the files, in a process that may not take more than a gigabyte for them."""
+    folder = tmp_path_factory.mktemp("asked")
+    os.mkfifo(folder / "pipe")
+    (folder / "folder").mkdir()
+    (folder / "bomb").write_text(BOMBS["product"][0])
+    (folder / "device").symlink_to("/dev/zero")
+    orders = [(file, command, *(["x"] if command == "merge" else [])) for file in FILES for command in COMMANDS]
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, folder, json.dumps(orders)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("file", FILES)
+def test_no_command_waits_for_a_file_or_is_filled_by_it(answered, command, file):
+    code, said = answered[f"{command} {file}"]
+    assert code == 2
     assert said.startswith(f"mdvi: {file}: ")
     assert said.count("\n") == 1
