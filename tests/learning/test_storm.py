@@ -119,7 +119,8 @@ def test_fifty_stops_change_nothing(tmp_path, environment, env, agent, steps, nu
 @pytest.mark.storm
 def test_thirty_kills_of_environments_cost_their_member_and_nothing_else(tmp_path, environment):
     def rows(folder, member):
-        return [row for row in csv.DictReader((folder / "metrics.csv").open()) if row["member"] == str(member)]
+        lines = (folder / "metrics.csv").read_text().splitlines()
+        return [row for row in csv.DictReader(lines) if row["member"] == str(member)]
 
     straight, generator, lost = tmp_path / "straight", np.random.default_rng(0), Counter()
     whole = straight_run(command(HOST, "dqn", straight, 20_000), environment)
