@@ -18,9 +18,9 @@ class Cell(NamedTuple):
         kl: λ.
         entropy: τ.
         beta: β.
-        learning_rate: theirs.
+        learning_rate: of their agent.
         seeds: of the runs that are done, in order.
-        scores: theirs, beside them.
+        scores: of these seeds, in the same order.
         runs: their ids.
         wanted: how many runs there should be.
         failed: how many of them failed.

@@ -71,24 +71,24 @@ def iqm_interval(scores: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[
     return float(iqm(scores)), float(low), float(high)
 
 
-def improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """The probability that a run of ours scores above one of theirs, ties counting half (Mann and Whitney)."""
-    above = ours[:, None] - theirs[None, :]
+def improvement(ours: np.ndarray, others: np.ndarray) -> float:
+    """The probability that a run of ours scores above a run of the others, ties counting half (Mann and Whitney)."""
+    above = ours[:, None] - others[None, :]
     return float(((above > 0) + 0.5 * (above == 0)).mean())
 
 
-def better(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def better(ours: np.ndarray, others: np.ndarray) -> np.ndarray:
     """One-sided p-values of "ours is better", paired by seed, shape (…, seeds); 1 where nothing varies.
 
     Raises:
         ValueError: below three seeds.
     """
-    ours, theirs = np.broadcast_arrays(ours, theirs)
+    ours, others = np.broadcast_arrays(ours, others)
     if ours.shape[-1] < LEAST:
         raise ValueError(f"a comparison needs at least {LEAST} seeds, got {ours.shape[-1]}")
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of differences that are all the same
-        found = ttest_rel(ours, theirs, axis=-1, alternative="greater").pvalue
+        found = ttest_rel(ours, others, axis=-1, alternative="greater").pvalue
     return np.where(np.isfinite(found), found, 1.0)
 
 

@@ -77,7 +77,7 @@ class Step(NamedTuple):
         return np.asarray(self.real & (self.terminated | self.truncated))
 
 
-COLUMNS = Step._fields[: Step._fields.index("wrong")]  # what is told of every row, whatever happened
+COLUMNS = Step._fields[: Step._fields.index("wrong")]  # which every row has, whatever happened
 
 
 def blank(count: int, spaces: Spaces) -> Step:
@@ -230,7 +230,7 @@ def _scale_of(space: Any) -> tuple[float, ...] | None:
     low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
     scale = np.maximum(abs(low), abs(high))
     bounded = space.bounded_below & space.bounded_above
-    if kind.itemsize > 2:  # whoever has no bound writes down that of the dtype
+    if kind.itemsize > 2:  # a space without bounds has those of its dtype
         bounded = bounded & (high < np.iinfo(kind).max) & ((low > np.iinfo(kind).min) | (low == 0))
     scale = np.where(bounded & (scale > 0), scale, 1.0).reshape(-1)
     if (scale == scale[0]).all():
@@ -254,7 +254,7 @@ class Cell:
         self._first, self._clock = kind(getattr(env.action_space, "start", 0)), 0
 
     def reset(self, seed: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """The first observation of an episode, and the actions that are legal on it, if it is told.
+        """The first observation of an episode, and the actions that are legal on it, if the environment tells them.
 
         Raises:
             Exception: whatever the environment raises, and ValueError for an answer that cannot be meant.

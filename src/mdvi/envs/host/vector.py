@@ -1,4 +1,4 @@
-"""Gymnasium's vector environments, whose steps are told as they truly were."""
+"""Gymnasium's vector environments, with automatic resets undone: each step reports its true next observation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +35,7 @@ class Vector:
 
     next step   the step after an end takes no action and returns the first observation
     same step   an end returns the first observation, and the last one beside it as info["final_obs"]
-    disabled    whoever steps it resets it
+    disabled    the caller resets it
 
     Attributes:
         renews: whether it begins new episodes by itself.
@@ -188,7 +188,7 @@ class Vector:
 
 
 def _masks(info: Any) -> dict[str, Any]:
-    """What is told of legal actions: the masks, and of which environments they are."""
+    """The masks of legal actions, and the environments that they belong to."""
     known = isinstance(info, dict) and info.get("action_mask") is not None
     return {name: info[name] for name in ("action_mask", "_action_mask") if name in info} if known else {}
 

@@ -58,8 +58,8 @@ class Implicit:
     def actor_loss(
         self, agent: "Agent", actor: Network, q: Outputs, target: Networks, batch: Batch, legal: Legal
     ) -> Numbers:
-        """There is no actor."""
-        raise NotImplementedError
+        """Zero, since there is no actor."""
+        return jnp.zeros_like(batch.returns)
 
 
 def implicit_step(scheme: Scheme, x: Outputs, legal: Legal) -> GreedyStep:
