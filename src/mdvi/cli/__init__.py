@@ -15,6 +15,7 @@ from mdvi.cli import laboratory, learning, planning
 from mdvi.cli.common import fail, replace_what_cannot_be_printed
 from mdvi.cli.laboratory import figure1
 from mdvi.cli.study import study
+from mdvi.extras import explained
 from mdvi.interrupt import interrupted
 
 app = typer.Typer(
@@ -46,7 +47,8 @@ def main() -> None:
     before = signal.signal(signal.SIGINT, interrupted)
     replace_what_cannot_be_printed()
     try:
-        code = app(standalone_mode=False) or 0
+        with explained():
+            code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
         code = fail(getattr(error, "format_message", error.__str__)(), 2)
     except (ValueError, OverflowError, ModuleNotFoundError) as error:
