@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mdvi as library
+from commands import run
 from mdvi.algorithms import Algorithm
 from mdvi.learning.agents.catalogue import IMPLICIT, Entry
 from mdvi.learning.agents.constructions.implicit import Implicit
@@ -53,7 +54,7 @@ def test_a_construction_that_is_a_value_says_what_its_networks_are_trained_on():
     assert shifted.summary["status"] == "ok"
 
 
-def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_only(mdvi, tmp_path):
+def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_only(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "run"
     first, again = trained(MINE, folder), trained(MINE, folder)
     assert again.config == first.config
@@ -69,16 +70,14 @@ def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_onl
     with pytest.raises(ValueError, match="was made with agent"):
         trained("munchausen", folder)
     for command in (("train", "--out", folder), ("evaluate", folder)):
-        code, _, err = mdvi(*command)
+        code, _, err = run(capsys, monkeypatch, *command)
         assert code == 2
         assert "is a run of an agent that was an object in Python" in err
 
 
 def test_whether_a_run_of_a_name_is_one_of_an_object_cannot_be_told(tmp_path):
     trained("munchausen", tmp_path / "run")
-    with pytest.warns(
-        UserWarning, match="the agent was named as munchausen, and whether it is that one cannot be told"
-    ):
+    with pytest.warns(UserWarning, match="the agent was named as munchausen, and whether"):
         library.load(tmp_path / "run", agent=MINE)
     with pytest.raises(ValueError, match="expected a name or an `Entry`"):
         trained(Shifted())
