@@ -12,7 +12,10 @@ from mdvi.checks import whole
 from mdvi.learning.settings import Settings, preset_of, refusal
 from mdvi.words import did_you_mean
 
-NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
+NUMBERS = (
+    *("learning_rate", "learning_rate_steps", "epsilon", "epsilon_steps", "lowest", "double", "sampled"),
+    "every_action",
+)
 EXPLORATION = ("epsilon", "epsilon_steps")
 _LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _MOST = 100_000  # members of one run
@@ -58,9 +61,12 @@ class Arguments(TypedDict, total=False):
     n_step: int
     optimizer: Literal["adam", "rmsprop"]
     optimizer_epsilon: float
+    clip_gradients: float
+    polyak: float
     loss: Literal["squared", "huber"]
     log_period: int
     diagnostics: bool
+    learning_rate_steps: float
     epsilon: float
     epsilon_steps: float
     lowest: float

@@ -76,7 +76,7 @@ class HostPopulation:
         self.agents = [agent for agent, _ in members]
         stacked, self.seeds = batched(members)
         self.batch = jax.device_put(stacked)
-        self._policies = numpy_acting.policies_of(env, stacked) if numpy_acting.suits(settings) else None
+        self._policies = numpy_acting.policies_of(env, stacked) if numpy_acting.suits(settings, stacked) else None
         self._always_random = bool((np.asarray(stacked.epsilon) == 1).all())
         self._discount, self._clip, self._actions = float(env.discount), env.clip, env.actions
         self.total = settings.steps_after(settings.chunks(steps))
