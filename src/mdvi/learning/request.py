@@ -159,9 +159,13 @@ class Request(BaseModel):
         """The request as plain values: the content of config.json."""
         return {"version": version("mdvi"), **dict(self)}
 
-    def explored(self) -> "Request":
-        """The request with the default exploration, where neither a preset nor ε is named; see `explored`."""
-        return self.model_copy(update={"settings": explored(self.settings, self.preset, self.steps)})
+    def explored(self, steps: int | None = None) -> "Request":
+        """The request with the default exploration, where neither a preset nor ε is named; see `explored`.
+
+        Args:
+            steps: those that a run was made for, where it has been made longer since.
+        """
+        return self.model_copy(update={"settings": explored(self.settings, self.preset, steps or self.steps)})
 
 
 _FIRST = frozenset(Request.model_fields)  # the fields that requests of version 0.1.0 have
