@@ -83,7 +83,8 @@ MAY_IMPORT = {
         *("study/spec", "learning/arrange", "learning/experience", "learning/training", "envs/names"),
     },
     "study/worker": {
-        *("study/provenance", "study/spec", "study/store", "learning/arrange", "learning/runs", "envs/names"),
+        *("study/provenance", "study/spec", "study/store", "learning/arrange", "learning/request", "learning/runs"),
+        "envs/names",
     },
     "study/cluster": {"study/spec", "study/store", "study/worker", "learning/runs"},
     "study/execute": {
@@ -107,8 +108,8 @@ MAY_IMPORT = {
     "cli": {"cli/common", "cli/laboratory", "cli/learning", "cli/planning", "cli/study", "interrupt"},
     "__main__": {"cli", "interrupt"},
     "__init__": {
-        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/runs", "learning/train", "mdp", "planning"),
-        *("regularizers", "scheme", "study"),
+        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/agents", "learning/runs", "learning/train"),
+        *("mdp", "planning", "regularizers", "scheme", "study"),
     },
 }
 ONE_DOOR = {
@@ -165,7 +166,8 @@ def test_imports_follow_the_layers(file):
 
 
 def test_public_names_are_there_and_listed():
-    for module in (mdvi, mdvi.algorithms, mdvi.bounds, mdvi.envs, mdvi.errors, mdvi.mdp, mdvi.regularizers, mdvi.study):
+    rooms = ("agents", "algorithms", "bounds", "envs", "errors", "mdp", "regularizers", "study")
+    for module in (mdvi, *(getattr(mdvi, room) for room in rooms)):
         for name in module.__all__:
             assert getattr(module, name) is not None
         assert sorted(module.__all__) == sorted(set(module.__all__))

@@ -1,16 +1,35 @@
-"""Named agents: each one a construction and a point of the scheme, or a line of points that λ and τ move along."""
+"""Named agents: each one a construction and a point of the scheme, or a line of points that λ and τ move along.
+
+An `Entry` of your own goes wherever a name goes, `mdvi.train(env, Entry(…))`.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import jax
+
 from mdvi import algorithms
+from mdvi.algorithms import Algorithm
+from mdvi.envs.base import Interface
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.constructions import DIRECT, DUAL, IMPLICIT, INDIRECT, Construction
 from mdvi.scheme import Scheme
 from mdvi.words import did_you_mean
+
+__all__ = [
+    "ALL",
+    "CLIP",
+    "DIRECT",
+    "DUAL",
+    "IMPLICIT",
+    "INDIRECT",
+    "Construction",
+    "Entry",
+    "find",
+]
 
 CLIP = -1.0  # the least κ log π in the Munchausen term of `munchausen`, as in its authors' code
 
@@ -22,20 +41,22 @@ class Entry:
     Attributes:
         name: what to call it.
         construction: how it represents its policy.
-        row: the algorithm, by its name in `mdvi.algorithms`.
+        row: the algorithm, by its name in `mdvi.algorithms` or as an `Algorithm` of your own.
         summary: one line.
         reference: the BibTeX key of its source.
         numbers: parameters of the row that differ from its own.
         lowest: the clip of the Munchausen term.
+        network: makes its networks; see `Agent.network`.
     """
 
     name: str
     construction: Construction
-    row: str
-    summary: str
-    reference: str
+    row: str | Algorithm
+    summary: str = ""
+    reference: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
     lowest: float = -math.inf
+    network: Callable[[Interface, jax.Array], Any] | None = None
 
     @cached_property
     def scheme(self) -> Scheme:
@@ -92,6 +113,7 @@ class Entry:
             scheme,
             self.construction,
             **{"lowest": self.lowest, "sampled": self.construction.has_actor} | numbers,
+            network=self.network,
             munchausen=self.kl is not None or self.beta is not None,
         )
 
@@ -147,14 +169,16 @@ ALL: dict[str, Entry] = {
 }  # fmt: skip
 
 
-def find(name: str) -> Entry:
-    """The entry of that name.
+def find(name: str | Entry) -> Entry:
+    """The entry of that name, or the one that is given.
 
     Raises:
         ValueError: for an unknown name, suggesting the nearest.
     """
+    if isinstance(name, Entry):
+        return name
     if not isinstance(name, str):
-        raise ValueError(f"agent: expected a name, got {name!r}")
+        raise ValueError(f"agent: expected a name or an `Entry` of mdvi.agents, got {name!r}")
     if name not in ALL:
         near = did_you_mean(name.replace("_", "-"), [entry.replace("-", "_") for entry in ALL])
         raise ValueError(f"unknown agent {name!r}{near.replace('_', '-')}")

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from mdvi import input
-from mdvi.learning.request import Request, identifying
+from mdvi.learning.request import AXES, Request, identifying
 from mdvi.learning.runs.folder import LOCK, check
 from mdvi.learning.runs.ledger import Ledger
 from mdvi.learning.settings import Settings
 
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 REPLAY = "replay"  # in CHECKPOINT
+_MADE = ("made_as", "made_steps")  # of config.json: how a run was made, where that has changed since
 _MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is of a line of metrics.csv
 _MOST_COLUMNS = 1000
 
@@ -93,7 +94,7 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
             raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
     if not columns:
         raise ValueError(f"{path}: no line of metrics yet; train longer")
-    for name in ("env_steps", "member", "kl", "entropy", "beta", "learning_rate", "last_100"):
+    for name in ("env_steps", "member", *AXES, "last_100"):
         if name not in columns:
             raise ValueError(f"{path}: has no column {name}; `mdvi train --out {folder}` writes it again")
     return columns
@@ -157,17 +158,29 @@ def members_of(config: dict[str, Any]) -> int:
     """The number of members that a configuration asks for; the runs of a study are named one by one."""
     if "runs" in config:
         return len(config["runs"])
-    return math.prod(len(config[name] or [None]) for name in ("kl", "entropy", "beta", "learning_rate", "seeds"))
+    return math.prod(len(config[name] or [None]) for name in (*AXES, "seeds"))
 
 
 def digest_of(config: dict[str, Any]) -> str:
     """What tells a configuration from others, whatever version wrote it.
 
-    An environment may have been written down again since, by another version, for the one it was `made_as`.
+    An environment may have been written down again since, by another version, for the one it was `made_as`; and a run
+    may have been made longer since it was made for `made_steps`.
     """
-    plain = {name: value for name, value in identifying(config).items() if name not in ("version", "made_as")}
+    plain = {name: value for name, value in identifying(config).items() if name not in ("version", *_MADE)}
     plain["env"] = config.get("made_as", config["env"])
+    plain["steps"] = made_steps(config)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def made_steps(config: dict[str, Any]) -> Any:
+    """The environment steps that a run was first made for."""
+    return config.get("made_steps", config["steps"])
+
+
+def is_longer(known: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether a configuration asks for at least the steps that a run has been asked for."""
+    return isinstance(known.get("steps"), int) and config["steps"] >= known["steps"]
 
 
 def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:

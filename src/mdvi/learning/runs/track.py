@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdvi.extras import explained
+from mdvi.learning.request import AXES
 
-_HEAD = ("env_steps", "member", "seed", "kl", "entropy", "beta", "learning_rate")
+_HEAD = ("env_steps", "member", "seed", *AXES)
 SERVICES = ("wandb", "mlflow")
 
 
