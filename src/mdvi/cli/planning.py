@@ -57,9 +57,15 @@ def solve_command(
     format_: Format = None,
     reward: Reward = None,
     json_: Json = False,
-    out: Annotated[Path | None, typer.Option(help="Write value and policy to this .npz or .csv file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw value and policy to this .png, .svg or .pdf file.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Write the certificate to this .npz file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write value and policy to this .npz or .csv file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw value and policy to this .png, .svg or .pdf file.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the certificate to this .npz file.")
+    ] = None,
 ) -> int:
     """The optimum, with an interval that is proved to hold it. Exit code 0: certified; 3: not within the tolerance."""
     check_targets(plot, out=out, certificate=certificate)
@@ -98,7 +104,10 @@ def solve_command(
 def certify_command(
     source: Source,
     policy: Annotated[
-        Path, typer.Option(help="π: .npz with `policy` or `log_policy`, or CSV of S × A.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FILE", help="π: .npz with `policy` or `log_policy`, or CSV of S × A.", show_default=False
+        ),
     ],
     kl: Kl = 0.0,
     entropy: Entropy = 0.0,
