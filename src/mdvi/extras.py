@@ -40,6 +40,19 @@ def explained() -> Iterator[None]:
         raise ModuleNotFoundError(missing(package), name=error.name) from None
 
 
+def check_installed(*packages: str) -> None:
+    """Whether these packages are there, asked before long work whose last step needs them.
+
+    Raises:
+        ModuleNotFoundError: for the first that is not, with the command that installs it.
+    """
+    from importlib.util import find_spec
+
+    for package in packages:
+        if find_spec(package) is None:
+            raise ModuleNotFoundError(missing(package), name=package)
+
+
 def extra_of(package: str) -> str | None:
     """The extra that brings a package, by the name under which it is imported; None for any other package."""
     return next((extra for extra, packages in PACKAGES.items() if package in packages), None)

@@ -181,6 +181,11 @@ def as_html(
     return f"<div>{text}</div>"
 
 
+def summary(entry: Any) -> str:
+    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
 def signature(function: Any) -> str:
     """The parameters of a function and their defaults, as one would type them."""
     return ", ".join(
