@@ -36,9 +36,9 @@ MAY_IMPORT = {
     "algorithms": {"scheme", "regularizers", "references"},
     "named": {"algorithms"},
     "mdp": {"door", "types", "input", "output"},
-    "planning": {"native", "regularizers", "mdp", "types", "input"},
+    "planning": {"native", "regularizers", "mdp", "types", "input", "report"},
     "pytrees": {"mdp"},
-    "laboratory": {"algorithms", "pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "types"},
+    "laboratory": {"algorithms", "pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "report", "types"},
     "envs/base": {"types"},
     "envs/spaces": set(),
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},
@@ -140,9 +140,11 @@ ONE_DOOR = {
     "gymnasium": {"door.py"},
     "jinja2": {"report/page.py"},
     "imageio": {"learning/acting/film.py"},
-    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/page.py"},
+    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/maps.py", "report/page.py"},
     "mlflow": {"learning/runs/track.py"},
+    "networkx": {"mdp/graph.py"},
     "optax": {"learning/training/learner.py"},
+    "pandas": {"report/frames.py"},
     "PIL": {"learning/acting/film.py"},
     "pgx": {"envs/native/minatar.py"},
     "psutil": {"learning/training/memory.py"},
@@ -152,6 +154,7 @@ ONE_DOOR = {
     "sqlite3": {"study/database.py", "study/store.py"},
     "safetensors": {"learning/runs/checkpoint.py"},
     "tensorboardX": {"learning/runs/track.py"},
+    "xarray": {"report/frames.py"},
     "wandb": {"learning/runs/track.py"},
     "numba": {"native.py"},
 }
@@ -220,7 +223,7 @@ for kl, entropy in ((0, 0), (.1, .1)):
     assert mdvi.certify(model, solution.action, kl, entropy).status == "certified"
 assert mdvi.backward_induction(model, 5) is not None
 mdvi.mdp.inventory()
-slow = [name for name in ("scipy.stats", "rich", "typer", "pydantic", "pandas") if name in sys.modules]
+slow = [name for name in ("scipy.stats", "rich", "typer", "pydantic", "pandas") if sys.modules.get(name)]
 for room in {rooms!r}:
     importlib.import_module("mdvi." + room)
 from mdvi.report import stats

@@ -22,8 +22,8 @@ from mdvi.regularizers import expectation
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Evaluation:
         q = np.asarray(mdp.reward) + float(mdp.discount) * np.asarray(mdp.expect(self.value))
         return np.where(mdp.terminal[:, None], 0.0, np.where(mdp.legal, q, -np.inf))
 
-    def to_frame(self) -> "pd.DataFrame":
+    def to_frame(self) -> "DataFrame":
         """A row for each state, with its value and the interval, as a data frame of pandas."""
         return states_frame(self.mdp, self._columns)
 

@@ -15,8 +15,8 @@ from mdvi.planning.views import first_states, pairs_frame, picture, size_of, sta
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
@@ -103,7 +103,7 @@ class Solution:
         """π, the probabilities behind `log_policy`: exactly 0 for illegal actions, and every row sums to 1."""
         return np.exp(self.log_policy)
 
-    def to_frame(self, pairs: bool = False) -> "pd.DataFrame":
+    def to_frame(self, pairs: bool = False) -> "DataFrame":
         """A data frame of pandas, with the names of states and actions where the model has some.
 
         Args:

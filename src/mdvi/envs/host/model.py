@@ -1,7 +1,7 @@
 """A `FiniteMDP` as an environment of Gymnasium's, for agents of any library."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +11,8 @@ from mdvi.mdp.kernels import MatrixFree
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.starts import starts_of
 
-if TYPE_CHECKING:
-    import gymnasium as gym
 
-
-def as_gymnasium(
-    mdp: FiniteMDP, start: Any = None, limit: int | None = None, *, render_mode: str | None = None
-) -> "gym.Env[int, int]":
+def as_gymnasium(mdp: FiniteMDP, start: Any = None, limit: int | None = None, *, render_mode: str | None = None) -> Any:
     """A model as a Gymnasium environment: s' ~ P(·|s, a), reward r(s, a), terminated on reaching a terminal state.
 
     Observations and actions are the numbers of states and actions, spaces `Discrete`. `info` has the name of the state
