@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "references": set(),
     "shipped": set(),
     "interrupt": set(),
+    "progress": set(),
     "native": set(),
     "door": set(),
     "input": set(),
@@ -36,9 +37,19 @@ MAY_IMPORT = {
     "algorithms": {"scheme", "regularizers", "references"},
     "named": {"algorithms"},
     "mdp": {"door", "types", "input", "output"},
-    "planning": {"native", "regularizers", "mdp", "types", "input", "report"},
+    "planning": {"native", "regularizers", "mdp", "types", "input", "progress", "report"},
     "pytrees": {"mdp"},
-    "laboratory": {"algorithms", "pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "report", "types"},
+    "laboratory": {
+        "algorithms",
+        "pytrees",
+        "scheme",
+        "dual_averaging",
+        "regularizers",
+        "mdp",
+        "progress",
+        "report",
+        "types",
+    },
     "envs/base": {"types"},
     "envs/spaces": set(),
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},
@@ -205,7 +216,20 @@ def test_public_names_are_there_and_listed():
         mdvi.study.nothing
 
 
-LEAN = ("types", "words", "checks", "extras", "references", "shipped", "interrupt", "native", "door", "input", "output")
+LEAN = (
+    "types",
+    "words",
+    "checks",
+    "extras",
+    "references",
+    "shipped",
+    "interrupt",
+    "progress",
+    "native",
+    "door",
+    "input",
+    "output",
+)
 LEAN += ("regularizers", "mdp", "planning", "report", "cli")
 
 

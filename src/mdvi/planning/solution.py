@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,6 +24,7 @@ NO_PROGRESS = "no progress"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 Progress = Callable[[int, float], None]
+Asked = Progress | Literal[False] | None  # a callback, no line of progress, or a line where somebody can see it
 
 
 @dataclass(frozen=True, eq=False)
