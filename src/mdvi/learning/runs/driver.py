@@ -93,6 +93,10 @@ class Driver(Protocol):
     def finished(self) -> bool:
         """Whether nothing is left to do."""
 
+    @property
+    def stuck(self) -> bool:
+        """Whether more is asked for than was done, and nothing was kept to go on from."""
+
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds."""
 

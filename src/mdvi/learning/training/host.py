@@ -103,7 +103,7 @@ class HostPopulation:
         self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
         self._segments = Segments()
         self._keeps = self.bytes_needed <= MOST_KEPT and scratch is None  # what going on needs, after the end
-        self._ended_for_good = False  # without what going on would need
+        self._left = False  # whether they ended without what going on would need
 
     @classmethod
     def arranged(cls, settings: Settings, env: Hosted, members: Members, steps: int, room: Room) -> "HostPopulation":
@@ -131,7 +131,17 @@ class HostPopulation:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.steps >= self.total or self._ended_for_good or not self.ledger.well.any()
+        return self._over or self._left
+
+    @property
+    def stuck(self) -> bool:
+        """Whether members that are not done kept nothing to go on from."""
+        return self._left and not self._over
+
+    @property
+    def _over(self) -> bool:
+        """Whether all steps were done, or all members have failed."""
+        return self.steps >= self.total or not self.ledger.well.any()
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds, but at least one step."""
@@ -360,7 +370,7 @@ class HostPopulation:
         """
         self.ledger.restore(arrays, note["ledger"])
         self.steps = int(note["steps"])
-        self._ended_for_good = bool(note["finished"]) and not note.get("kept", False)
+        self._left = bool(note["finished"]) and not note.get("kept", False)
         if "draws" not in note:
             return
         self._start()

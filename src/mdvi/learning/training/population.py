@@ -153,6 +153,11 @@ class Population:
         """Whether nothing is left to do."""
         return all(group.networks is not None for group in self.groups)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether members that are not done kept nothing to go on from."""
+        return any(group.networks is not None and not self._done(group) for group in self.groups)
+
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds: chunk by chunk, on the group that is least far."""
         deadline = time.monotonic() + seconds
