@@ -103,6 +103,13 @@ class Driver(Protocol):
     def networks(self, number: int) -> tuple[Agent, Networks]:
         """The agent of a member, and its networks as they are now."""
 
+    def best(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and the networks that did best in evaluations during training.
+
+        Raises:
+            ValueError: for a member that was not evaluated.
+        """
+
     def save(self, folder: Path | None = None, serial: int = 0) -> Saved:
         """Everything that `restore` needs; a large replay is put beside it, in the folder."""
 
