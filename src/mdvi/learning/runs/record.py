@@ -211,11 +211,8 @@ def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]
 
 def _best(rows: list[dict[str, float]]) -> dict[str, Any]:
     """The best evaluation of a member during training, and when it was; nothing where there was none."""
-    found = [
-        (row["evaluation_return"], int(row["env_steps"]))
-        for row in rows
-        if row.get("evaluation_return", math.nan) >= -math.inf
-    ]
+    found = [(row["evaluation_return"], int(row["env_steps"])) for row in rows if "evaluation_return" in row]
+    found = [pair for pair in found if not math.isnan(pair[0])]
     if not found:
         return {}
     value, step = max(found, key=lambda pair: (pair[0], -pair[1]))
