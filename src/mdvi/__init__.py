@@ -95,10 +95,12 @@ def __getattr__(name: str) -> object:
     """Public names are imported when first used, so that `mdvi --help` does not wait for JAX."""
     if name == "__version__":
         return import_module("importlib.metadata").version("mdvi")
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _MEMBERS:
-        return getattr(import_module(_MEMBERS[name]), name)
+    if name in _MODULES or name in _MEMBERS:
+        from mdvi.extras import explained
+
+        with explained():
+            module = import_module(_MODULES.get(name) or _MEMBERS[name])
+        return module if name in _MODULES else getattr(module, name)
     raise AttributeError(f"module 'mdvi' has no attribute {name!r}")
 
 

@@ -157,6 +157,11 @@ def value_of(text: str) -> Any:
     return _SWITCHES.get(text, text) if found is None else found
 
 
+def summary(entry: Any) -> str:
+    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
 def signature(function: Any) -> str:
     """The parameters of a function and their defaults, as one would type them."""
     return ", ".join(

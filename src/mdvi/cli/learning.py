@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, check_targets, progress_bars, show, tell, write
+from mdvi.cli.common import Json, check_targets, count, number, progress_bars, show, tell, write
+from mdvi.cli.names import AGENTS, ENVIRONMENTS, MODELS, PRESETS, suggest
+from mdvi.extras import check_installed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,15 +23,22 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a 
 OwnEnv = Annotated[
     str | None, typer.Option("--env", help="The environment of the run, where it is a class of your own.")
 ]
-Member = Annotated[int, typer.Option(callback=at_least(0), help="The member of the population.")]
+Member = Annotated[int, count(0, help="The member of the population.")]
 Sampled = Annotated[bool, typer.Option("--sampled", help="Sample the policy instead of its most probable action.")]
 
 
 def train_command(
     env: Annotated[
-        str | None, typer.Argument(help="See `mdvi list envs`; not needed to resume the run in --out.")
+        str | None,
+        typer.Argument(
+            metavar="ENV",
+            help="See `mdvi list envs`; not needed to resume the run in --out.",
+            autocompletion=suggest(*ENVIRONMENTS, *MODELS),
+        ),
     ] = None,
-    agent: Annotated[str, typer.Option(help="See `mdvi list agents`.")] = "munchausen",
+    agent: Annotated[
+        str, typer.Option(metavar="NAME", help="See `mdvi list agents`.", autocompletion=suggest(*AGENTS))
+    ] = "munchausen",
     kl: Annotated[str | None, typer.Option(help="λ, or several: 0.01,0.1,1")] = None,
     entropy: Annotated[str | None, typer.Option(help="τ, or several.")] = None,
     beta: Annotated[str | None, typer.Option(help="β = λ/(λ + τ) instead of λ, or several.")] = None,
@@ -38,32 +47,34 @@ def train_command(
     no_entropy: Annotated[
         bool, typer.Option("--no-entropy-in-evaluation", help="Leave the entropy out of the evaluation.")
     ] = False,
-    seeds: Annotated[int, typer.Option(callback=at_least(1), help="How many.")] = 1,
-    seed: Annotated[int, typer.Option(callback=at_least(0), help="The first of them.")] = 0,
+    seeds: Annotated[int, count(1, help="How many seeds.")] = 1,
+    seed: Annotated[int, count(0, help="The first of them.")] = 0,
     steps: Annotated[
         int | None,
-        typer.Option(
-            callback=at_least(1),
-            help="Environment steps of each member, rounded up to whole lines of metrics; default the preset's.",
-        ),
+        count(1, help="Environment steps of each member, rounded up to whole lines of metrics; default the preset's."),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Sizes to start from: paper, cartpole, lunarlander, atari, minatar, small, speed."),
+        typer.Option(
+            metavar="NAME", help=f"Sizes to start from: {', '.join(PRESETS)}.", autocompletion=suggest(*PRESETS)
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the run; a run that is there is resumed.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that is not empty.")] = False,
-    checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
-    memory: Annotated[
-        float | None, typer.Option(callback=at_least(0), help="Bytes that may be used; default most of what is free.")
-    ] = None,
+    checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
+    memory: Annotated[float | None, number("Bytes that may be used; default most of what is free.", least=0)] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Also write the metrics to this folder for TensorBoard.")
     ] = None,
-    track: Annotated[str | None, typer.Option(help="Also send the metrics to wandb or mlflow.")] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="wandb|mlflow", help="Also send the metrics there.", autocompletion=suggest("wandb", "mlflow")
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Train an agent: every seed and every point of the grid side by side, resumable at any moment."""
@@ -121,11 +132,11 @@ def train_command(
 
 def evaluate_command(
     folder: RunFolder,
-    episodes: Annotated[int, typer.Option(callback=at_least(1), help="Episodes of each member.")] = 100,
+    episodes: Annotated[int, count(1, help="Episodes of each member.")] = 100,
     sampled: Sampled = False,
-    epsilon: Annotated[float, typer.Option(help="The probability of a random action.")] = 0.0,
-    seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episodes.")] = 0,
-    limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps after which an episode is stopped.")] = 27_000,
+    epsilon: Annotated[float, number("The probability of a random action.")] = 0.0,
+    seed: Annotated[int, count(0, help="The seed of the episodes.")] = 0,
+    limit: Annotated[int, count(1, help="Steps after which an episode is stopped.")] = 27_000,
     env: OwnEnv = None,
     json_: Json = False,
 ) -> None:
@@ -169,11 +180,11 @@ def evaluate_command(
 
 def play_command(
     folder: RunFolder,
-    video: Annotated[Path, typer.Option(help="Where to: a .gif, or a .mp4 (needs mdvi\\[video]).")],
+    video: Annotated[Path, typer.Option(help="The .gif or .mp4 file to write.", show_default=False)],
     member: Member = 0,
     sampled: Sampled = False,
-    seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episode.")] = 0,
-    limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps at most.")] = 1000,
+    seed: Annotated[int, count(0, help="The seed of the episode.")] = 0,
+    limit: Annotated[int, count(1, help="Steps at most.")] = 1000,
     env: OwnEnv = None,
 ) -> None:
     """Film one episode of a trained policy."""
@@ -182,6 +193,7 @@ def play_command(
     check_targets(None, run=folder, video=video)
     if video.suffix not in (".gif", ".mp4"):
         raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
+    check_installed(*(("PIL",) if video.suffix == ".gif" else ("imageio", "imageio_ffmpeg")))
     run = _load(folder, env)
     frames, total = run.film(member, seed=seed, sampled=sampled, limit=limit)
     write({video: film_file(frames, video.suffix)})

@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy.sparse
-import scipy.stats
+from scipy.special import gammaln, pdtr, pdtrik, xlogy
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_table
@@ -260,9 +260,10 @@ def inventory(
     _at_least(0, orders=orders)
     if not 0 < demand < np.inf or not 0 <= fixed_cost < np.inf:
         raise ValueError(f"inventory: expected a demand above 0 and a cost of at least 0, got {demand}, {fixed_cost}")
-    most = int(scipy.stats.poisson.isf(1e-12, demand)) + 1
+    most = _demand_at_most(1 - 1e-12, demand) + 1
     check_table(capacity + 1, orders + 1, most + 1)
-    chance = scipy.stats.poisson.pmf(np.arange(most + 1), demand)
+    number = np.arange(most + 1)
+    chance = np.exp(xlogy(number, demand) - gammaln(number + 1) - demand)
     chance /= chance.sum()
     sold_out = np.append(np.cumsum(chance[::-1])[::-1], 0.0)  # the chance that demand is at least d
     stock, ordered, wanted = np.arange(capacity + 1), batch * np.arange(orders + 1), np.arange(most + 1)
@@ -274,6 +275,12 @@ def inventory(
     reward = 3.0 * sold - ordered - fixed_cost * (ordered > 0) - 0.02 * ready
     probability /= np.where(legal, probability.sum(-1), 1.0)[..., None]
     return FiniteMDP((np.where(legal[..., None], left, 0), probability), reward, discount, legal=legal)
+
+
+def _demand_at_most(chance: float, demand: float) -> int:
+    """The least number that a Poisson demand of this mean stays at or below with at least this chance."""
+    most = max(np.ceil(pdtrik(chance, demand)), 1)
+    return int(most - 1 if pdtr(most - 1, demand) >= chance else most)
 
 
 def _move(rows: int, columns: int, direction: int) -> np.ndarray:

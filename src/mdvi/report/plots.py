@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdvi.extras import explained
 from mdvi.report.curves import PANELS, Curve
 from mdvi.report.stats import interval
 from mdvi.words import plain
@@ -39,8 +40,8 @@ _STYLE: dict[Any, Any] = {
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
     """Everything that is drawn in here has the style of mdvi."""
-    import matplotlib as mpl  # takes a while, and only pictures need it
-
+    with explained():
+        import matplotlib as mpl  # takes a while, and only pictures need it
     with mpl.rc_context(_STYLE):
         yield
 
@@ -48,9 +49,9 @@ def styled() -> Iterator[None]:
 @contextlib.contextmanager
 def canvas(size: tuple[float, float]) -> Iterator["Figure"]:
     """An empty figure of this size in inches, to be drawn on in the style of mdvi."""
-    from matplotlib.figure import Figure
-
     with styled():
+        from matplotlib.figure import Figure
+
         yield Figure(figsize=size, layout="constrained")
 
 
