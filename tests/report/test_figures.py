@@ -180,13 +180,14 @@ def test_no_arrow_stands_where_an_episode_has_ended(monkeypatch, name, cells):
     figure = drawn[0]
     assert isinstance(figure, Figure)
     (arrows,) = [artist for artist in figure.axes[0].collections if isinstance(artist, Quiver)]
-    at = {int(row) * given.cells[1] + int(column) for column, row in arrows.XY}
-    if cells is None and given.cells == (8, 8):
+    rows, columns = given.model.layout[:2]
+    at = {int(row) * columns + int(column) for column, row in arrows.XY}
+    if cells is None and rows == 8:
         import gymnasium
 
         cells = b"".join(gymnasium.make("FrozenLake-v1", map_name="8x8").unwrapped.desc.ravel()).decode()
     ends = {i for i, kind in enumerate(cells) if kind in "HG"} if cells else set(np.flatnonzero(given.model.terminal))
-    assert at == set(range(given.cells[0] * given.cells[1])) - ends
+    assert at == set(range(rows * columns)) - ends
     blank = np.isnan(np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)).ravel()
     assert set(np.flatnonzero(blank)) == ends
 

@@ -77,7 +77,7 @@ def solve_command(
         solution = solve(given.model, kl, entropy, mu, tolerance, method, time_limit, progress=progress)
     results: dict[Path, str | bytes] = {}
     if out is not None:
-        results[out] = files.solution_file(solution, out.suffix, given.names)
+        results[out] = files.solution_file(solution, out.suffix)
     if plot is not None:
         results[plot] = _picture(given, solution, kl, entropy, plot.suffix[1:])
     if certificate is not None:
@@ -176,7 +176,7 @@ def convert_command(
 
     check_targets(None, out=out)
     given = source_of(source, discount, from_, reward)
-    for note in (*given.notes, *write_model(given.model, out, format_, given.names)):
+    for note in (*given.notes, *write_model(given.model, out, format_)):
         tell(note)
     tell(f"wrote {out}")
 
@@ -253,9 +253,11 @@ def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, fo
     from mdvi.report.plots import as_bytes, grid_plot, solution_plot
 
     title = f"{given.name}, λ = {kl:g}, τ = {entropy:g}"
-    if given.cells is None:
+    layout = given.model.layout
+    if layout is None:
         return as_bytes(solution_plot(solution.value, solution.trace, solution.tolerance, title), form)
     ends = np.asarray(given.model.terminal)
-    if len(ends) > math.prod(given.cells):  # Gymnasium's holes and goals lead to one more state, and none leads to them
+    # Gymnasium's holes and goals lead to one more state, and none leads to them.
+    if len(ends) > layout.rows * layout.columns:
         ends = ~np.isin(np.arange(len(ends)), listing(given.model).transitions.successor)
-    return as_bytes(grid_plot(solution.value, solution.action, ends, given.cells, given.moves, title), form)
+    return as_bytes(grid_plot(solution.value, solution.action, ends, layout[:2], layout.moves, title), form)
