@@ -19,6 +19,7 @@ PACKAGES = {
     "video": ("PIL", "imageio", "imageio_ffmpeg"),
     "ray": ("ray",),
     "parquet": ("pyarrow",),
+    "frames": ("pandas", "xarray", "networkx"),
     "tracking": ("tensorboardX", "wandb", "mlflow"),
 }  # the names under which mdvi imports them
 

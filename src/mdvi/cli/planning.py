@@ -246,18 +246,7 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
 
 
 def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, form: str) -> bytes:
-    """Values and arrows where states are cells; histogram and interval elsewhere."""
-    import numpy as np
+    """What `Solution.plot` draws, in a file."""
+    from mdvi.report.plots import as_bytes
 
-    from mdvi.mdp.listing import listing
-    from mdvi.report.plots import as_bytes, grid_plot, solution_plot
-
-    title = f"{given.name}, λ = {kl:g}, τ = {entropy:g}"
-    layout = given.model.layout
-    if layout is None:
-        return as_bytes(solution_plot(solution.value, solution.trace, solution.tolerance, title), form)
-    ends = np.asarray(given.model.terminal)
-    # Gymnasium's holes and goals lead to one more state, and none leads to them.
-    if len(ends) > layout.rows * layout.columns:
-        ends = ~np.isin(np.arange(len(ends)), listing(given.model).transitions.successor)
-    return as_bytes(grid_plot(solution.value, solution.action, ends, layout[:2], layout.moves, title), form)
+    return as_bytes(solution.plot(f"{given.name}, λ = {kl:g}, τ = {entropy:g}"), form)

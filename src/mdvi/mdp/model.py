@@ -32,6 +32,7 @@ from mdvi.mdp.validation import (
     row_tolerance,
 )
 from mdvi.types import Array, Reduced, namespace
+from mdvi.words import as_html
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -287,6 +288,20 @@ class FiniteMDP:
         other = object.__new__(type(self))
         vars(other).update(vars(self) | parts)
         return other
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with the first names."""
+        facts: dict[str, object] = {
+            "states": f"{self.states}, {int(np.count_nonzero(self.terminal))} of them terminal",
+            "actions": self.actions,
+            "discount": f"{float(self.discount):g}",
+            "transitions": f"{self.nonzeros} ({type(self.kernel).__name__})",
+            "rewards": f"{float(np.min(self.reward)):g} … {float(np.max(self.reward)):g}",
+        }
+        for kind, names in self.names._asdict().items():
+            if names:
+                facts[f"names of {kind}"] = ", ".join(map(str, names[:8])) + (" …" if len(names) > 8 else "")
+        return as_html("FiniteMDP", facts)
 
     def __repr__(self) -> str:
         ends = int(np.count_nonzero(self.terminal))
