@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "learning/experience": {"learning/draws", "envs/base", "envs/host", "types"},
     "learning/acting": {
         *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/base", "envs/host"),
-        "types",
+        *("envs/spaces", "mdp", "regularizers", "types"),
     },
     "learning/runs": {
         *("learning/agents", "learning/experience", "learning/request", "learning/settings", "envs", "envs/base"),
@@ -71,9 +71,10 @@ MAY_IMPORT = {
         *("learning/agents", "learning/pictures", "learning/request", "learning/runs", "learning/settings"),
         *("learning/training", "envs/base"),
     },
+    "learning/results": {"learning/acting", "learning/agents", "learning/runs", "envs/spaces", "output", "report"},
     "learning/train": {
-        *("learning/acting", "learning/agents", "learning/arrange", "learning/request", "learning/runs", "envs"),
-        *("envs/names", "envs/spaces"),
+        *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs", "envs"),
+        "envs/names",
     },
     "learning": set(),
     "report": set(),
@@ -111,7 +112,6 @@ MAY_IMPORT = {
             "learning/request",
             "learning/runs",
             "learning/train",
-            "mdp",
             "report",
         ),
     },
