@@ -4,6 +4,7 @@ import doctest
 import html.parser
 import itertools
 import re
+import runpy
 import signal
 
 import jax
@@ -109,7 +110,7 @@ def test_curves_have_a_band_of_seeds_for_each_cell(grid):
     axes = figure.axes[0]
     assert [line.get_label() for line in axes.lines] == [
         f"λ = {kl}, τ = {tau}, β = {beta}"
-        for (beta, tau), kl in zip(itertools.product((0.5, 0.9), (0.01, 0.1)), ("0.01", "0.1", "0.09", "0.9"), strict=True)
+        for beta, tau, kl in ((0.5, 0.01, 0.01), (0.5, 0.1, 0.1), (0.9, 0.01, 0.09), (0.9, 0.1, 0.9))
     ]  # fmt: skip
     assert axes.lines[0].get_xdata().tolist() == [240, 440, 640]
     lines = {n: grid.metrics["last_100"][grid.metrics["member"] == n] for n in range(12)}
@@ -176,9 +177,7 @@ def test_greedy_policies_share_ties_and_are_never_nan():
 def test_export_writes_what_the_command_writes(grid, tmp_path):
     written = grid.export(tmp_path / "mine.npz", 2)
     assert written == (tmp_path / "mine.npz", tmp_path / "mine.py")
-    space = {}
-    exec(compile(written[1].read_text(), str(written[1]), "exec"), space)
-    mine = space["Policy"](written[0])
+    mine = runpy.run_path(str(written[1]))["Policy"](written[0])
     obs = np.random.default_rng(0).normal(size=(20, 4))
     np.testing.assert_allclose([mine.probabilities(o) for o in obs], grid.probabilities(obs, 2), rtol=1e-3)
     with pytest.raises(ValueError, match=r"mine.csv: expected a name ending in .npz"):

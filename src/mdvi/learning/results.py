@@ -10,7 +10,7 @@ from jaxtyping import Float
 from mdvi import output
 from mdvi.checks import within
 from mdvi.envs.spaces import actions_of
-from mdvi.learning.acting import export, numpy_acting, play  # `play` finds the kind of environment when it is called
+from mdvi.learning.acting import export, play  # `play` finds the kind of environment when it is called
 from mdvi.learning.acting.policy import Actions, Policy
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
@@ -125,8 +125,9 @@ class Run:
             ValueError: as `networks` does.
         """
         if member not in self._predictors:
-            dense = numpy_acting.suits(self.population.settings)
-            self._predictors[member] = Policy(self.env, *self.networks(member), dense=dense)
+            agent, networks = self.networks(member)
+            dense = agent.network is None and self.population.settings.torso == "none"
+            self._predictors[member] = Policy(self.env, agent, networks, dense=dense)
         return self._predictors[member]
 
     def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> Actions:
