@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from mdvi.learning.train import Run, load, train
     from mdvi.mdp import FiniteMDP
     from mdvi.planning.certificate import certify, optimal_actions, unregularized_bounds
+    from mdvi.planning.evaluation import Evaluation, evaluate
     from mdvi.planning.horizon import backward_induction
+    from mdvi.planning.occupancy import Occupancy, occupancy
+    from mdvi.planning.simulation import Episodes, simulate
     from mdvi.planning.solution import Solution
     from mdvi.planning.solve import solve
     from mdvi.scheme import Scheme, schedule
@@ -31,8 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DualAveraging",
+    "Episodes",
+    "Evaluation",
     "FiniteMDP",
     "Interrupted",
+    "Occupancy",
     "Report",
     "Run",
     "Scheme",
@@ -46,13 +52,16 @@ __all__ = [
     "certify",
     "envs",
     "errors",
+    "evaluate",
     "iterate",
     "load",
     "mdp",
     "named",
+    "occupancy",
     "optimal_actions",
     "regularizers",
     "schedule",
+    "simulate",
     "solve",
     "study",
     "train",
@@ -72,8 +81,11 @@ _MODULES = {
 }
 _MEMBERS = {
     "DualAveraging": "mdvi.dual_averaging",
+    "Episodes": "mdvi.planning.simulation",
+    "Evaluation": "mdvi.planning.evaluation",
     "FiniteMDP": "mdvi.mdp",
     "Interrupted": "mdvi.learning.runs.signals",
+    "Occupancy": "mdvi.planning.occupancy",
     "Report": "mdvi.learning.runs.run",
     "Run": "mdvi.learning.train",
     "Scheme": "mdvi.scheme",
@@ -81,10 +93,13 @@ _MEMBERS = {
     "Trace": "mdvi.laboratory.trace",
     "backward_induction": "mdvi.planning.horizon",
     "certify": "mdvi.planning.certificate",
+    "evaluate": "mdvi.planning.evaluation",
     "iterate": "mdvi.laboratory.iterate",
     "load": "mdvi.learning.train",
+    "occupancy": "mdvi.planning.occupancy",
     "optimal_actions": "mdvi.planning.certificate",
     "schedule": "mdvi.scheme",
+    "simulate": "mdvi.planning.simulation",
     "solve": "mdvi.planning.solve",
     "train": "mdvi.learning.train",
     "unregularized_bounds": "mdvi.planning.certificate",

@@ -5,7 +5,7 @@ their rows say; q is zero there, for every action. **Illegal** actions of other 
 policy, and their q is −∞. The discount belongs to the model and to nothing else.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -192,6 +192,93 @@ class FiniteMDP:
         return model_of_frame(
             frame, discount, columns, probability, reward, terminal, states, actions, duplicates, normalize
         )
+
+    @classmethod
+    def from_functions(
+        cls,
+        states: Iterable[Hashable],
+        actions: Iterable[Hashable] | Callable[[Any], Iterable[Hashable]],
+        transitions: Callable[[Any, Any], Mapping[Any, float] | Iterable[tuple[Any, float]]],
+        reward: Callable[..., float] | None,
+        discount: float,
+        *,
+        terminal: Collection[Hashable] | Callable[[Any], bool] = (),
+        explore: bool = False,
+        most: int = 1_000_000,
+        duplicates: str = "refuse",
+        normalize: bool = False,
+    ) -> "FiniteMDP":
+        """The model of functions of states and actions, which may be of any kind that can be hashed.
+
+        >>> def step(capital, stake):
+        ...     return {capital + stake: 0.4, capital - stake: 0.6}
+        >>> model = FiniteMDP.from_functions(
+        ...     [5], lambda capital: range(1, min(capital, 10 - capital) + 1), step,
+        ...     lambda capital, stake, then: float(then == 10), 0.99, terminal=[0, 10], explore=True,
+        ... )
+        >>> model
+        FiniteMDP(states=11, actions=5, discount=0.99, terminal=2, storage=Sparse)
+
+        Args:
+            states: all states in the order that they are to have; with `explore`, those to set out from.
+            actions: the actions, the same in every state, or a function of a state that gives its legal actions.
+            transitions: a function of (s, a) that gives the next states with their probabilities, as a mapping
+                {s': P(s'|s, a)} or as pairs (s', P(s'|s, a)).
+            reward: a function of (s, a) or of (s, a, s'), averaged over s'; None for rewards of 0.
+            discount: γ in [0, 1].
+            terminal: the states in which an episode ends, as a list or as a function of a state; `actions`,
+                `transitions` and `reward` are not asked about them.
+            explore: find every state that is reached, by breadth-first search.
+            most: how many states may be found before the search is given up.
+            duplicates: what to do where (s, a) gives a next state twice: "refuse" it, or "sum" the probabilities.
+            normalize: as in `from_frame`.
+
+        Raises:
+            ValueError: naming the state, the action and the value that is wrong.
+        """
+        from mdvi.mdp.functions import model_of_functions  # which makes models itself
+
+        return model_of_functions(
+            states, actions, transitions, reward, discount, terminal, explore, most, duplicates, normalize
+        )
+
+    @classmethod
+    def from_pairs(
+        cls,
+        state: Any,
+        action: Any,
+        transition: Any,
+        reward: Any,
+        discount: float,
+        *,
+        terminal: Any = None,
+        normalize: bool = False,
+        states: Iterable[Hashable] | None = None,
+        actions: Iterable[Hashable] | None = None,
+    ) -> "FiniteMDP":
+        """The model of a list of state–action pairs, as QuantEcon has them; pairs that are not listed are illegal.
+
+        >>> import numpy as np
+        >>> FiniteMDP.from_pairs([0, 0, 1], [0, 1, 0], [[0.5, 0.5], [0, 1], [0, 1]], [5, 10, -1], 0.95)
+        FiniteMDP(states=2, actions=2, discount=0.95, terminal=0, storage=Sparse)
+
+        Args:
+            state: the state of each pair, whole numbers of shape (pairs,); QuantEcon's `s_indices`.
+            action: its action; QuantEcon's `a_indices`.
+            transition: P(·|s, a) of each pair, an array or a SciPy sparse matrix of shape (pairs, states).
+            reward: r(s, a) of each pair, shape (pairs,); −∞ makes the pair illegal.
+            discount: γ in [0, 1].
+            terminal: Boolean, shape (states,). Default: none.
+            normalize: as in `from_frame`.
+            states: the names of the states, in their order. Default: none.
+            actions: the names of the actions.
+
+        Raises:
+            ValueError: naming the state, the action and the value that is wrong.
+        """
+        from mdvi.mdp.pairs import model_of_pairs  # which makes models itself
+
+        return model_of_pairs(state, action, transition, reward, discount, terminal, normalize, (states, actions))
 
     @property
     def states(self) -> int:

@@ -82,7 +82,13 @@ def size_of(mdp: FiniteMDP) -> str:
 
 
 def picture(
-    mdp: FiniteMDP, value: np.ndarray, lower: np.ndarray, upper: np.ndarray, policy: np.ndarray, title: str
+    mdp: FiniteMDP,
+    value: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    policy: np.ndarray,
+    title: str,
+    label: str = "value",
 ) -> "Figure | None":
     """A map where the states lie on one, else a row for each state; None where there are too many for that."""
     from mdvi.report.maps import grid_plot, states_plot
@@ -91,12 +97,12 @@ def picture(
     if layout is not None:
         blank = _blank(mdp, layout)
         walls = _walls(mdp, layout, blank)
-        return grid_plot(value, policy, blank, layout[:2], layout.moves, title, layout.marks, walls)
+        return grid_plot(value, policy, blank, layout[:2], layout.moves, title, layout.marks, walls, label)
     if mdp.states > _ORDERED:
         return None
     shown = np.where(mdp.live, policy, np.nan)
     names = list(map(str, state_names(mdp))), list(map(str, action_names(mdp)))
-    return states_plot(value, lower, upper, shown, *names, title)
+    return states_plot(value, lower, upper, shown, *names, title, label)
 
 
 def _blank(mdp: FiniteMDP, layout: Layout) -> np.ndarray:

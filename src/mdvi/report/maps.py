@@ -28,6 +28,7 @@ def grid_plot(
     title: str,
     marks: str = "",
     walls: np.ndarray | None = None,
+    label: str = "value",
 ) -> "Figure":
     """Values of a grid world as colours, its policy as arrows, longer for actions that are more probable.
 
@@ -41,6 +42,7 @@ def grid_plot(
         marks: a letter for each cell, drawn where there is one.
         walls: lines that cannot be crossed, shape (walls, 2, 2): both ends as (row, column), cells having half-integer
             sides.
+        label: what the values are.
     """
     rows, columns = cells
     count = rows * columns
@@ -51,7 +53,7 @@ def grid_plot(
         axes.set_facecolor(_BLANK)
         axes.set_xticks([])
         axes.set_yticks([])
-        figure.colorbar(image, label="value")
+        figure.colorbar(image, label=label)
         ink = inks(shown, image.norm)
         _arrows(axes, policy[:count].reshape(*cells, -1), ~blank[:count].reshape(cells), moves, ink)
         if max(cells) <= _WRITTEN:
@@ -87,6 +89,7 @@ def states_plot(
     states: Sequence[str],
     actions: Sequence[str],
     title: str,
+    label: str = "value",
 ) -> "Figure":
     """Left the value of each state with its interval, right its policy, a row for each state.
 
@@ -98,6 +101,7 @@ def states_plot(
         states: what to call the states.
         actions: what to call the actions.
         title: above the picture.
+        label: what the values are.
     """
     count, choices = policy.shape
     named = count <= _NAMED
@@ -107,7 +111,7 @@ def states_plot(
         place = np.arange(count)
         left.hlines(place, lower, upper, color="0.45", lw=3)
         left.plot(value, place, "o" if named else ".", color="#1f5fa8", ms=5 if named else 2)
-        left.set_xlabel("value, with its interval")
+        left.set_xlabel(f"{label}, with its interval")
         left.grid(axis="x", color="0.85")
         left.set_axisbelow(True)
         image = right.imshow(policy, cmap="viridis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
