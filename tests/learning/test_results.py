@@ -164,11 +164,12 @@ def test_acting_with_dense_networks_compiles_nothing(grid):
     assert log_policy._cache_size() == compiled
 
 
-def test_greedy_policies_share_ties_and_are_never_nan():
+def test_probabilities_are_never_nan(monkeypatch):
     run = mdvi.train("probe-matched", "dqn", steps=200, **SMALL)
     assert sorted(run.probabilities([True, False, False])) == [0.0, 1.0]
-    broken = jax.tree.map(lambda leaf: leaf * np.nan, run.population.groups[0].networks)
-    run.population.groups[0].networks = broken
+    agent, networks = run.networks()
+    broken = agent, jax.tree.map(lambda leaf: leaf * np.nan, networks)
+    monkeypatch.setattr(run.population, "networks", lambda number: broken)
     run = mdvi.Run(run.population, run.config, facts_of(run), {})
     with pytest.raises(ValueError, match="the networks of this member diverged"):
         run.probabilities([True, False, False])
