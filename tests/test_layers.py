@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "references": set(),
     "shipped": set(),
     "interrupt": set(),
+    "progress": set(),
     "native": set(),
     "door": set(),
     "input": set(),
@@ -72,9 +73,10 @@ MAY_IMPORT = {
         *("learning/training", "envs/base"),
     },
     "learning/results": {"learning/acting", "learning/agents", "learning/runs", "envs/spaces", "output", "report"},
+    "learning/compare": {"learning/results", "report"},
     "learning/train": {
         *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs", "envs"),
-        "envs/names",
+        *("envs/names", "progress"),
     },
     "learning": set(),
     "report": set(),
@@ -102,6 +104,7 @@ MAY_IMPORT = {
     "cli/planning": {"cli/common", "cli/names", "planning", "mdp", "report", "shipped"},
     "cli/laboratory": {
         *("cli/common", "cli/names", "algorithms", "scheme", "laboratory", "mdp", "envs", "learning/agents", "report"),
+        "progress",
         *("study/figure1", "study/provenance", "output", "references", "shipped"),
     },
     "cli/learning": {
@@ -112,6 +115,7 @@ MAY_IMPORT = {
             "learning/request",
             "learning/runs",
             "learning/train",
+            "progress",
             "report",
         ),
     },
@@ -124,6 +128,7 @@ MAY_IMPORT = {
             "study/provenance",
             "study/spec",
             "study/store",
+            "progress",
             "report",
         ),
         *("learning/runs", "input", "output", "shipped"),

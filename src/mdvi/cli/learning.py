@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mdvi.cli.common import Json, check_targets, count, number, progress_bars, show, tell, write
+from mdvi.cli.common import Json, check_targets, count, number, show, tell, write
 from mdvi.cli.names import AGENTS, ENVIRONMENTS, MODELS, PRESETS, suggest
 from mdvi.extras import check_installed
+from mdvi.progress import bars_on_stderr
 
 if TYPE_CHECKING:
     from mdvi.learning.train import Run
@@ -114,7 +115,7 @@ def train_command(
             **settings,
         }
     where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
-    with progress_bars() as track_bar, tracker(tensorboard, track, tell) as tables:
+    with bars_on_stderr() as track_bar, tracker(tensorboard, track, tell) as tables:
 
         def progress(done: int, goal: int) -> None:
             track_bar("training", goal)(done)
@@ -149,7 +150,7 @@ def evaluate_command(
 
     run = _load(folder, env)
     rows = []
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
         bar = track("evaluating", len(run))
         for member in range(len(run)):
             returns, lengths = run.evaluate(episodes, member, seed=seed, sampled=sampled, epsilon=epsilon, limit=limit)

@@ -16,7 +16,7 @@ from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.runs import record
 from mdvi.learning.runs.driver import Driver
-from mdvi.report.learning import COLUMNS, Results, curves_of, grid_of, lines_of, results_of
+from mdvi.report.learning import COLUMNS, Results, curve_of, curves_of, grid_of, lines_of, results_of
 from mdvi.report.stats import averaged, in_words
 from mdvi.words import as_html
 
@@ -93,6 +93,11 @@ class Run:
     def results(self) -> list[Results]:
         """The results of each cell, in the order of the first members, without members that failed."""
         return results_of(self._members)
+
+    @property
+    def curves(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each of `results`: steps, and the mean returns of the last hundred episodes, shape (steps, seeds)."""
+        return [curve_of(lines_of(self.metrics, one.members)) for one in self.results]
 
     @property
     def _score(self) -> str:

@@ -1,7 +1,9 @@
 """Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
 
+import contextlib
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -16,6 +18,8 @@ from mdvi.learning.runs import checkpoint, kept, record, run
 from mdvi.learning.runs.identity import fingerprint, identity_of, is_object, same
 from mdvi.learning.runs.run import Report
 from mdvi.learning.runs.signals import Interrupted
+from mdvi.progress import bars
+from mdvi.words import plain
 
 __all__ = ["Run", "load", "request_in", "train"]
 
@@ -42,7 +46,8 @@ def train(
         checkpoint_every: seconds.
         workers: calls at a time; default the number of cores.
         memory: bytes that may be used.
-        report: who watches.
+        report: what is called with progress, remarks and lines of metrics; `Report()` for silence. Default a progress
+            bar with remarks above it, in a notebook and where standard error is a terminal.
         request: what is trained:
 
             kl: λ, or several.
@@ -87,15 +92,29 @@ def train(
         env = kept.shown(env, Path(out))
     population, columns = population_of(asked, env, workers, memory, out, own)
     try:
-        summary = run.train(
-            population, columns, asked.content, None if out is None else Path(out), fresh=fresh,
-            every=checkpoint_every, report=report,
-        )  # fmt: skip
+        with _shown(report) as told:
+            summary = run.train(
+                population, columns, asked.content, None if out is None else Path(out), fresh=fresh,
+                every=checkpoint_every, report=told,
+            )  # fmt: skip
     except Interrupted as stop:
         stop.run = Run(population, asked.content, columns, {})
         stop.add_note("What was trained is kept: except mdvi.Interrupted as stop: run = stop.run")
         raise
     return Run(population, asked.content, columns, summary)
+
+
+@contextlib.contextmanager
+def _shown(report: Report | None) -> Iterator[Report]:
+    """What the run tells: as it was asked for, or by default on a bar, with remarks above it, where there is one."""
+    if report is not None:
+        yield report
+        return
+    with bars() as track:
+        if track is None:
+            yield Report()
+            return
+        yield Report(lambda done, goal: track("training", goal)(done), lambda line: print(plain(line), file=sys.stderr))
 
 
 def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:

@@ -29,7 +29,8 @@ class Results(NamedTuple):
     Attributes:
         cell: λ, τ, β and the learning rate, under the names of `NUMBERS`.
         wanted: how many members the cell has.
-        seeds: of the members that did not fail, in order.
+        members: the numbers of those that did not fail, in the order of their seeds.
+        seeds: of these members.
         mean_return: the mean return of all episodes of each of these members; NaN where none has ended.
         last_100: the mean return of its last hundred episodes, likewise.
         steps: the environment steps of each of these members.
@@ -37,6 +38,7 @@ class Results(NamedTuple):
 
     cell: dict[str, float]
     wanted: int
+    members: tuple[int, ...]
     seeds: tuple[int, ...]
     mean_return: np.ndarray
     last_100: np.ndarray
@@ -80,8 +82,8 @@ def results_of(members: Sequence[Mapping[str, Any]]) -> list[Results]:
             np.array([np.nan if member[name] is None else member[name] for member in sound], float)
             for name in ("mean_return", "last_100", "env_steps")
         )
-        seeds = tuple(int(member["seed"]) for member in sound)
-        found.append(Results(dict(zip(NUMBERS, cell, strict=True)), len(group), seeds, mean, last, steps))
+        numbers, seeds = (tuple(int(member[name]) for member in sound) for name in ("member", "seed"))
+        found.append(Results(dict(zip(NUMBERS, cell, strict=True)), len(group), numbers, seeds, mean, last, steps))
     return found
 
 
@@ -105,22 +107,28 @@ def lines_of(metrics: Metrics, members: Collection[int]) -> dict[str, np.ndarray
     return {name: column[chosen] for name, column in metrics.items()}
 
 
-def curves_of(metrics: Metrics) -> list[Curve]:
-    """For each cell: label, steps, and the mean returns of the last hundred episodes, shape (steps, seeds).
+def curve_of(lines: Metrics) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, and the mean returns of the last hundred episodes of all members in these lines, shape (steps, members).
 
     Steps at which a member has no line are NaN.
     """
+    if not lines:
+        return np.zeros(0), np.zeros((0, 0))
+    steps, members = np.unique(lines["env_steps"]), np.unique(lines["member"])
+    table = np.full((len(steps), len(members)), np.nan)
+    table[np.searchsorted(steps, lines["env_steps"]), np.searchsorted(members, lines["member"])] = lines["last_100"]
+    return steps, table
+
+
+def curves_of(metrics: Metrics) -> list[Curve]:
+    """For each cell: its label, and its curve as `curve_of` has it."""
     cells = [dict(zip(NUMBERS, cell, strict=True)) for cell in _cells_in(metrics)]
     names = varied(cells)
     curves = []
     for cell in cells:
         chosen = np.logical_and.reduce([metrics[name] == value for name, value in cell.items()])
-        lines = {name: metrics[name][chosen] for name in ("env_steps", "member", "last_100")}
-        steps, members = np.unique(lines["env_steps"]), np.unique(lines["member"])
-        table = np.full((len(steps), len(members)), np.nan)
-        place = np.searchsorted(steps, lines["env_steps"]), np.searchsorted(members, lines["member"])
-        table[place] = lines["last_100"]
-        curves.append((label_of(cell, names) or "mean over seeds", steps, table))
+        curve = curve_of({name: metrics[name][chosen] for name in ("env_steps", "member", "last_100")})
+        curves.append((label_of(cell, names) or "mean over seeds", *curve))
     return curves
 
 
