@@ -1,97 +1,93 @@
-"""The line of progress: shown where somebody can see it, after a second, and wiped out in the end."""
+"""Progress bars appear where somebody sees them, and nowhere else."""
 
 import io
+import itertools
 import sys
-from types import SimpleNamespace
+import types
 
-import numpy as np
 import pytest
 
 import mdvi
-from mdvi import Scheme, mdp, progress
-from mdvi.planning.watch import narrowing
+from mdvi import progress
+
+SMALL = {"hidden": (8,), "batch": 8, "warmup": 40, "replay": 200, "target_period": 20, "log_period": 200, "steps": 400}
+
+
+class Page:
+    """What `IPython.display` offers, with a list of what was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def HTML(self, text):  # noqa: N802
+        return text
+
+    def display(self, text, display_id):
+        assert display_id
+        self.update(text)
+        return self
+
+    def update(self, text):
+        self.shown.append(text)
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """A process that looks like the kernel of a notebook."""
+    page, ipython = Page(), types.ModuleType("IPython")
+    ipython.get_ipython = lambda: types.SimpleNamespace(kernel=object())
+    ipython.display = page
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", page)
+    return page
 
 
 class Terminal(io.StringIO):
     def isatty(self):
         return True
 
-    @property
-    def seen(self):
-        """What the last line shows, as a terminal writes it."""
-        shown = ""
-        for piece in self.getvalue().split("\r"):
-            shown = piece + shown[len(piece) :]
-        return shown.rstrip()
+
+def test_training_is_silent_in_a_pipe(capsys):
+    mdvi.train("probe-matched", **SMALL)
+    assert capsys.readouterr() == ("", "")
 
 
-Notebook = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})
+def test_training_draws_a_bar_in_a_terminal_unless_a_report_is_given(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    mdvi.train("probe-matched", seeds=2, **SMALL)
+    assert "training" in terminal.getvalue()
+    said = Terminal()
+    monkeypatch.setattr(sys, "stderr", said)
+    mdvi.train("probe-matched", report=mdvi.Report(), **SMALL)
+    assert said.getvalue() == ""
 
 
-def test_a_line_comes_after_a_second_and_goes_in_the_end():
-    stream, now = Terminal(), SimpleNamespace(time=100.0)
-    line = progress.Line(stream, lambda: now.time)
-    for time, expected in (
-        (100.9, ""),
-        (101.0, "[#####...............] a long line"),
-        (101.05, "[#####...............] a long line"),
-        (101.2, "[##########..........] short"),
-    ):
-        now.time = time
-        line.show("short" if time > 101.1 else "a long line", 0.25 if time < 101.1 else 0.5)
-        assert stream.seen == expected
-    line.close()
-    assert stream.seen == ""
-    assert "\n" not in stream.getvalue()
-    other = Terminal()
-    progress.Line(other, lambda: now.time).close()
-    assert other.getvalue() == ""
+def test_training_draws_a_bar_in_a_notebook_and_takes_it_away(notebook, monkeypatch):
+    monkeypatch.setattr(progress.time, "monotonic", itertools.count().__next__)
+    mdvi.train("probe-matched", seeds=2, **SMALL)
+    first, *between, last = notebook.shown
+    assert (first, last) == ("", "")
+    assert "training (compiling)" in between[0]
+    assert "<progress value='0' max='4'>" in between[0]
+    assert "<div>training <progress value='4' max='4'></progress> 4/4</div>" in between[-1]
 
 
-@pytest.mark.parametrize(("kind", "sees"), [(Terminal, True), (Notebook, True), (io.StringIO, False)])
-def test_only_where_somebody_watches(monkeypatch, kind, sees):
-    monkeypatch.setattr(progress, "AFTER", 0.0)
-    for call in (
-        lambda **more: mdvi.solve(mdp.garnet(), method="value-iteration", **more),
-        lambda **more: mdvi.evaluate(mdp.garnet(), [0] * 30, **more),
-        lambda **more: mdvi.certify(mdp.garnet(), [0] * 30, **more),
-        lambda **more: mdvi.iterate(mdp.garnet(), Scheme.of(kl=0.1), 20, record=("q",), **more),
-    ):
-        stream = kind()
-        monkeypatch.setattr(sys, "stderr", stream)
-        call()
-        assert bool(stream.getvalue()) == sees
-        stream = kind()
-        monkeypatch.setattr(sys, "stderr", stream)
-        call(progress=False)
-        told = []
-        call(progress=lambda *what, told=told: told.append(what))
-        assert told
-        assert stream.getvalue() == ""
+def test_a_notebook_is_not_redrawn_all_the_time(notebook, monkeypatch):
+    moments = iter([1.0, 1.0, 1.1, 1.15])
+    monkeypatch.setattr(progress.time, "monotonic", moments.__next__)
+    with progress.bars_in_notebook() as track:
+        update = track("<b>", 9)
+        for done in range(1, 4):
+            update(done)
+    assert not any("<b>" in text for text in notebook.shown)
+    assert sum("&lt;b&gt;" in text for text in notebook.shown) == 1
 
 
-def test_a_process_without_stderr_is_not_watched():
-    assert not progress.watched(None)
-
-
-def test_an_error_wipes_the_line_out(monkeypatch):
-    stream = Terminal()
-    monkeypatch.setattr(progress, "AFTER", 0.0)
-    monkeypatch.setattr(sys, "stderr", stream)
-
-    def fail():
-        with progress.shown(None, lambda done: ("words", done)) as told:
-            told(0.5)
-            assert "words" in stream.seen
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail()
-    assert stream.seen == ""
-
-
-def test_the_share_grows_with_the_digits_that_are_known():
-    words = narrowing(1e-6)
-    shares = [words(i, gap)[1] for i, gap in enumerate((1.0, 1e-3, 1e-6, 0.0))]
-    np.testing.assert_allclose(shares, [0, 0.5, 1, 1])
-    assert narrowing(1.0)(1, 0.5) == ("backup 1: interval 5.0e-01 → 1e+00", 1.0)
+def test_a_shell_in_a_terminal_is_no_notebook(monkeypatch):
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = lambda: types.SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    assert not progress.in_notebook()
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert not progress.in_notebook()

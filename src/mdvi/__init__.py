@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mdvi.laboratory.iterate import iterate
     from mdvi.laboratory.trace import Trace
     from mdvi.learning.agents import catalogue as agents
+    from mdvi.learning.compare import compare
     from mdvi.learning.runs.run import Report
     from mdvi.learning.runs.signals import Interrupted
     from mdvi.learning.train import Run, load, train
@@ -50,6 +51,7 @@ __all__ = [
     "backward_induction",
     "bounds",
     "certify",
+    "compare",
     "envs",
     "errors",
     "evaluate",
@@ -93,6 +95,7 @@ _MEMBERS = {
     "Trace": "mdvi.laboratory.trace",
     "backward_induction": "mdvi.planning.horizon",
     "certify": "mdvi.planning.certificate",
+    "compare": "mdvi.learning.compare",
     "evaluate": "mdvi.planning.evaluation",
     "iterate": "mdvi.laboratory.iterate",
     "load": "mdvi.learning.train",

@@ -158,6 +158,11 @@ def value_of(text: str) -> Any:
     return _SWITCHES.get(text, text) if found is None else found
 
 
+def summary(entry: Any) -> str:
+    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
 def as_html(
     title: str, facts: Mapping[str, object], head: Sequence[str] = (), rows: Iterable[Sequence[object]] = ()
 ) -> str:
@@ -179,11 +184,6 @@ def as_html(
         body = "".join(f"<tr>{''.join(f'<td>{shown(value)}</td>' for value in row)}</tr>" for row in rows)
         text += f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
     return f"<div>{text}</div>"
-
-
-def summary(entry: Any) -> str:
-    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
-    return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 
 def signature(function: Any) -> str:

@@ -1,17 +1,14 @@
 """What the commands share: progress, output that is whole or absent, and checks of options."""
 
-import contextlib
 import io
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, ConsoleOptions
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.table import Table
 from typer.core import TyperArgument, TyperCommand, TyperGroup
@@ -20,7 +17,6 @@ from mdvi.cli.names import FORMATS, MODELS, suggest
 from mdvi.extras import check_installed
 from mdvi.words import integer_in, key_and_value, number_in, number_of, plain, value_of
 
-_SECONDS_BETWEEN_LINES = 30.0  # of progress, in a file
 _PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
 
 
@@ -192,34 +188,6 @@ def write(files: Mapping[Path, str | bytes]) -> None:
     for path, content in files.items():
         output.write(path, content)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def progress_bars() -> Iterator[Any]:
-    """A factory of progress callbacks, a bar for each name until it is done on stderr; in a file a line at times."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        tasks: dict[str, TaskID] = {}
-        told = time.monotonic()
-
-        def track(name: str, total: int) -> Any:
-            if name not in tasks:
-                tasks[name] = bar.add_task(plain(name), total=total)
-
-            def update(done: int) -> None:
-                nonlocal told
-                words = plain(name) if done else f"{plain(name)} (compiling)"
-                bar.update(tasks[name], completed=done, description=words, visible=done < total)
-                if not console.is_terminal and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
-                    told = time.monotonic()
-                    print(f"{plain(name)}: {done} of {total}", file=sys.stderr, flush=True)
-
-            return update
-
-        yield track
 
 
 def fail(message: str, code: int) -> int:

@@ -22,13 +22,13 @@ from mdvi.cli.common import (
     csv_of,
     finite,
     number,
-    progress_bars,
     show,
     tell,
     write,
 )
 from mdvi.cli.names import AGENTS, ALGORITHMS, ERRORS, LISTS, suggest
 from mdvi.extras import check_installed
+from mdvi.progress import bars_on_stderr
 from mdvi.words import did_you_mean, signature, summary
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def iterate_command(
         tell(note)
     scheme = Scheme.of(kl, entropy) if algorithm is None else algorithms.scheme_of(algorithm)
     error_model = errors_of(errors, mdp, seed)
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
         trace = iterate(
             mdp,
             scheme,
@@ -157,7 +157,7 @@ def figure1(
     from mdvi.study.provenance import provenance
 
     start = time.monotonic()
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
 
         def progress(panel: str, done: int) -> None:
             track(f"{panel} panel", iterations)(done)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mdvi.cli.common import Command, Group, Json, number, progress_bars, show, tell, write
+from mdvi.cli.common import Command, Group, Json, number, show, tell, write
 from mdvi.cli.names import studies_named
+from mdvi.progress import bars_on_stderr
 
 if TYPE_CHECKING:
     from mdvi.study.spec import Study
@@ -96,7 +97,7 @@ def run_command(
     found = _study(file, folder)
     if memory is not None and not 0 < memory < float("inf"):
         raise ValueError(f"--memory: expected a number of GB above 0, got {memory}")
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
 
         def progress(done: int, goal: int) -> None:
             track("environment steps", goal)(done)
