@@ -21,9 +21,8 @@ from mdvi.report.stats import averaged, in_words
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 _WHOLE = ("env_steps", "member", "seed", "episodes")  # columns of whole numbers
 

@@ -11,9 +11,8 @@ from mdvi.report.stats import averaged, improvement, in_words
 from mdvi.words import as_html, plain
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 SCORES = {"last_100": "last 100 episodes", "mean_return": "all episodes"}
 _COLUMNS = ("", "seeds", "steps", *SCORES.values(), "difference", "seeds in both", "P(higher)", "failed")
