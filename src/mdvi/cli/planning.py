@@ -242,14 +242,15 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
     table = Table(title=f"{mdp}\nλ = {kl:g}, τ = {entropy:g}", show_header=False)
     table.add_row("status", f"{solution.status}: {solution.message}")
     table.add_row("gap", f"{solution.gap:.3g} (asked for {solution.tolerance:.3g})")
-    start = f"state 0: {solution.value[0]:.10g} in [{solution.lower[0]:.10g}, {solution.upper[0]:.10g}]"
+    first = f"state {mdp.names.state(0)}"
+    start = f"{first}: {solution.value[0]:.10g} in [{solution.lower[0]:.10g}, {solution.upper[0]:.10g}]"
     table.add_row("value", f"{start}; all: {solution.value.min():.6g} … {solution.value.max():.6g}")
     if kl + entropy == 0:
         ties = int((optimal_actions(solution).sum(-1) > 1).sum())
         table.add_row("ties", f"{ties} of {mdp.states} states have several actions that may be optimal")
     else:
         lower, upper = unregularized_bounds(solution)
-        table.add_row("without λ, τ", f"state 0: in [{lower[0]:.6g}, {upper[0]:.6g}]")
+        table.add_row("without λ, τ", f"{first}: in [{lower[0]:.6g}, {upper[0]:.6g}]")
     table.add_row("work", f"{solution.backups} backups of {mdp.nonzeros} transitions, {solution.seconds:.3g} s")
     show(table)
 

@@ -11,10 +11,14 @@ _MENTIONED = re.compile(r"\b(state|action) ([0-9]+)")
 
 
 class Names(NamedTuple):
-    """The names of states and actions, in their order; empty where they have none but their numbers.
+    """What states and actions are called.
 
-    A name is text, a number, or any other value that can be hashed, a pair (row, column) among others. Files hold
-    names as text.
+    A name is text, a number, or any other value that can be hashed, such as a pair (row, column). Files hold names as
+    text.
+
+    Attributes:
+        states: the names of the states, in their order; empty where states are called by their numbers.
+        actions: likewise for the actions.
     """
 
     states: tuple[Any, ...] = ()
