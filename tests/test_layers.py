@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},
     "envs/host": {"envs/spaces", "door", "mdp", "types"},
     "envs/names": {"envs", "door", "mdp"},
+    "envs/given": {"envs", "envs/names", "door"},
     "envs": {"envs/base", "envs/spaces", "envs/native", "envs/host", "door"},
     "learning/draws": {"types"},
     "learning/settings": set(),
@@ -76,7 +77,7 @@ MAY_IMPORT = {
     "learning/compare": {"learning/results", "report"},
     "learning/train": {
         *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs", "envs"),
-        *("envs/names", "progress"),
+        *("envs/given", "envs/names", "progress"),
     },
     "learning": set(),
     "report": set(),

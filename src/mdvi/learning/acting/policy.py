@@ -10,7 +10,7 @@ from jaxtyping import Float
 from mdvi.envs.base import Interface
 from mdvi.envs.spaces import actions_of
 from mdvi.learning.acting import numpy_acting, play
-from mdvi.learning.agents.agent import Agent, legal_on
+from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
 from mdvi.regularizers import log_soft_argmax
 
@@ -120,11 +120,17 @@ class Policy:
         else:
             policies, layers = self._dense
             scores = numpy_acting.scores_of(policies, layers, batch[None])[0]
-            legal = np.asarray(legal_on(self._env, jnp.asarray(batch), told))
+            legal = np.asarray(_legal(self._env, batch)) if told is None else told
             found = np.asarray(log_soft_argmax(scores, policies.temperature.reshape(()), legal))
         if not np.isfinite(found.max(-1)).all():
             raise ValueError("the networks of this member diverged: they hold numbers that are not finite")
         return found
+
+
+@jax.jit
+def _legal(env: Interface, obs: Any) -> Any:
+    """The actions that an environment reads off observations."""
+    return env.legal(obs)
 
 
 def checked_legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:
