@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "shipped": set(),
     "interrupt": set(),
     "progress": set(),
+    "observations": set(),
     "native": set(),
     "door": set(),
     "input": set(),
@@ -43,14 +44,14 @@ MAY_IMPORT = {
     "envs/base": {"types"},
     "envs/spaces": set(),
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},
-    "envs/host": {"envs/spaces", "door", "mdp", "types"},
+    "envs/host": {"envs/spaces", "door", "mdp", "observations", "types"},
     "envs/names": {"envs", "door", "mdp"},
     "envs/given": {"envs", "envs/names", "door"},
     "envs": {"envs/base", "envs/spaces", "envs/native", "envs/host", "door"},
     "learning/draws": {"types"},
     "learning/settings": set(),
     "learning/request": {"learning/settings"},
-    "learning/pictures": {"envs", "envs/base"},
+    "learning/pictures": {"envs", "envs/base", "observations"},
     "learning/agents": {
         *("algorithms", "learning/draws", "learning/experience", "envs/base", "envs/spaces", "scheme", "regularizers"),
         "types",
@@ -58,7 +59,7 @@ MAY_IMPORT = {
     "learning/experience": {"learning/draws", "envs/base", "envs/host", "types"},
     "learning/acting": {
         *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/base", "envs/host"),
-        *("envs/spaces", "mdp", "regularizers", "types"),
+        *("envs/spaces", "mdp", "observations", "regularizers", "types"),
     },
     "learning/runs": {
         *("learning/agents", "learning/experience", "learning/request", "learning/settings", "envs", "envs/base"),

@@ -12,6 +12,7 @@ from mdvi.envs.spaces import actions_of
 from mdvi.learning.acting import numpy_acting, play
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
+from mdvi.observations import as_seen
 from mdvi.regularizers import log_soft_argmax
 
 Actions = np.ndarray | np.int64
@@ -74,7 +75,7 @@ class Policy:
         """π(·|obs), shape (actions,) or (batch, actions): exactly 0 on illegal actions, and every row sums to 1.
 
         Args:
-            obs: an observation, or several along a first axis.
+            obs: an observation, or several along a first axis, as the environment has them or flattened.
             legal: which actions are legal on each observation, as in `info["action_mask"]`; default those that the
                 environment reads off observations, which are all of an environment on the host.
 
@@ -101,7 +102,8 @@ class Policy:
 
     def _batch(self, obs: Any) -> tuple[np.ndarray, bool]:
         """Observations along a first axis, and whether it was a single one."""
-        obs, shape = np.asarray(obs), self._env.observation.shape
+        layout, shape = getattr(self._env, "layout", ""), self._env.observation.shape
+        obs = as_seen(layout, obs) if layout else np.asarray(obs)
         if obs.dtype.kind not in "buif" or not np.isfinite(obs).all():
             raise ValueError("obs: expected finite numbers")
         if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
