@@ -165,6 +165,16 @@ class Run:
         """
         return self.predictor(member).probabilities(obs, legal)
 
+    def predict(
+        self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[Actions, Any]:  # fmt: skip
+        """Actions of member 0 as Stable-Baselines3 asks for them, so that its `evaluate_policy(run, env)` works.
+
+        See `Policy.predict`; `run.predictor(member)` is the same of another member.
+        """
+        return self.predictor().predict(obs, state, episode_start, deterministic, action_masks)
+
     def evaluate(
         self, episodes: int = 100, member: int = 0, *, seed: int = 0, sampled: bool = False, epsilon: float = 0.0,
         limit: int = 27_000,

@@ -26,6 +26,7 @@ class Policy:
 
     Attributes:
         first: the number of the first action, as the action space of the environment counts.
+        rng: what `predict` samples with; `np.random.default_rng(0)` at first.
 
     Examples:
         >>> import mdvi, numpy as np
@@ -48,7 +49,7 @@ class Policy:
         """
         self._env, self._agent, self._networks = env, agent, networks
         self._actions = actions_of(env)
-        self.first = self._actions.first
+        self.first, self.rng = self._actions.first, np.random.default_rng(0)
         self._dense: Any = None
         if dense:
             agents, members = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (agent, networks))
@@ -70,6 +71,34 @@ class Policy:
         """
         rng = None if seed is None else np.random.default_rng(seed)
         return self._chosen(obs, rng, legal)
+
+    def predict(
+        self,
+        obs: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[Actions, Any]:
+        """Actions as Stable-Baselines3 asks for them, so that its `evaluate_policy(run.predictor(), env)` works.
+
+        Args:
+            obs: as for `probabilities`.
+            state: what a recurrent policy would remember; given back as it is.
+            episode_start: where episodes begin, which makes no difference to a policy without memory.
+            deterministic: take the most probable action, or else sample the policy with `rng`.
+            action_masks: which actions are legal, the `legal` of `probabilities`; as in the maskable agents of
+                sb3-contrib.
+
+        Returns:
+            The actions and the state.
+
+        Raises:
+            ValueError: as `probabilities` does.
+
+        Source: Raffin et al. (2021), "Stable-Baselines3: Reliable Reinforcement Learning Implementations".
+        """
+        return self._chosen(obs, None if deterministic else self.rng, action_masks), state
 
     def probabilities(self, obs: Any, legal: Any = None) -> Float[np.ndarray, "*batch actions"]:
         """π(·|obs), shape (actions,) or (batch, actions): exactly 0 on illegal actions, and every row sums to 1.
