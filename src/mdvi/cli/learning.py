@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mdvi.learning.train import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
+BestPolicy = Annotated[
+    bool, typer.Option("--best", help="The policy that did best in evaluations during training, instead of the last.")
+]
 OwnEnv = Annotated[
     str | None, typer.Option("--env", help="The environment of the run, where it is a class of your own.")
 ]
@@ -142,13 +145,14 @@ def evaluate_command(
     epsilon: Annotated[float, number("The probability of a random action.")] = 0.0,
     seed: Annotated[int, count(0, help="The seed of the episodes.")] = 0,
     limit: Annotated[int, count(1, help="Steps after which an episode is stopped.")] = 27_000,
+    best: BestPolicy = False,
     env: OwnEnv = None,
     json_: Json = False,
 ) -> None:
     """Play episodes with every trained policy."""
     from mdvi.report.stats import averaged
 
-    run = _load(folder, env)
+    run = _load(folder, env, best)
     rows = []
     with bars_on_stderr() as track:
         bar = track("evaluating", len(run))
@@ -190,6 +194,7 @@ def play_command(
     sampled: Sampled = False,
     seed: Annotated[int, count(0, help="The seed of the episode.")] = 0,
     limit: Annotated[int, count(1, help="Steps at most.")] = 1000,
+    best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
     """Film one episode of a trained policy."""
@@ -199,7 +204,7 @@ def play_command(
     if video.suffix not in (".gif", ".mp4"):
         raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
     check_installed(*(("PIL",) if video.suffix == ".gif" else ("imageio", "imageio_ffmpeg")))
-    run = _load(folder, env)
+    run = _load(folder, env, best)
     frames, total = run.film(member, seed=seed, sampled=sampled, limit=limit)
     write({video: film_file(frames, video.suffix)})
     tell(f"return {total:g} in {len(frames) - 1} steps; wrote {video}")
@@ -234,6 +239,7 @@ def export_command(
     folder: RunFolder,
     file: Annotated[Path, typer.Argument(help="The .npz file to write; a .py of the same name is put beside it.")],
     member: Member = 0,
+    best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
     """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
@@ -241,7 +247,7 @@ def export_command(
 
     program = export.program_beside(file)
     check_targets(None, run=folder, file=file, program=program)
-    run = _load(folder, env)
+    run = _load(folder, env, best)
     write(export.files_of(file, *run.networks(member), run.first_action))
     tell(f"wrote {file} and {program}")
 
@@ -251,10 +257,11 @@ def _of(run: "Run", member: int, name: str) -> float:
     return float(run.metrics[name][run.metrics["member"] == member][0])
 
 
-def _load(folder: Path, env: str | None) -> "Run":
+def _load(folder: Path, env: str | None, best: bool) -> "Run":
     from mdvi.learning.train import load
 
-    return load(folder, env, tell)
+    run = load(folder, env, tell)
+    return run.best if best else run
 
 
 def _show(run: "Run", out: Path | None) -> None:
