@@ -69,6 +69,10 @@ def train_command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the run; a run that is there is resumed.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Start from the networks of another run; RUN:2 for its member 2."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that is not empty.")] = False,
     checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
     memory: Annotated[float | None, number("Bytes that may be used; default most of what is free.", least=0)] = None,
@@ -117,14 +121,20 @@ def train_command(
             "preset": preset,
             **settings,
         }
-    where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
+    where: dict[str, Any] = {
+        "out": out,
+        "fresh": fresh,
+        "checkpoint_every": checkpoint_every,
+        "memory": memory,
+        "start": start,
+    }
     with bars_on_stderr() as track_bar, tracker(tensorboard, track, tell) as tables:
 
         def progress(done: int, goal: int) -> None:
             track_bar("training", goal)(done)
 
         try:
-            run = train.train(**request, **where, report=Report(progress, tell, tables))
+            run = train.train(**request, **where, start=start, report=Report(progress, tell, tables))
         except Interrupted as stop:
             kept = f"; everything is in {out}, the same command goes on" if out else "; nothing was kept (no --out)"
             tell(f"mdvi: {stop}{kept}")
