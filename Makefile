@@ -105,8 +105,8 @@ floors:          ## the core, then learning, with the lowest versions allowed; P
 	$(FLOORS)/uv pip install --quiet --python $(FLOORS)/python --requirements .venv-floors/learn.txt
 	$(FLOORS)/pytest -n 2 -o filterwarnings= $(LEARN_TESTS)
 CORE_TESTS := $(addprefix tests/,planning/test_solve.py planning/test_criteria.py planning/test_choice.py planning/test_road.py \
-	mdp/test_strange_files.py test_words.py test_input.py test_output.py report/test_stats.py cli/test_planner_cli.py)
-LEARN_TESTS := $(addprefix tests/,mdp/test_formats.py test_algorithms.py regularizers laboratory/test_iterate.py \
+	mdp/test_strange_files.py test_words.py test_input.py test_output.py report/test_stats.py)
+LEARN_TESTS := $(addprefix tests/,cli/test_planner_cli.py mdp/test_formats.py test_algorithms.py regularizers laboratory/test_iterate.py \
 	learning/test_targets.py learning/test_agents.py learning/test_request.py report/test_figures.py)
 
 .venv-release/ready: pyproject.toml constraints.txt

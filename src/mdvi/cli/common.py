@@ -194,14 +194,19 @@ def write(files: Mapping[Path, str | bytes]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def console_of_bars() -> Console:
+    """Where progress bars are drawn: on stderr if it is a terminal, and nowhere if it is a file."""
+    console = Console(stderr=True)
+    console.quiet = not console.is_terminal  # some versions of Rich end a bar that is disabled with an empty line
+    return console
+
+
 @contextlib.contextmanager
 def progress_bars() -> Iterator[Any]:
     """A factory of progress callbacks, a bar for each name until it is done on stderr; in a file a line at times."""
-    console = Console(stderr=True)
+    console = console_of_bars()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=console.quiet) as bar:
         tasks: dict[str, TaskID] = {}
         told = time.monotonic()
 
@@ -213,7 +218,7 @@ def progress_bars() -> Iterator[Any]:
                 nonlocal told
                 words = plain(name) if done else f"{plain(name)} (compiling)"
                 bar.update(tasks[name], completed=done, description=words, visible=done < total)
-                if not console.is_terminal and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+                if console.quiet and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                     told = time.monotonic()
                     print(f"{plain(name)}: {done} of {total}", file=sys.stderr, flush=True)
 
