@@ -23,7 +23,8 @@ BestPolicy = Annotated[
     bool, typer.Option("--best", help="The policy that did best in evaluations during training, instead of the last.")
 ]
 OwnEnv = Annotated[
-    str | None, typer.Option("--env", help="The environment of the run, where it is a class of your own.")
+    str | None,
+    typer.Option("--env", metavar="ENV", help="The environment of the run, where it is a class of your own."),
 ]
 Member = Annotated[int, count(0, help="The member of the population.")]
 Sampled = Annotated[bool, typer.Option("--sampled", help="Sample the policy instead of its most probable action.")]
@@ -41,10 +42,10 @@ def train_command(
     agent: Annotated[
         str, typer.Option(metavar="NAME", help="See `mdvi list agents`.", autocompletion=suggest(*AGENTS))
     ] = "munchausen",
-    kl: Annotated[str | None, typer.Option(help="λ, or several: 0.01,0.1,1")] = None,
-    entropy: Annotated[str | None, typer.Option(help="τ, or several.")] = None,
-    beta: Annotated[str | None, typer.Option(help="β = λ/(λ + τ) instead of λ, or several.")] = None,
-    learning_rate: Annotated[str | None, typer.Option(help="One, or several.")] = None,
+    kl: Annotated[str | None, typer.Option(metavar="NUMBERS", help="λ, or several: 0.01,0.1,1")] = None,
+    entropy: Annotated[str | None, typer.Option(metavar="NUMBERS", help="τ, or several.")] = None,
+    beta: Annotated[str | None, typer.Option(metavar="NUMBERS", help="β = λ/(λ + τ) instead of λ, or several.")] = None,
+    learning_rate: Annotated[str | None, typer.Option(metavar="NUMBERS", help="The learning rate, or several.")] = None,
     no_kl: Annotated[bool, typer.Option("--no-kl-in-evaluation", help="Leave the KL out of the evaluation.")] = False,
     no_entropy: Annotated[
         bool, typer.Option("--no-entropy-in-evaluation", help="Leave the entropy out of the evaluation.")
@@ -68,7 +69,9 @@ def train_command(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder of the run; a run that is there is resumed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder of the run; a run that is there is resumed.")
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN", help="Start from the networks of another run; RUN:2 for its member 2."),
@@ -77,7 +80,7 @@ def train_command(
     checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
     memory: Annotated[float | None, number("Bytes that may be used; default most of what is free.", least=0)] = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Also write the metrics to this folder for TensorBoard.")
+        Path | None, typer.Option(metavar="FOLDER", help="Also write the metrics to this folder for TensorBoard.")
     ] = None,
     track: Annotated[
         str | None,
@@ -199,7 +202,7 @@ def evaluate_command(
 
 def play_command(
     folder: RunFolder,
-    video: Annotated[Path, typer.Option(help="The .gif or .mp4 file to write.", show_default=False)],
+    video: Annotated[Path, typer.Option(metavar="FILE", help="The .gif or .mp4 file to write.", show_default=False)],
     member: Member = 0,
     sampled: Sampled = False,
     seed: Annotated[int, count(0, help="The seed of the episode.")] = 0,
@@ -222,7 +225,9 @@ def play_command(
 
 def plot_command(
     folder: RunFolder,
-    out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf file; default RUN/curves.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file; default RUN/curves.png.")
+    ] = None,
 ) -> None:
     """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
     from mdvi.learning.runs.record import read_config, read_metrics, read_summary
@@ -247,7 +252,9 @@ def plot_command(
 
 def export_command(
     folder: RunFolder,
-    file: Annotated[Path, typer.Argument(help="The .npz file to write; a .py of the same name is put beside it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The .npz file to write; a .py of the same name is put beside it.")
+    ],
     member: Member = 0,
     best: BestPolicy = False,
     env: OwnEnv = None,
