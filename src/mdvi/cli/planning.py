@@ -1,7 +1,6 @@
 """Commands of the planner: solve a model, certify a policy, convert a file."""
 
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -203,18 +202,18 @@ def _announce(given: "Given", regularized: bool) -> None:
 @contextmanager
 def _interval_bar(tolerance: float) -> Iterator[Any]:
     """A progress callback: how far the interval has narrowed, on a logarithmic scale, when a person is looking."""
+    from mdvi.planning.watch import narrowing
     from mdvi.progress import console_of_bars
 
     console = console_of_bars()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("compiling and starting", total=1.0)
-        first: list[float] = []
+        words = narrowing(tolerance)
 
         def update(backups: int, gap: float) -> None:
-            first.append(gap)
-            done = math.log(first[0] / gap) / math.log(first[0] / tolerance) if first[0] > tolerance else 1.0
-            bar.update(task, completed=done, description=f"backup {backups}: interval {gap:.1e} → {tolerance:.0e}")
+            description, done = words(backups, gap)
+            bar.update(task, completed=done, description=description)
 
         yield update
 

@@ -22,8 +22,8 @@ from mdvi.report.stats import averaged, in_words
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 _WHOLE = ("env_steps", "member", "seed", "episodes")  # columns of whole numbers
 
@@ -232,7 +232,7 @@ class Run:
             output.write(path, content)
         return file, program
 
-    def frame(self, *, failed: bool = False) -> "pd.DataFrame":
+    def frame(self, *, failed: bool = False) -> "DataFrame":
         """The lines of metrics as a data frame of pandas, with the status of the member in each line.
 
         Args:
