@@ -37,6 +37,8 @@ class Solution:
         seconds: how long it took, the compilation of functions left out.
         action: an action that attains the largest g + γ P v at the last v, shape (states,).
         trace: the gap that was proved after each backup.
+        problem: the model with (λ, τ) and the prior, ready for backups.
+        criterion: how rewards make a value; discounted sums.
     """
 
     value: Values

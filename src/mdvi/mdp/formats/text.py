@@ -15,7 +15,12 @@ class FormatError(ValueError):
 
 
 class Names(NamedTuple):
-    """What a file calls its states and actions; empty where it numbers them."""
+    """The names of states and actions in a file.
+
+    Attributes:
+        states: one name for each state; empty where the file numbers states.
+        actions: one name for each action; empty where the file numbers actions.
+    """
 
     states: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
