@@ -66,7 +66,7 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_context = {"default_mode": "auto"}
-copyright = "The mdvi developers, Apache-2.0"  # noqa: A001
+copyright = "The mdvi developers, Apache-2.0"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
@@ -78,6 +78,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "remove_config_comments": True,
+    "reset_modules": ("matplotlib", "site_style.reset"),
     "min_reported_time": 1e9,
     "show_memory": False,
     "show_signature": False,

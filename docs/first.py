@@ -1,4 +1,4 @@
-"""Draws docs/first.svg, the first picture that a reader sees: the left panel of Figure 1, and a lake solved with proof."""
+"""Draws docs/first.svg, the first picture that a reader sees: a panel of Figure 1, and a lake solved with proof."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def losses(axes: mpl.axes.Axes) -> None:
         models, schemes, ITERATIONS, mdvi.errors.sampled(1), seed=1000, record=("normalized_loss",)
     )  # fmt: skip
     mean = trace.normalized_loss.mean(1)
-    for (kl, color), curve in zip(KLS.items(), mean, strict=True):
+    for color, curve in zip(KLS.values(), mean, strict=True):
         axes.plot(np.arange(1, ITERATIONS + 1), curve[1:], color=color, lw=1.6)
     axes.text(90, 0.49, "value iteration, λ = 0", color=KLS[0.0])
     axes.text(220, 0.12, "λ = 10", color=KLS[10.0])

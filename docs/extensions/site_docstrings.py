@@ -1,7 +1,7 @@
 """Docstrings are written as they are read in Python; this says the same in reStructuredText.
 
-Equations are indented blocks; letters such as `*` and `_` stand for themselves outside of `code`; and `code` that is the
-name of something public is a link to it.
+Equations are indented blocks; letters such as `*` and `_` stand for themselves outside of `code`; and `code` that is
+the name of something public is a link to it.
 """
 
 import re
