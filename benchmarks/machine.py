@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit, prange
 
 from mdvi import mdp, solve
-from mdvi.planning import sweeps
 from mdvi.planning.problem import problem_of
 from mdvi.planning.requests import memory_of
 
@@ -44,8 +43,8 @@ def sweep_ratios(states: int) -> None:
     q = np.empty(gain.shape)  # the solver keeps it when t > 0
     runs = {
         "yardstick": lambda: fused(matrix.indptr, matrix.indices, matrix.data, gain, 0.99, v, value),
-        "ours": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.0, v, value, best, None),
-        "entropic": lambda: sweeps.backup(*problem.rows, gain, 0.99, 0.01, v, value, best, q),
+        "ours": lambda: problem.sweeps.backup(*problem.rows, gain, 0.99, 0.0, v, value, best, None),
+        "entropic": lambda: problem.sweeps.backup(*problem.rows, gain, 0.99, 0.01, v, value, best, q),
     }
     seconds = {name: [] for name in runs}
     for turn in range(PAIRS + 1):

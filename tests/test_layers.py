@@ -22,16 +22,17 @@ MAY_IMPORT = {
     "words": set(),
     "checks": set(),
     "interrupt": set(),
+    "native": set(),
     "door": set(),
     "input": set(),
     "output": {"input"},
-    "regularizers": {"types"},
+    "regularizers": {"native", "types"},
     "scheme": {"regularizers", "types"},
     "dual_averaging": {"scheme", "types"},
     "algorithms": {"scheme", "regularizers"},
     "named": {"algorithms"},
     "mdp": {"door", "types", "input", "output"},
-    "planning": {"regularizers", "mdp", "types", "input"},
+    "planning": {"native", "regularizers", "mdp", "types", "input"},
     "pytrees": {"mdp"},
     "laboratory": {"algorithms", "pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "types"},
     "envs/base": {"types"},
@@ -82,7 +83,8 @@ MAY_IMPORT = {
         *("study/spec", "learning/arrange", "learning/experience", "learning/training", "envs/names"),
     },
     "study/worker": {
-        *("study/provenance", "study/spec", "study/store", "learning/arrange", "learning/runs", "envs/names"),
+        *("study/provenance", "study/spec", "study/store", "learning/arrange", "learning/request", "learning/runs"),
+        "envs/names",
     },
     "study/cluster": {"study/spec", "study/store", "study/worker", "learning/runs"},
     "study/execute": {
@@ -106,8 +108,8 @@ MAY_IMPORT = {
     "cli": {"cli/common", "cli/laboratory", "cli/learning", "cli/planning", "cli/study", "interrupt"},
     "__main__": {"cli", "interrupt"},
     "__init__": {
-        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/runs", "learning/train", "mdp", "planning"),
-        *("regularizers", "scheme", "study"),
+        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/agents", "learning/runs", "learning/train"),
+        *("mdp", "planning", "regularizers", "scheme", "study"),
     },
 }
 ONE_DOOR = {
@@ -128,7 +130,7 @@ ONE_DOOR = {
     "safetensors": {"learning/runs/checkpoint.py"},
     "tensorboardX": {"learning/runs/track.py"},
     "wandb": {"learning/runs/track.py"},
-    "numba": {"planning/native.py"},
+    "numba": {"native.py"},
 }
 RUNS_DATA = {"builtins", "pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "torch"}
 
@@ -164,7 +166,8 @@ def test_imports_follow_the_layers(file):
 
 
 def test_public_names_are_there_and_listed():
-    for module in (mdvi, mdvi.algorithms, mdvi.bounds, mdvi.envs, mdvi.errors, mdvi.mdp, mdvi.regularizers, mdvi.study):
+    rooms = ("agents", "algorithms", "bounds", "envs", "errors", "mdp", "regularizers", "study")
+    for module in (mdvi, *(getattr(mdvi, room) for room in rooms)):
         for name in module.__all__:
             assert getattr(module, name) is not None
         assert sorted(module.__all__) == sorted(set(module.__all__))
@@ -175,7 +178,20 @@ def test_public_names_are_there_and_listed():
         mdvi.study.nothing
 
 
-LEAN = ("types", "words", "checks", "interrupt", "door", "input", "output", "regularizers", "mdp", "planning", "report")
+LEAN = (
+    "types",
+    "words",
+    "checks",
+    "interrupt",
+    "native",
+    "door",
+    "input",
+    "output",
+    "regularizers",
+    "mdp",
+    "planning",
+    "report",
+)
 CORE_WITHOUT = ("jax", "jaxlib", "equinox", "optax", "matplotlib")
 
 

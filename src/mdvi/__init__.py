@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mdvi.laboratory import bounds, errors
     from mdvi.laboratory.iterate import iterate
     from mdvi.laboratory.trace import Trace
+    from mdvi.learning.agents import catalogue as agents
     from mdvi.learning.runs.run import Report
     from mdvi.learning.runs.signals import Interrupted
     from mdvi.learning.train import Run, load, train
@@ -38,6 +39,7 @@ __all__ = [
     "Solution",
     "Trace",
     "__version__",
+    "agents",
     "algorithms",
     "backward_induction",
     "bounds",
@@ -58,6 +60,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "agents": "mdvi.learning.agents.catalogue",
     "algorithms": "mdvi.algorithms",
     "bounds": "mdvi.laboratory.bounds",
     "envs": "mdvi.envs",

@@ -236,15 +236,17 @@ ALL: dict[str, Algorithm] = {
 }
 
 
-def find(name: str) -> Algorithm:
-    """The entry of that name.
+def find(given: str | Algorithm) -> Algorithm:
+    """The entry of that name, or the one that is given.
 
     Raises:
         ValueError: for an unknown name, suggesting the nearest.
     """
-    if name not in ALL:
-        raise ValueError(f"unknown algorithm {name!r}{did_you_mean(name, ALL)}")
-    return ALL[name]
+    if isinstance(given, Algorithm):
+        return given
+    if given not in ALL:
+        raise ValueError(f"unknown algorithm {given!r}{did_you_mean(given, ALL)}")
+    return ALL[given]
 
 
 def bibtex(key: str) -> str:

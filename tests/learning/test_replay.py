@@ -30,7 +30,7 @@ def story(environments, steps, seed):
 def filled(rows, environments, steps, seed=0):
     told = story(environments, steps, seed)
     replay = ring.empty(jax.ShapeDtypeStruct((1,), jnp.float32), rows, environments)
-    add = jax.jit(ring.add)
+    add = jax.jit(ring.Ring.add)
     for t in range(steps):
         replay = add(replay, Transition(**{name: jnp.asarray(column[t]) for name, column in told.items()}))
     return replay, told
@@ -53,7 +53,7 @@ def by_hand(told, t, e, n):
 @pytest.mark.parametrize(("rows", "environments", "steps"), [(40, 1, 25), (16, 3, 53), (8, 2, 8)])
 def test_n_step_samples_equal_the_steps_counted_by_hand(n, rows, environments, steps):
     replay, told = filled(rows, environments, steps)
-    batch = jax.jit(ring.sample, static_argnums=(2, 3))(replay, jax.random.key(0), 4000, n, GAMMA)
+    batch = jax.jit(ring.Ring.sample, static_argnums=(2, 3))(replay, jax.random.key(0), 4000, n, GAMMA)
     start = np.asarray(batch.obs)[:, 0].astype(int)
     oldest = max(0, steps - rows)
     wanted = {t * environments + e for t in range(oldest, steps - n + 1) for e in range(environments)}
@@ -115,5 +115,5 @@ def test_odd_rows_of_a_large_ring_are_drawn_as_often_as_even_ones():
     odd = (np.arange(rows) % 2 == 1)[:, None]
     nothing = np.zeros((rows, 1), np.float32)
     steps = Transition(odd, odd.view(np.int8), nothing, odd & False, odd & False, odd)
-    drawn = ring.sample(ring.Replay(steps, jnp.int32(rows)), jax.random.key(0), 20_000, 1, GAMMA)
+    drawn = ring.Ring(steps, jnp.int32(rows)).sample(jax.random.key(0), 20_000, 1, GAMMA)
     assert abs(np.asarray(drawn.obs).mean() - 0.5) < 0.02

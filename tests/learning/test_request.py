@@ -1,5 +1,6 @@
 """One request: what is typed, what config.json holds, and what a study's line asks for are the same."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import pytest
 from pydantic import Field
 
 import mdvi
+from mdvi.cli import learning
 from mdvi.learning.request import NUMBERS, Arguments, Request, identifying
 from mdvi.learning.settings import Settings
+from mdvi.study import spec
 
 HINTS = typing.get_type_hints(Arguments)
 
@@ -19,6 +22,15 @@ HINTS = typing.get_type_hints(Arguments)
 def test_a_type_checker_knows_every_argument_and_no_other():
     fields = set(Request.model_fields) - {"env", "agent", "settings"}
     assert set(HINTS) == fields | set(Settings.model_fields) | set(NUMBERS)
+
+
+def test_the_shell_and_the_grids_of_a_study_have_every_field():
+    renamed = {"evaluate_kl": "no_kl", "evaluate_entropy": "no_entropy", "settings": "set_"}
+    options = set(inspect.signature(learning.train_command).parameters)
+    assert {renamed.get(name, name) for name in Request.model_fields} - options == {"width"}  # of machines, not agents
+    renamed = dict.fromkeys(("evaluate_kl", "evaluate_entropy"), "evaluation")
+    keys = set(spec._Grid.model_fields)
+    assert {renamed.get(name, name) for name in Request.model_fields} - {"width"} == keys
 
 
 @pytest.mark.parametrize("name", ["torso", "optimizer", "loss"])
@@ -67,7 +79,7 @@ def test_arguments_of_the_wrong_type_are_refused_by_name():
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             mdvi.train("CartPole-v1", "dqn", **arguments)
-    with pytest.raises(ValueError, match="agent: expected a name, got 3"):
+    with pytest.raises(ValueError, match=r"agent: expected a name or an `Entry` of mdvi.agents, got 3"):
         mdvi.train("CartPole-v1", 3)
 
 

@@ -18,7 +18,6 @@ import mdvi
 from mdvi import output
 from mdvi.envs import CartPole, TimeLimit
 from mdvi.learning.agents import catalogue
-from mdvi.learning.experience import ring
 from mdvi.learning.runs import checkpoint, record
 from mdvi.learning.runs.run import Report
 from mdvi.learning.runs.signals import Interrupted
@@ -60,7 +59,7 @@ def test_sixteen_seeds_differ_in_networks_first_actions_and_first_minibatch():
     for seed in range(16):
         member, _ = start(env, agent, seed)
         key = jax.random.split(jax.random.fold_in(member.learner.key, member.learner.updates), 3)[1]
-        batch = ring.sample(member.replay, key, 8, 1, 0.99)
+        batch = member.replay.sample(key, 8, 1, 0.99)
         drawn.append({
             "critic": member.learner.online.critic.layers[0].weight,
             "actor": member.learner.online.actor.layers[0].weight,

@@ -14,7 +14,7 @@ import scipy.sparse
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.problem import evaluation_of, problem_of
-from mdvi.planning.soft import exponential
+from mdvi.regularizers.rows import exponential
 from models import random_case, signed_garnet
 
 SEEDS = range(25)

@@ -13,8 +13,8 @@ import pytest
 from numba.core import caching
 
 from mdvi import mdp, solve
+from mdvi.native import njit
 from mdvi.planning import requests
-from mdvi.planning.native import njit
 
 SLOW = mdp.chain(2000, discount=0.99999)  # values of up to 10^5
 

@@ -12,18 +12,33 @@ from mdvi.checks import check_positive
 from mdvi.envs.base import Interface
 from mdvi.learning.agents import catalogue
 from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.catalogue import Entry
 from mdvi.learning.pictures import check_seen, preset_for, remark_on
-from mdvi.learning.request import EXPLORATION, NUMBERS, Cell, Request, check_count, check_settings
+from mdvi.learning.request import AXES, EXPLORATION, NUMBERS, Cell, Request, check_count, check_settings
 from mdvi.learning.runs.driver import Driver, Room
 from mdvi.learning.settings import Settings, changed, preset_of
 from mdvi.learning.training.drivers import driver_of
 
 
 def population_of(
-    request: Request, env: Interface, workers: int | None = None, memory: float | None = None, out: Any = None
+    request: Request,
+    env: Interface,
+    workers: int | None = None,
+    memory: float | None = None,
+    out: Any = None,
+    agent: Entry | None = None,
 ) -> tuple[Driver, list[dict[str, Any]]]:
-    """The members that a request asks for, and the facts that head their lines of metrics."""
-    axes = {name: getattr(request, name) or [None] for name in ("kl", "beta", "entropy", "learning_rate")}
+    """The members that a request asks for, and the facts that head their lines of metrics.
+
+    Args:
+        request: what is asked for.
+        env: the environment that it names.
+        workers: calls at a time.
+        memory: bytes that may be used.
+        out: the folder of the run.
+        agent: the agent, where the request does not name one of the catalogue.
+    """
+    axes = {name: getattr(request, name) or [None] for name in AXES}
     axes["seeds"] = seeds = request.seeds
     if not seeds or any(seed != int(seed) or not 0 <= seed < 2**32 for seed in seeds):
         raise ValueError(f"seeds: expected at least one, all whole and in 0…2³² − 1, got {str(seeds)[:60]}")
@@ -32,7 +47,7 @@ def population_of(
             raise ValueError(f"{name}: {Counter(values).most_common(1)[0][0]:g} is there twice")
     check_count(math.prod(map(len, axes.values())))
     cells = [Cell(*numbers) for numbers in itertools.product(*axes.values())]
-    return population_with(request, cells, env, workers, memory, out)
+    return population_with(request, cells, env, workers, memory, out, agent)
 
 
 @functools.lru_cache(4096)
@@ -53,9 +68,10 @@ def population_with(
     workers: int | None = None,
     memory: float | None = None,
     out: Any = None,
+    agent: Entry | None = None,
 ) -> tuple[Driver, list[dict[str, Any]]]:
     """The same with these numbers and seeds instead of those of the request."""
-    entry = catalogue.find(request.agent)
+    entry = catalogue.find(agent or request.agent)
     settings, numbers = _settings(request, env)
     rate = numbers.pop("learning_rate")
     switches = {"evaluate_kl": request.evaluate_kl, "evaluate_entropy": request.evaluate_entropy}
@@ -64,14 +80,14 @@ def population_with(
     for cell in cells:
         numbers["learning_rate"] = rate if cell.learning_rate is None else cell.learning_rate
         check_positive(learning_rate=numbers["learning_rate"])
-        agent = entry.agent(cell.kl, cell.entropy, cell.beta, **switches, **numbers)
-        members.append((agent, cell.seed))
+        one = entry.agent(cell.kl, cell.entropy, cell.beta, **switches, **numbers)
+        members.append((one, cell.seed))
         columns.append({
             "member": len(columns),
             "seed": cell.seed,
-            "kl": catalogue.decimal(agent.scheme.kl),
-            "entropy": catalogue.decimal(agent.scheme.entropy),
-            "beta": catalogue.decimal(agent.scheme.beta),
+            "kl": catalogue.decimal(one.scheme.kl),
+            "entropy": catalogue.decimal(one.scheme.entropy),
+            "beta": catalogue.decimal(one.scheme.beta),
             "learning_rate": float(numbers["learning_rate"]),
         })  # fmt: skip
     if not 1 <= request.steps <= 2**30:  # counters have 32 bits

@@ -30,6 +30,9 @@ class Cell(NamedTuple):
     seed: int
 
 
+AXES = tuple(name for name in Cell._fields if name != "seed")  # the numbers that a grid is made of
+
+
 class Arguments(TypedDict, total=False):
     """The arguments of `train` that say what is trained, as they are typed; see `Request` and `Settings`."""
 
@@ -117,7 +120,7 @@ class Request(BaseModel):
             return cls(
                 env=env,
                 agent=agent,
-                **{name: _listed(name, given.pop(name, None)) for name in ("kl", "entropy", "beta", "learning_rate")},
+                **{name: _listed(name, given.pop(name, None)) for name in AXES},
                 evaluate_kl=_switch(given.pop("evaluate_kl", None)),
                 evaluate_entropy=_switch(given.pop("evaluate_entropy", None)),
                 seeds=_seeds(given.pop("seeds", 1)),

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,9 @@ from mdvi.checks import within
 from mdvi.envs import Environment, Hosted, names
 from mdvi.envs.spaces import actions_of
 from mdvi.learning.acting import play  # the first is found by the kind of environment
+from mdvi.learning.agents import catalogue
 from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.catalogue import Entry
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.arrange import population_of
 from mdvi.learning.request import Arguments, Request, explored
@@ -130,7 +132,7 @@ class Run:
 
 def train(
     env: Any,
-    agent: str = "munchausen",
+    agent: str | Entry = "munchausen",
     *,
     out: str | Path | None = None,
     fresh: bool = False,
@@ -144,7 +146,7 @@ def train(
 
     Args:
         env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment.
-        agent: a name, see `mdvi list agents`.
+        agent: a name, see `mdvi list agents`; or an `mdvi.agents.Entry` of your own.
         out: the folder to keep the run in, and to resume from; default keeps nothing.
         fresh: refuse a folder that is not empty.
         checkpoint_every: seconds.
@@ -178,15 +180,17 @@ def train(
         within("workers", workers, 1, 2**20)
     if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
         raise ValueError(f"checkpoint_every, memory: expected seconds and bytes, got {checkpoint_every} and {memory}")
-    name = env if isinstance(env, str) else _written(env, out, _warn if report is None else report.remark)
-    asked = Request.of(name, agent, **request)
+    say = _warn if report is None else report.remark
+    name = env if isinstance(env, str) else _written(env, out, say)
+    own = None if isinstance(agent, str) else catalogue.find(agent)
+    asked = Request.of(name, agent if isinstance(agent, str) else _written(agent, out, say, "agent"), **request)
     if out is None or not _explores_as_before(Path(out), asked.content):
         asked = asked.explored()
     if isinstance(env, str):
         env = names.environment_of(env)
     if out is not None:
         env = kept.shown(env, Path(out))
-    population, columns = population_of(asked, env, workers, memory, out)
+    population, columns = population_of(asked, env, workers, memory, out, own)
     summary = run.train(
         population, columns, asked.content, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
         report=report,
@@ -231,31 +235,38 @@ def _legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:
     return mask.astype(bool).reshape(-1, shape[-1])
 
 
-def _written(env: Any, folder: str | Path | None, say: Callable[[str], None]) -> str:
-    """The name of an environment that was given as an object for config.json; in a folder, compared with what is there.
+def _written(
+    value: Any, folder: str | Path | None, say: Callable[[str], None], what: Literal["env", "agent"] = "env"
+) -> str:
+    """The name for config.json of an environment, or an agent, that was given as an object.
+
+    In a folder it is compared with what is there.
 
     Raises:
         ValueError: when the folder has a run of another one.
     """
     if folder is not None:
         try:
-            known = record.read_config(Path(folder))["env"]
+            known = record.read_config(Path(folder))[what]
         except ValueError:  # there is no run yet, or it cannot be read, which is told elsewhere
-            known = fingerprint(env)
-        _identified(env, known, Path(folder), say)
-    return fingerprint(env)
+            known = fingerprint(value)
+        _identified(value, known, Path(folder), say, what)
+    return fingerprint(value)
 
 
-def _identified(env: Any, known: str, folder: Path, say: Callable[[str], None]) -> None:
-    """Compare an environment that was given as an object with the one a run was made with, and say what cannot be.
+def _identified(
+    value: Any, known: str, folder: Path, say: Callable[[str], None], what: Literal["env", "agent"] = "env"
+) -> None:
+    """Compare an object with the one that a run was made with, and say what cannot be compared.
 
     Raises:
         ValueError: when it is another one.
     """
-    found = identity_of(env)
-    line: str | None = f"the environment was named as {known}, and whether it is that one cannot be told of an object"
+    kind = "environment" if what == "env" else what
+    found = identity_of(value, kind)
+    line: str | None = f"the {kind} was named as {known}, and whether it is that one cannot be told of an object"
     if is_object(known):
-        line = same(known, found.name)
+        line = same(known, found.name, kind)
     if line is None:
         raise ValueError(f"{folder}: is a run of {known}, not of {found.name}")
     for text in (line, found.remark):
@@ -275,17 +286,21 @@ def request_in(folder: str | Path) -> dict[str, Any]:
     """
     config = record.read_config(Path(folder))
     kept.check_claims(Path(folder), config)
-    if is_object(config["env"]):
-        raise ValueError(_object(folder))
+    for what in ("env", "agent"):
+        if is_object(config[what]):
+            raise ValueError(_object(folder, what))
     names.check_named_by_file(config["env"])
     return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
 
 
-def _object(folder: str | Path) -> str:
-    return f"{folder}: is a run of an environment that was an object in Python: mdvi.load({folder}, env)"
+def _object(folder: str | Path, what: str) -> str:
+    kind, call = ("environment", "env") if what == "env" else (what, "agent=agent")
+    return f"{folder}: is a run of an {kind} that was an object in Python: mdvi.load({folder}, {call})"
 
 
-def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = _warn) -> Run:
+def load(
+    folder: str | Path, env: Any = None, remark: Callable[[str], None] = _warn, *, agent: Entry | None = None
+) -> Run:
     """A run out of its folder.
 
     Args:
@@ -293,6 +308,7 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = _w
         env: the environment, where it was given as an object; its name, where that names code of your own.
         remark: called with a line for each checkpoint that is damaged, and about what of an object cannot be compared
             with the environment of the run; default a warning.
+        agent: the agent, where it was given as an `Entry`.
 
     Raises:
         ValueError: when there is none, it cannot be read, or is of another environment.
@@ -303,7 +319,11 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = _w
         raise ValueError(f"{folder}: has no checkpoint yet; train longer")
     name = config["env"]
     if env is None and is_object(name):
-        raise ValueError(_object(folder))
+        raise ValueError(_object(folder, "env"))
+    if agent is None and is_object(config["agent"]):
+        raise ValueError(_object(folder, "agent"))
+    if agent is not None:
+        _identified(agent, config["agent"], folder, remark, "agent")
     if env is not None:
         _check_kind(env)
         if not isinstance(env, str):
@@ -315,7 +335,9 @@ def load(folder: str | Path, env: Any = None, remark: Callable[[str], None] = _w
             names.check_named_by_file(name)
         if env is None or isinstance(env, str):
             env = names.environment_of(name)
-        population, columns = population_of(Request.read(config), kept.shown(env, folder), memory=float("inf"))
+        population, columns = population_of(
+            Request.read(config), kept.shown(env, folder), memory=float("inf"), agent=agent
+        )
     except ValueError as error:
         raise ValueError(f"{folder / record.CONFIG}: {error}") from None
     kept.restore(population, folder, config, remark, whole=False)

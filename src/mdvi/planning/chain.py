@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-from mdvi.planning.native import njit, prange
+from mdvi.native import njit, prange
 from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.sweeps import compiled, expectation
 from mdvi.planning.watch import Watch
@@ -41,7 +41,7 @@ def chain_of(problem: Problem, backup: Backup, rare: float = 0.0) -> Chain:
     policy = None
     if backup.q is not None:
         policy = np.empty((states, actions))
-        _likely(policy, backup.q, problem.temperature, rare)
+        problem.sweeps.policies(policy, backup.q, problem.temperature, rare)
     first = np.zeros(states + 1, start.dtype)
     _begin(start, actions, backup.best, policy, first)
     out = (first, np.empty(first[-1], np.uint32), np.empty(first[-1]))
@@ -110,22 +110,6 @@ def _greedy(start, state, probability, discount, best, first, to, weight):  # ty
             to[k] = state[j]
             weight[k] = discount * probability[j]
             k += np.uint32(1)
-
-
-@compiled
-def _likely(policy, q, temperature, rare):  # type: ignore[no-untyped-def]
-    """Writes π(a|s) ∝ exp(q(s, a) / t), zero where that is below `rare` times the largest."""
-    states, actions = q.shape
-    for s in prange(states):
-        top, total = -np.inf, 0.0
-        for a in range(actions):
-            top = max(top, q[s, a])
-        for a in range(actions):
-            chance = np.exp((q[s, a] - top) / temperature) if q[s, a] > -np.inf else 0.0
-            policy[s, a] = chance if chance >= rare else 0.0
-            total += policy[s, a]
-        for a in range(actions):
-            policy[s, a] /= max(total, 1.0)
 
 
 @compiled

@@ -14,7 +14,6 @@ from mdvi.mdp.names import model_of
 from mdvi.mdp.validation import physical_memory
 from mdvi.planning.problem import Problem, problem_of
 from mdvi.planning.requests import check_weights, log_prior_of
-from mdvi.regularizers import log_soft_argmax
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ class HorizonSolution:
         """Log π_h of decision h = `stage`; uniform over ties when λ = τ = 0."""
         live, legal = np.asarray(self.problem.mdp.live), np.asarray(self.problem.mdp.legal)
         x = np.where(live, self.problem.action_values(self.value[stage + 1]), 0.0)
-        return np.asarray(log_soft_argmax(x, self.problem.temperature, legal))
+        return np.asarray(self.problem.regularizer.log_policy(x, self.problem.temperature, legal))
 
 
 def backward_induction(

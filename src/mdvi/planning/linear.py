@@ -14,8 +14,8 @@ for BiCGSTAB.
 
 import numpy as np
 
+from mdvi.native import njit
 from mdvi.planning.chain import Chain
-from mdvi.planning.native import njit
 from mdvi.planning.problem import Values
 from mdvi.planning.watch import Watch
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdvi.planning import sweeps
 from mdvi.planning.chain import chain_of, swept
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.ladder import Ladder
@@ -119,7 +118,7 @@ def _ordered_sweeps(
     for begin in range(0, len(v), stretch):
         watch()
         end = min(begin + stretch, len(v))
-        unsettled += sweeps.ordered_sweeps(*model, begin, end, width, aim.settled, rounds, evaluations, v)
+        unsettled += problem.sweeps.ordered(*model, begin, end, width, aim.settled, rounds, evaluations, v)
         if unsettled * width > aim.patience * len(v):
             break
     return Turn(v, unsettled * width / len(v))

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from mdvi.planning.native import njit
+from mdvi.native import njit
 from mdvi.planning.problem import Problem
 
 _NEARLY_SORTED = 0.9

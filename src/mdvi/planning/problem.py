@@ -2,11 +2,12 @@
 
     g = r + c,   t = λ + τ,   c = λ log μ          (t = 0: the maximum;  c = 0: no prior)
 
+M_t is the regularised maximum of a regulariser Ω, which is −H unless another one is given.
+
 What a backup proves about v* is up to a criterion (`criteria`); everything that it needs to know of the model is here.
 Rounding after Higham (2002), section 3.1, and Blanchard, Higham and Higham (2021) for the soft maximum.
 """
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ from jaxtyping import Float, Int
 from mdvi.mdp.kernels import MatrixFree, Sparse
 from mdvi.mdp.model import FiniteMDP
 from mdvi.planning import sweeps
-from mdvi.regularizers import soft_maximum
+from mdvi.regularizers import SHANNON, Regularizer
 
 U = float(np.finfo(float).eps) / 2  # the rounding unit
 _SHARES = 256  # of the states, surveyed at the same time
@@ -64,6 +65,7 @@ class Problem:
         max_gain: the largest finite |g|.
         max_offset: max |c|.
         widest: the largest number of possible actions.
+        regularizer: Ω.
     """
 
     mdp: FiniteMDP
@@ -78,6 +80,7 @@ class Problem:
     max_gain: float
     max_offset: float
     widest: int
+    regularizer: Regularizer = SHANNON
 
     @cached_property
     def discount(self) -> float:
@@ -95,12 +98,17 @@ class Problem:
         return self.discount * self.greatest_sum * (1 + 2 * U)
 
     @cached_property
+    def sweeps(self) -> sweeps.Sweeps:
+        """The compiled functions that apply M_t."""
+        return sweeps.sweeps_of(self.regularizer.rows)
+
+    @cached_property
     def immediate(self) -> tuple[float, float]:
         """Bounds on what a single decision is worth, terminal states left out.
 
-            min_s max_a g ≤ M_t(g) ≤ max g + t log |A|
+            min_s max_a g − t max Ω ≤ M_t(g) ≤ max g − t min Ω          (−t min Ω = t log |A|, max Ω = 0 of Shannon)
 
-        They allow for the rounding of g and of t log |A|, but not for that of the last addition: zero stays zero.
+        They allow for the rounding of g and of t Ω, but not for that of the last addition: zero stays zero.
         """
         best = self.gain.max(-1)[~np.asarray(self.mdp.terminal)]
         if not best.size:
@@ -108,7 +116,8 @@ class Problem:
         least, most = float(best.min()), float(best.max())
         error = self.slack * self.max_gain
         error += 0.0 if self.offset is None else 2 * self.max_gain + 16 * self.max_offset
-        most += self.temperature * math.log(self.widest) * (1 + 16 * U)
+        most -= self.temperature * self.regularizer.least(self.widest) * (1 + 16 * U)
+        least -= self.temperature * self.regularizer.greatest(self.widest) * (1 + 16 * U)
         return least - U * error, most + U * error
 
     @cached_property
@@ -122,11 +131,11 @@ class Problem:
         value, best = np.empty(len(v)), np.empty(len(v), np.int32)
         if self.rows is not None:
             kept = np.empty(self.gain.shape) if self.temperature > 0 else None
-            low, high = sweeps.backup(*self.rows, self.gain, self.discount, self.temperature, v, value, best, kept)
+            low, high = self.sweeps.backup(*self.rows, self.gain, self.discount, self.temperature, v, value, best, kept)
             return Backup(v, value, best, kept, *((low, high) if low <= high else (0.0, 0.0)))
         q = self.action_values(v)
         ends = np.asarray(self.mdp.terminal)
-        value = np.where(ends, 0.0, soft_maximum(q, self.temperature, np.asarray(self.mdp.live)))
+        value = np.where(ends, 0.0, self.regularizer.maximum(q, self.temperature, np.asarray(self.mdp.live)))
         change = (value - v)[~ends] if not ends.all() else np.zeros(1)
         return Backup(v, value, q.argmax(-1).astype(np.int32), None, float(change.min()), float(change.max()))
 
@@ -142,25 +151,27 @@ class Problem:
         """E: how far the computed (Tv)(s), and Tv − v, may be from the exact ones when |v| ≤ `largest`.
 
         A sum of n products errs by n roundings of Σ p|v|; the gain, the discount and the sum with them add a few,
-        and M_t passes errors on without enlarging them. Its own: one exp per action (argument, value and sum, or left
-        out), one log, and the roundings of t, assuming exp and log to be right to 4 units in the last place.
+        and M_t passes errors on without enlarging them. Its own are the regulariser's, see `Regularizer.rounding`.
         """
         entering = (self.terms + 8 + self.slack) * (self.max_gain + largest) + 8 * self.max_offset
-        own = self.temperature * (9 * self.widest + 8 + 8 * math.log(self.widest)) if self.temperature > 0 else 0.0
+        own = self.temperature * self.regularizer.rounding(self.widest) if self.temperature > 0 else 0.0
         return 1.01 * U * (entering + own) + 1e-300
 
 
-def problem_of(mdp: FiniteMDP, kl: float = 0.0, entropy: float = 0.0, log_prior: Any = None) -> Problem:
-    """The problem max_π E Σ γ^t (r − λ KL(π‖μ) + τ H(π)), ready to be solved.
+def problem_of(
+    mdp: FiniteMDP, kl: float = 0.0, entropy: float = 0.0, log_prior: Any = None, regularizer: Regularizer = SHANNON
+) -> Problem:
+    """The problem max_π E Σ γ^t (r − λ KL(π‖μ) − τ Ω(π)), Ω = −H, ready to be solved.
 
     Args:
         mdp: the model.
         kl: λ.
         entropy: τ.
         log_prior: log μ, shape (states, actions); None when λ = 0.
+        regularizer: Ω; with another one than Shannon's, λ has to be 0.
     """
     offset = None if log_prior is None or kl == 0 else kl * np.where(mdp.live, log_prior, 0.0)
-    return _prepared(mdp, np.asarray(mdp.reward), offset, kl + entropy, slack=0)
+    return _prepared(mdp, np.asarray(mdp.reward), offset, kl + entropy, slack=0, regularizer=regularizer)
 
 
 def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any, terms: float) -> Problem:
@@ -191,7 +202,14 @@ def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any, terms: float) -> Prob
     )
 
 
-def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, temperature: float, slack: int) -> Problem:
+def _prepared(
+    mdp: FiniteMDP,
+    reward: np.ndarray,
+    offset: np.ndarray | None,
+    temperature: float,
+    slack: int,
+    regularizer: Regularizer = SHANNON,
+) -> Problem:
     rows: tuple[Any, Any, Any] | None = None
     if isinstance(mdp.kernel, MatrixFree):
         live = np.asarray(mdp.live)
@@ -223,4 +241,5 @@ def _prepared(mdp: FiniteMDP, reward: np.ndarray, offset: np.ndarray | None, tem
         max_gain=max_gain,
         max_offset=max_offset,
         widest=max(widest, 1),
+        regularizer=regularizer,
     )

@@ -157,7 +157,9 @@ class Road:
         """
         problem, live = self.problem, ~np.asarray(self.problem.mdp.terminal)
         reach = self.criterion.forever(problem, 1.0)
-        spread = problem.temperature * math.log(problem.widest) * reach  # how far entropy moves values, at the most
+        omega, count = problem.regularizer, problem.widest
+        # How far entropy moves values, at the most.
+        spread = problem.temperature * (omega.greatest(count) - omega.least(count)) * reach
         flat = np.where(live, np.median((backup.v + (backup.value - backup.v) * reach)[live]), 0.0)
         found = [(width, backup), self._tried(flat)]
         if hard and found[1][0] > _NEAR * spread and spread < 0.5 * width:

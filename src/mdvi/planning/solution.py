@@ -9,7 +9,6 @@ from jaxtyping import Float, Int
 
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.problem import Problem, Values
-from mdvi.regularizers import log_soft_argmax
 
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
@@ -86,5 +85,5 @@ class Solution:
         for first in range(0, mdp.states, _BLOCK):
             block = slice(first, first + _BLOCK)
             x = self.q[block] if problem.offset is None else self.q[block] + problem.offset[block]
-            out[block] = log_soft_argmax(x, problem.temperature, legal[block])
+            out[block] = problem.regularizer.log_policy(x, problem.temperature, legal[block])
         return out

@@ -5,10 +5,10 @@ from typing import Any
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
+from mdvi.native import clock
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
-from mdvi.planning.native import clock
 from mdvi.planning.problem import Problem, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
 from mdvi.planning.road import Road

@@ -7,27 +7,65 @@ Every sweep is a pure function of its arrays but for the outputs named last. Lar
 does not depend on how many there are.
 """
 
+import functools
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdvi.planning.native import njit, prange
-from mdvi.planning.soft import _soft, _soften
+from mdvi.native import njit, prange
+from mdvi.regularizers.rows import Rows
 
 _PARALLEL_FROM = 100_000  # entries; below, threads gain little, and on a busy machine they wait for one another
 _BLOCK = 256  # states
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+class Sweeps(NamedTuple):
+    """The compiled functions that apply a regulariser.
+
+    Attributes:
+        backup: see `_backup`.
+        ordered: see `_ordered_sweeps`.
+        policies: see `_policies`.
+    """
+
+    backup: Callable[..., Any]
+    ordered: Callable[..., Any]
+    policies: Callable[..., Any]
+
+
+@functools.cache
+def sweeps_of(rows: Rows) -> Sweeps:
+    """The sweeps with M_κ and ∇M_κ of a regulariser, compiled for it when they are first called.
+
+    The disk keeps the machine code of the regularisers of mdvi; of others Numba cannot tell there when they change.
+    """
+    kept = rows.maximum.__module__.partition(".")[0] == "mdvi"
+    with_ = functools.partial(_with, rows.name)
+    maxima = rows.maxima
+    if maxima is None:
+        maxima = njit(error_model="numpy")(with_(_one_by_one, _maximum=rows.maximum))
+    improved = njit(error_model="numpy", inline="always")(with_(_improved, _maximum=rows.maximum))
+    ordered = njit(cache=kept, error_model="numpy", nogil=True)(with_(_ordered_sweeps, _improved=improved))
+    return Sweeps(
+        compiled(with_(_backup, _maxima=maxima), kept), ordered, compiled(with_(_policies, _policy=rows.policy), kept)
+    )
+
+
+def _with(name: str, function: Callable[..., Any], **parts: Any) -> FunctionType:
+    """The function with these globals. Numba stores what it has compiled under the qualified name: it needs its own."""
+    assert isinstance(function, FunctionType)
+    twin = FunctionType(function.__code__, function.__globals__ | parts, function.__name__)
+    twin.__qualname__, twin.__doc__ = f"{function.__qualname__}_{name}", function.__doc__
+    return twin
+
+
+def compiled(function: Callable[..., Any], kept: bool = True) -> Callable[..., Any]:
     """The function on one core for small inputs and on all for large ones; the successors, second, tell which."""
-    options: Any = {"cache": True, "error_model": "numpy", "nogil": True}
+    options: Any = {"cache": kept, "error_model": "numpy", "nogil": True}
     alone = njit(**options)(function)
-    # Numba stores what it has compiled under the qualified name and whatever the options: each needs its own.
-    twin = FunctionType(function.__code__, function.__globals__, function.__name__)
-    twin.__qualname__ = f"{function.__qualname__}_together"
-    together = njit(parallel=True, **options)(twin)
+    together = njit(parallel=True, **options)(_with("together", function))
 
     def run(*arrays: Any) -> Any:
         return (together if len(arrays[1]) >= _PARALLEL_FROM else alone)(*arrays)
@@ -56,9 +94,23 @@ def expectation(start, state, probability, row, v):  # type: ignore[no-untyped-d
     return expected
 
 
-@compiled
-def backup(start, state, probability, gain, discount, temperature, v, value, best, kept):  # type: ignore[no-untyped-def]
-    """(Tv)(s) = t log Σ_a exp((g(s, a) + γ (Pv)(s, a)) / t), the maximum when t = 0; writes it and an argmax.
+# The functions below that are not compiled here call these three names, which `sweeps_of` replaces; see `Rows`.
+_maximum: Callable[..., Any]
+_policy: Callable[..., Any]
+_maxima: Callable[..., Any]
+
+
+def _one_by_one(x, temperature, top):  # type: ignore[no-untyped-def]
+    """From maxima to M_κ, row by row."""
+    actions = len(x) // len(top)
+    for s in range(len(top)):
+        row = x[s * actions : (s + 1) * actions]
+        if top[s] > -np.inf:
+            top[s] = _maximum(row, row.argmax(), temperature)
+
+
+def _backup(start, state, probability, gain, discount, temperature, v, value, best, kept):  # type: ignore[no-untyped-def]
+    """(Tv)(s) = M_t(g(s, ·) + γ (Pv)(s, ·)), the maximum when t = 0; writes it and an argmax.
 
     And all of g + γ P v into `kept`, if that is not None.
 
@@ -88,7 +140,7 @@ def backup(start, state, probability, gain, discount, temperature, v, value, bes
                 top = q[first + a] if better else top
             best[s], value[s] = chosen, top
         if temperature > 0:
-            _soften(q, temperature, value[begin:end])
+            _maxima(q, temperature, value[begin:end])
         for s in range(begin, end):
             if value[s] == -np.inf:
                 value[s] = 0.0
@@ -107,8 +159,10 @@ def action_values(start, state, probability, gain, discount, v, q):  # type: ign
             q[s, a] = gain[s, a] + discount * expectation(start, state, probability, s * actions + a, v)
 
 
-@njit(error_model="numpy", inline="always")
-def _improved(start, state, probability, gain, discount, temperature, order, begin, middle, end, back, v, best, q):  # type: ignore[no-untyped-def]
+def _improved(
+    start: Any, state: Any, probability: Any, gain: Any, discount: Any, temperature: Any, order: Any, begin: Any,
+    middle: Any, end: Any, back: Any, v: Any, best: Any, q: Any,
+) -> Any:  # fmt: skip
     """T state by state from order[begin] to order[end], or back, each value at once in use; overwrites v and best.
 
     Returns the largest change before order[middle].
@@ -131,7 +185,7 @@ def _improved(start, state, probability, gain, discount, temperature, order, beg
             top = q[a] if better else top
         best[i - begin] = chosen
         if chosen >= 0:
-            value = top if temperature == 0 else _soft(top, chosen, temperature, q, actions)
+            value = top if temperature == 0 else _maximum(q, chosen, temperature)
             if i < middle:
                 change = max(change, abs(value - v[s]))
             v[s] = value
@@ -191,8 +245,7 @@ def _evaluated(count, at, reward, first, to, weight, v):  # type: ignore[no-unty
     return change
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
-def ordered_sweeps(  # type: ignore[no-untyped-def]
+def _ordered_sweeps(  # type: ignore[no-untyped-def]
     start, state, probability, gain, discount, temperature, order, begin, end, width, settled, rounds, evaluations, v
 ):
     """Gauss-Seidel sweeps of T in windows that move along the order from order[begin] to order[end]. Overwrites v.
@@ -236,6 +289,18 @@ def ordered_sweeps(  # type: ignore[no-untyped-def]
         else:
             unsettled += 1
     return unsettled
+
+
+def _policies(policy, q, temperature, rare):  # type: ignore[no-untyped-def]
+    """Writes ∇M_t(q(s, ·)), zero where that is below `rare` times the largest, and where nothing can be chosen."""
+    states, actions = q.shape
+    for s in prange(states):
+        possible = False
+        for a in range(actions):
+            policy[s, a] = 0.0
+            possible = possible or q[s, a] > -np.inf
+        if possible:
+            _policy(q[s], temperature, rare, policy[s])
 
 
 @compiled

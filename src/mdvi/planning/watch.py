@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mdvi.planning.native import clock
+from mdvi.native import clock
 
 TIME_LIMIT = "time limit"
 INTERRUPTED = "interrupted"

@@ -14,12 +14,16 @@ over actions: illegal actions have probability zero and never enter a sum, in va
 Source: Vieillard et al., "Leverage the Average" (2020), section 2.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Bool, Float
 
 from mdvi.types import Array, Reduced, Scalar, jax_of, namespace
+
+if TYPE_CHECKING:
+    from mdvi.regularizers.rows import Rows
 
 Values = Float[Array, "*batch actions"]
 States = Float[Reduced, "*batch"]
@@ -166,6 +170,13 @@ class Shannon:
         """What it is called."""
         return "kl-to-uniform" if self.uniform else "shannon"
 
+    @property
+    def rows(self) -> "Rows":
+        """M_κ and ∇M_κ for the sweeps of the planner."""
+        from mdvi.regularizers import rows
+
+        return rows.MELLOW if self.uniform else rows.SOFT
+
     def maximum(self, x: Values, temperature: Scalar, legal: Legal = None) -> States:
         """κ log Σ_a ρ(a) exp(x(a)/κ), ρ = 1 or 1/n."""
         return (mellowmax if self.uniform else soft_maximum)(x, temperature, legal)
@@ -183,6 +194,22 @@ class Shannon:
         xp = namespace(legal)
         count = legal.sum(-1, keepdims=True)
         return -xp.log(count) if self.uniform else xp.zeros(count.shape)
+
+    def least(self, actions: int) -> float:
+        """Of the uniform policy: −log n, or 0."""
+        return 0.0 if self.uniform else -math.log(actions)
+
+    def greatest(self, actions: int) -> float:
+        """Of one action: 0, or log n."""
+        return math.log(actions) if self.uniform else 0.0
+
+    def rounding(self, actions: int) -> float:
+        """Of one exp per action (argument, value and sum, or left out) and one log, right to 4 units in the last place.
+
+        And those of κ; of the mellowmax one log more. Source: Blanchard, Higham and Higham (2021).
+        """
+        size = math.log(actions)
+        return 9 * actions + 8 + 8 * size + (8 * size if self.uniform else 0.0)
 
 
 SHANNON, KL_TO_UNIFORM = Shannon(), Shannon(uniform=True)

@@ -13,6 +13,7 @@ import jax
 
 from mdvi.envs.names import environment_of
 from mdvi.learning.arrange import population_with
+from mdvi.learning.request import AXES
 from mdvi.learning.runs import folder, kept, record, run
 from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.run import InUse, Report
@@ -109,7 +110,7 @@ def _outcomes(ids: list[str], population: Driver, columns: list[dict[str, Any]])
     for number, (name, member) in enumerate(zip(ids, members, strict=True)):
         wrong = ledger.status[number]
         status = "done" if not wrong else "diverged" if wrong.startswith("diverged") else "failed"
-        facts = {key: member[key] for key in ("kl", "entropy", "beta", "learning_rate", "env_steps", "episodes")}
+        facts = {key: member[key] for key in (*AXES, "env_steps", "episodes")}
         facts |= {"score_mean_training": member["mean_return"], "score_last100": member["last_100"]}
         facts |= {"version": _versions(), "git_commit": commit(), "device": jax.devices()[0].device_kind}
         curve = [

@@ -1,4 +1,7 @@
-"""Named agents: each one a construction and a point of the scheme, or a line of points that λ and τ move along."""
+"""Named agents: each one a construction and a point of the scheme, or a line of points that λ and τ move along.
+
+An `Entry` of your own goes wherever a name goes, `mdvi.train(env, Entry(…))`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +10,23 @@ from functools import cached_property
 from typing import Any
 
 from mdvi import algorithms
+from mdvi.algorithms import Algorithm
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.constructions import DIRECT, DUAL, IMPLICIT, INDIRECT, Construction
 from mdvi.scheme import Scheme
 from mdvi.words import did_you_mean
+
+__all__ = [
+    "ALL",
+    "CLIP",
+    "DIRECT",
+    "DUAL",
+    "IMPLICIT",
+    "INDIRECT",
+    "Construction",
+    "Entry",
+    "find",
+]
 
 CLIP = -1.0  # the least κ log π in the Munchausen term of `munchausen`, as in its authors' code
 
@@ -22,7 +38,7 @@ class Entry:
     Attributes:
         name: what to call it.
         construction: how it represents its policy.
-        row: the algorithm, by its name in `mdvi.algorithms`.
+        row: the algorithm, by its name in `mdvi.algorithms` or as an `Algorithm` of your own.
         summary: one line.
         reference: the BibTeX key of its source.
         numbers: parameters of the row that differ from its own.
@@ -31,9 +47,9 @@ class Entry:
 
     name: str
     construction: Construction
-    row: str
-    summary: str
-    reference: str
+    row: str | Algorithm
+    summary: str = ""
+    reference: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
     lowest: float = -math.inf
 
@@ -147,14 +163,16 @@ ALL: dict[str, Entry] = {
 }  # fmt: skip
 
 
-def find(name: str) -> Entry:
-    """The entry of that name.
+def find(name: str | Entry) -> Entry:
+    """The entry of that name, or the one that is given.
 
     Raises:
         ValueError: for an unknown name, suggesting the nearest.
     """
+    if isinstance(name, Entry):
+        return name
     if not isinstance(name, str):
-        raise ValueError(f"agent: expected a name, got {name!r}")
+        raise ValueError(f"agent: expected a name or an `Entry` of mdvi.agents, got {name!r}")
     if name not in ALL:
         near = did_you_mean(name.replace("_", "-"), [entry.replace("-", "_") for entry in ALL])
         raise ValueError(f"unknown agent {name!r}{near.replace('_', '-')}")

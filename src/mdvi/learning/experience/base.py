@@ -1,6 +1,6 @@
 """What agents learn from, whatever keeps it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import Float, Int
 
@@ -27,3 +27,20 @@ class Batch(NamedTuple):
     next_obs: Array
     legal: Array | None = None
     next_legal: Array | None = None
+
+
+class Experience(Protocol):
+    """What agents learn from: transitions that are played or recorded, from which minibatches are drawn."""
+
+    def sample(self, draws: Any, batch: int, n_step: int, discount: Any) -> Batch:
+        """A minibatch, uniform with replacement over all sequences of n steps.
+
+            G = Σ_{i<m} γ^i r_i,     m ≤ n the first step that ended an episode, else n
+
+        Args:
+            draws: what its random numbers come from: a key in a compiled program; on the host, where the transitions of
+                several members are kept together, a generator for each.
+            batch: sequences for each member.
+            n_step: n.
+            discount: γ.
+        """

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Int
 
 from mdvi.envs.base import Transition
-from mdvi.learning import draws
+from mdvi.learning.draws import below, words
 from mdvi.learning.experience.base import Batch
 from mdvi.types import Array
 
 
-class Replay(eqx.Module):
+class Ring(eqx.Module):
     """The last steps, overwritten in turn.
 
     Attributes:
@@ -31,8 +31,39 @@ class Replay(eqx.Module):
     steps: Transition
     written: Int[Array, ""]
 
+    def add(self, step: Transition) -> "Ring":
+        """Write one step of every environment over the oldest row."""
+        row = self.written % self.steps.action.shape[0]
+        steps = jax.tree.map(lambda ring, new: ring.at[row].set(new), self.steps, step)
+        return Ring(steps, self.written + 1)
 
-def empty(observation: jax.ShapeDtypeStruct, rows: int, environments: int) -> Replay:
+    def sample(self, draws: jax.Array, batch: int, n_step: int, discount: Any) -> Batch:
+        """A minibatch, uniform with replacement over all sequences of n consecutive steps in the ring."""
+        rows, environments = self.steps.action.shape
+        filled = jnp.minimum(self.written, rows)
+        starts = (filled - (n_step - 1)) * environments
+        chosen = below(words(draws, (batch,)), starts.astype(jnp.uint32)).astype(jnp.int32)
+        first, column = (self.written - filled + chosen // environments) % rows, chosen % environments
+        steps = self.steps
+        returns, remaining = jnp.zeros(batch), jnp.zeros(batch)
+        last, going = first, jnp.ones(batch, bool)
+        for i in range(n_step):
+            row = (first + i) % rows
+            ended = steps.terminated[row, column]
+            returns = returns + jnp.where(going, discount**i * steps.reward[row, column], 0.0)
+            last = jnp.where(going, row, last)
+            remaining = jnp.where(going, discount ** (i + 1) * jnp.where(ended, 0.0, 1.0), remaining)
+            going = going & ~(ended | steps.truncated[row, column])
+        return Batch(
+            steps.obs[first, column], steps.action[first, column], returns, remaining, steps.next_obs[last, column]
+        )
+
+    def first_steps(self, count: int) -> Transition:
+        """The transitions of a ring that was filled once at most, in the order they were made."""
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], self.steps)
+
+
+def empty(observation: jax.ShapeDtypeStruct, rows: int, environments: int) -> Ring:
     """A ring with room for rows × environments steps; observations keep their dtype."""
 
     def room(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -46,33 +77,4 @@ def empty(observation: jax.ShapeDtypeStruct, rows: int, environments: int) -> Re
         truncated=room((), bool),
         next_obs=room(observation.shape, observation.dtype),
     )
-    return Replay(steps, jnp.zeros((), jnp.int32))
-
-
-def add(replay: Replay, step: Transition) -> Replay:
-    """Write one step of every environment over the oldest row."""
-    row = replay.written % replay.steps.action.shape[0]
-    steps = jax.tree.map(lambda ring, new: ring.at[row].set(new), replay.steps, step)
-    return Replay(steps, replay.written + 1)
-
-
-def sample(replay: Replay, key: jax.Array, batch: int, n_step: int, discount: Any) -> Batch:
-    """A minibatch, uniform with replacement over all sequences of n consecutive steps in the ring."""
-    rows, environments = replay.steps.action.shape
-    filled = jnp.minimum(replay.written, rows)
-    starts = (filled - (n_step - 1)) * environments
-    chosen = draws.below(draws.words(key, (batch,)), starts.astype(jnp.uint32)).astype(jnp.int32)
-    first, column = (replay.written - filled + chosen // environments) % rows, chosen % environments
-    steps = replay.steps
-    returns, remaining = jnp.zeros(batch), jnp.zeros(batch)
-    last, going = first, jnp.ones(batch, bool)
-    for i in range(n_step):
-        row = (first + i) % rows
-        ended = steps.terminated[row, column]
-        returns = returns + jnp.where(going, discount**i * steps.reward[row, column], 0.0)
-        last = jnp.where(going, row, last)
-        remaining = jnp.where(going, discount ** (i + 1) * jnp.where(ended, 0.0, 1.0), remaining)
-        going = going & ~(ended | steps.truncated[row, column])
-    return Batch(
-        steps.obs[first, column], steps.action[first, column], returns, remaining, steps.next_obs[last, column]
-    )
+    return Ring(steps, jnp.zeros((), jnp.int32))

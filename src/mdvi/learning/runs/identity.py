@@ -1,4 +1,5 @@
-"""What makes an environment that is given as an object the same as another: what it does, as far as code can tell.
+"""What makes an environment or an agent that is given as an object the same as another: what it does, as far as code
+can tell.
 
 The identity is a digest of everything that its class, its function or the classes of what that makes refer to: the
 instructions of functions, their defaults, what they enclose, the globals that they read, methods and attributes of
@@ -47,9 +48,10 @@ _PLAIN = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisT
 
 
 class Identity(NamedTuple):
-    """What an environment is told apart by: its name for config.json, and what of it could not be compared."""
+    """What an object is told apart by: its name for config.json, what it is, and what of it could not be compared."""
 
     name: str
+    what: str
     unknown: tuple[str, ...]
 
     @property
@@ -57,28 +59,28 @@ class Identity(NamedTuple):
         """A line about what could not be compared; "" where there is nothing."""
         if not self.unknown:
             return ""
-        return f"whether the environment is the same as before cannot be told of {'; '.join(self.unknown)}"
+        return f"whether the {self.what} is the same as before cannot be told of {'; '.join(self.unknown)}"
 
 
-def identity_of(env: Any) -> Identity:
-    """The identity of an environment."""
+def identity_of(value: Any, what: str = "environment") -> Identity:
+    """The identity of an environment, or of an agent."""
     reader = _Reader()
-    digest = reader.digest(env).hex()[:16]
-    return Identity(f"{type(env).__name__} {_VERSION} {_PYTHON} {digest}", tuple(reader.unknown))
+    digest = reader.digest(value).hex()[:16]
+    return Identity(f"{type(value).__name__} {_VERSION} {_PYTHON} {digest}", what, tuple(reader.unknown))
 
 
-def fingerprint(env: Any) -> str:
+def fingerprint(value: Any) -> str:
     """The name of its identity."""
-    return identity_of(env).name
+    return identity_of(value).name
 
 
 def is_object(name: str) -> bool:
-    """Whether config.json names an environment that was given as an object."""
+    """Whether config.json names something that was given as an object."""
     return _FORM.fullmatch(name) is not None
 
 
-def same(known: str, now: str) -> str | None:
-    """Whether an environment is the one that a run was made with, by their names.
+def same(known: str, now: str, what: str = "environment") -> str | None:
+    """Whether an environment, or an agent, is the one that a run was made with, by their names.
 
     Returns:
         "" where it is; a line where that cannot be told, because its name was written by another version of mdvi or
@@ -90,7 +92,7 @@ def same(known: str, now: str) -> str | None:
     if one is None or other is None or one[1] != other[1] or one.group(2, 3) == other.group(2, 3):
         return None
     writer = "mdvi 0.1.0" if one[2] is None else f"Python {one[3]}" if one[2] == other[2] else "another version of mdvi"
-    return f"the environment was written down by {writer}, and whether it is the same as before cannot be told"
+    return f"the {what} was written down by {writer}, and whether it is the same as before cannot be told"
 
 
 class _Reader:

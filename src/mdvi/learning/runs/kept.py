@@ -218,7 +218,7 @@ def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], Non
         remark(f"{error}; it is written again, since the checkpoints are of what is asked for")
         return None
     for name in config:
-        if name == "env" and same(known[name], config[name]) is not None:
+        if name in ("env", "agent") and same(known[name], config[name]) is not None:
             continue
         if known.get(name) != config[name] and name != "version":
             raise ValueError(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mdvi import input
-from mdvi.learning.request import Request, identifying
+from mdvi.learning.request import AXES, Request, identifying
 from mdvi.learning.runs.folder import LOCK, check
 from mdvi.learning.runs.ledger import Ledger
 from mdvi.learning.settings import Settings
@@ -93,7 +93,7 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
             raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
     if not columns:
         raise ValueError(f"{path}: no line of metrics yet; train longer")
-    for name in ("env_steps", "member", "kl", "entropy", "beta", "learning_rate", "last_100"):
+    for name in ("env_steps", "member", *AXES, "last_100"):
         if name not in columns:
             raise ValueError(f"{path}: has no column {name}; `mdvi train --out {folder}` writes it again")
     return columns
@@ -157,7 +157,7 @@ def members_of(config: dict[str, Any]) -> int:
     """The number of members that a configuration asks for; the runs of a study are named one by one."""
     if "runs" in config:
         return len(config["runs"])
-    return math.prod(len(config[name] or [None]) for name in ("kl", "entropy", "beta", "learning_rate", "seeds"))
+    return math.prod(len(config[name] or [None]) for name in (*AXES, "seeds"))
 
 
 def digest_of(config: dict[str, Any]) -> str:

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_HEAD = ("env_steps", "member", "seed", "kl", "entropy", "beta", "learning_rate")
+from mdvi.learning.request import AXES
+
+_HEAD = ("env_steps", "member", "seed", *AXES)
 SERVICES = ("wandb", "mlflow")
 
 

@@ -276,10 +276,8 @@ class HostPopulation:
     def _learn(self) -> None:
         """A gradient step of all members; it runs on while the environments go on."""
         settings = self.settings
-        batches = [
-            self.replay.sample(self._draws, settings.batch, settings.n_step, self._discount)
-            for _ in range(1 + self.agents[0].has_actor)  # the second one is for the actor
-        ]
+        draws = [self._draws] * (1 + self.agents[0].has_actor)  # the second minibatch is for the actor
+        batches = learner.minibatches(settings, self.replay, draws, self._discount)
         self.learner, parts = vmapped.learn(settings, self.env, self.batch, self.learner, batches[0], batches[-1])
         self._averages["parts"].add(parts)
 

@@ -1,5 +1,6 @@
 """What learns of a member: networks, targets and optimizer, and its gradient step."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.diagnostics import Probe, observe
 from mdvi.learning.agents.networks import Networks, network
 from mdvi.learning.agents.targets import at
-from mdvi.learning.experience.base import Batch
+from mdvi.learning.experience.base import Batch, Experience
 from mdvi.learning.settings import Settings
 from mdvi.types import Array
 
@@ -76,6 +77,11 @@ def start(settings: Settings, env: Interface, agent: Agent, seed: Any) -> tuple[
         trouble=jnp.full(3, -1, jnp.int32),
     )
     return learner, (worlds, filling)
+
+
+def minibatches(settings: Settings, experience: Experience, draws: Iterable[Any], discount: Any) -> list[Batch]:
+    """A minibatch for each of these draws, see `Experience.sample`."""
+    return [experience.sample(draw, settings.batch, settings.n_step, discount) for draw in draws]
 
 
 def learn(

@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from mdvi.envs.base import Environment, Transition, advance
+from mdvi.envs.base import Environment, advance
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.diagnostics import start_probe
 from mdvi.learning.experience import ring
-from mdvi.learning.experience.ring import Replay
+from mdvi.learning.experience.ring import Ring
 from mdvi.learning.settings import Settings
-from mdvi.learning.training.learner import Learner, all_finite, copied, learn, start
+from mdvi.learning.training.learner import Learner, all_finite, copied, learn, minibatches, start
 from mdvi.types import Array
 
 
@@ -38,7 +38,7 @@ class Member(eqx.Module):
     """
 
     learner: Learner
-    replay: Replay
+    replay: Ring
     worlds: Any
     gone: tuple[Float[Array, " environments"], Int[Array, " environments"]]
 
@@ -62,7 +62,7 @@ def init(settings: Settings, env: Environment, agent: Agent, seed: Any) -> tuple
     )
     member, finished = interact(settings, env, agent, member, filling, settings.warmup // settings.environments)
     if settings.diagnostics:
-        probe = start_probe(first_steps(member.replay, settings.warmup))
+        probe = start_probe(member.replay.first_steps(settings.warmup))
         member = eqx.tree_at(lambda m: m.learner.probe, member, probe, is_leaf=lambda leaf: leaf is None)
     return member, finished
 
@@ -85,7 +85,7 @@ def interact(
         gone = jnp.where(over, 0.0, returns), jnp.where(over, 0, lengths)
         bad = ~jnp.stack([all_finite(seen.next_obs), all_finite(seen.reward), jnp.ones((), bool)])
         trouble = jnp.where((trouble < 0) & bad, learner.updates, trouble)
-        return (ring.add(replay, seen), worlds, gone, trouble), finished
+        return (replay.add(seen), worlds, gone, trouble), finished
 
     carry = member.replay, member.worlds, member.gone, learner.trouble
     keys = jax.random.split(key, (rows, 1 + settings.environments))
@@ -101,7 +101,7 @@ def period(settings: Settings, env: Environment, agent: Agent, member: Member) -
         keys = jax.random.split(jax.random.fold_in(member.learner.key, member.learner.updates), 3)
         rows = settings.update_period // settings.environments
         member, finished = interact(settings, env, agent, member, keys[0], rows)
-        batches = [ring.sample(member.replay, k, settings.batch, settings.n_step, env.discount) for k in keys[1:]]
+        batches = minibatches(settings, member.replay, keys[1:], env.discount)
         learner, parts = learn(settings, env, agent, member.learner, *batches)
         return eqx.tree_at(lambda m: m.learner, member, learner), (finished, parts)
 
@@ -118,8 +118,3 @@ def chunk(
         lambda member, _: period(settings, env, agent, member), member, None, settings.chunk
     )
     return member, finished, {name: value.mean() for name, value in {**parts, **seen}.items()}
-
-
-def first_steps(replay: Replay, filled: int) -> Transition:
-    """The transitions that fill the replay by now, in the order they were made."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:filled], replay.steps)

@@ -1,0 +1,83 @@
+"""Agents of one's own: an algorithm, a construction and numbers that are no entry of a table, passed as values."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import pytest
+
+import mdvi as library
+from commands import run
+from mdvi.algorithms import Algorithm
+from mdvi.learning.agents.catalogue import IMPLICIT, Entry
+from mdvi.learning.agents.constructions.implicit import Implicit
+
+SIZES = {"hidden": (8, 8), "batch": 16, "warmup": 100, "replay": 500, "target_period": 20, "log_period": 100}
+
+
+def tempered(kl=0.05, entropy=0.02):
+    """Munchausen's point of the scheme at other numbers."""
+    return library.Scheme.of(kl=kl, entropy=entropy)
+
+
+@dataclass(frozen=True)
+class Shifted(Implicit):
+    """The implicit construction whose critic is trained on targets that are all larger by one."""
+
+    def critic_target(self, agent, y, target, batch, legal):
+        return 1.0 + super().critic_target(agent, y, target, batch, legal)
+
+
+MINE = Entry("mine", IMPLICIT, Algorithm("tempered", tempered, "(λ, τ)", ""))
+SHIFTED = Entry("shifted", Shifted(), MINE.row)
+
+
+def trained(agent, out=None, **numbers):
+    return library.train("CartPole-v1", agent, seeds=2, steps=300, out=out, **SIZES, **numbers)
+
+
+def parameters(run):
+    return [np.asarray(leaf) for member in (0, 1) for leaf in jax.tree.leaves(run.networks(member)[1].critic)]
+
+
+def test_an_algorithm_that_is_a_value_trains_as_the_entry_that_it_equals():
+    theirs, mine = trained("munchausen", kl=0.05, entropy=0.02, lowest=-np.inf), trained(MINE)
+    for one, other in zip(parameters(theirs), parameters(mine), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert mine.metrics["kl"][0] == pytest.approx(0.05)
+    assert set(trained(MINE, kl=[0.1, 0.2]).metrics["kl"].round(9)) == {0.1, 0.2}
+
+
+def test_a_construction_that_is_a_value_says_what_its_networks_are_trained_on():
+    plain, shifted = trained(MINE), trained(SHIFTED)
+    assert any((one != other).any() for one, other in zip(parameters(plain), parameters(shifted), strict=True))
+    assert shifted.summary["status"] == "ok"
+
+
+def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_only(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    first, again = trained(MINE, folder), trained(MINE, folder)
+    assert again.config == first.config
+    loaded = library.load(folder, agent=MINE)
+    for one, other in zip(parameters(first), parameters(loaded), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"is a run of an agent that was an object in Python: .*agent=agent"):
+        library.load(folder)
+    with pytest.raises(ValueError, match=r"is a run of Entry .*, not of Entry"):
+        library.load(folder, agent=SHIFTED)
+    with pytest.raises(ValueError, match=r"is a run of Entry .*, not of Entry"):
+        trained(Entry("mine", IMPLICIT, MINE.row, lowest=-0.5), folder)
+    with pytest.raises(ValueError, match="was made with agent"):
+        trained("munchausen", folder)
+    for command in (("train", "--out", folder), ("evaluate", folder)):
+        code, _, err = run(capsys, monkeypatch, *command)
+        assert code == 2
+        assert "is a run of an agent that was an object in Python" in err
+
+
+def test_whether_a_run_of_a_name_is_one_of_an_object_cannot_be_told(tmp_path):
+    trained("munchausen", tmp_path / "run")
+    with pytest.warns(UserWarning, match="the agent was named as munchausen, and whether"):
+        library.load(tmp_path / "run", agent=MINE)
+    with pytest.raises(ValueError, match="expected a name or an `Entry`"):
+        trained(Shifted())
