@@ -24,7 +24,7 @@ FAMILIES = ("md-direct", "md-indirect", "da", "munchausen")
 def cartpole():
     env = CartPole()
     keys = jax.random.split(jax.random.key(0), 5)
-    online, target = (Networks(*(network(env, "none", (16,), key) for key in pair)) for pair in (keys[:2], keys[2:4]))
+    online, target = (Networks(*(network(env, key, "none", (16,)) for key in pair)) for pair in (keys[:2], keys[2:4]))
     obs = jax.random.normal(keys[4], (32, 4))
     return env, online, target, obs
 

@@ -1,15 +1,21 @@
 """Agents of one's own: an algorithm, a construction and numbers that are no entry of a table, passed as values."""
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import mdvi as library
 from commands import run
 from mdvi.algorithms import Algorithm
-from mdvi.learning.agents.catalogue import IMPLICIT, Entry
+from mdvi.envs.spaces import actions_of
+from mdvi.learning.acting.export import exported
+from mdvi.learning.agents.catalogue import ALL, IMPLICIT, Entry
 from mdvi.learning.agents.constructions.implicit import Implicit
 
 SIZES = {"hidden": (8, 8), "batch": 16, "warmup": 100, "replay": 500, "target_period": 20, "log_period": 100}
@@ -81,3 +87,50 @@ def test_whether_a_run_of_a_name_is_one_of_an_object_cannot_be_told(tmp_path):
         library.load(tmp_path / "run", agent=MINE)
     with pytest.raises(ValueError, match="expected a name or an `Entry`"):
         trained(Shifted())
+
+
+class Wide(eqx.Module):
+    """One layer, and a cosine of it."""
+
+    weight: jax.Array
+    out: jax.Array
+    activation: Any = eqx.field(static=True, default=jnp.cos)
+
+    def __call__(self, obs):
+        return self.activation(obs @ self.weight) @ self.out
+
+
+def wide(env, key):
+    one, other = jax.random.split(key)
+    size = env.observation.shape[0]
+    return Wide(jax.random.normal(one, (size, 16)), jax.random.normal(other, (16, actions_of(env).count)))
+
+
+@pytest.mark.parametrize("agent", ["munchausen", "md-direct"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Acrobot-v1"])
+def test_networks_of_ones_own_learn_act_and_go_on(agent, env, tmp_path):
+    mine = dataclasses.replace(ALL[agent], network=wide)
+    ask = {"seeds": 2, "steps": 300, **SIZES}
+    run = library.train(env, mine, out=tmp_path / "run", **ask)
+    assert run.summary["status"] == "ok"
+    assert isinstance(run.networks(0)[1].critic, Wide)
+    first = library.train(env, mine, **ask | {"steps": 120})
+    assert any((one != other).any() for one, other in zip(parameters(first), parameters(run), strict=True))
+    loaded = library.load(tmp_path / "run", agent=mine)
+    returns, _ = loaded.evaluate(3, limit=50)
+    np.testing.assert_array_equal(returns, run.evaluate(3, limit=50)[0])
+    with pytest.raises(ValueError, match="export: the network is code of your own"):
+        exported(*run.networks(0))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (lambda env, key: Wide(jnp.ones((3, 2)), jnp.ones((2, 2))), "network: fails on a batch of observations"),
+        (lambda env, key: Wide(jnp.ones((4, 2)), jnp.ones((2, 3))), r"network: takes observations .* expected float32"),
+        (lambda env, key: eqx.nn.MLP(4, 2, 8, 1, key=key), r"network: MLP.activation is no array of floats"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(network, message):
+    with pytest.raises(ValueError, match=message):
+        trained(dataclasses.replace(ALL["dqn"], network=network))

@@ -44,7 +44,8 @@ def train_command(
         int | None,
         typer.Option(
             callback=at_least(1),
-            help="Environment steps of each member, rounded up to whole lines of metrics; default the preset's.",
+            help="Environment steps of each member, rounded up to whole lines of metrics; default the preset's. "
+            "A run that has ended goes on when it is given more.",
         ),
     ] = None,
     preset: Annotated[
@@ -81,10 +82,12 @@ def train_command(
     if env is None:
         if out is None:
             raise ValueError("ENV: name an environment (see `mdvi list envs`), or the folder of a run with --out")
-        options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, steps, no_kl, no_entropy)
-        if any(options[0]) or options[1] != ("munchausen", 1, 0, None, False, False):
-            raise ValueError("ENV: name it too; without it, the run in --out goes on as it was made")
-        request = train.request_in(out)
+        options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, no_kl, no_entropy)
+        if any(options[0]) or options[1] != ("munchausen", 1, 0, False, False):
+            raise ValueError(
+                "ENV: name it too; without it, the run in --out goes on as it was made, or for more --steps"
+            )
+        request = train.request_in(out) | ({} if steps is None else {"steps": steps})
     else:
         settings = common.settings_of(set_ or [])
         check_settings(settings)

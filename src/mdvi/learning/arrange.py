@@ -109,7 +109,7 @@ def _settings(request: Request, env: Interface) -> tuple[Settings, dict[str, Any
     numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
     if numbers.get("lowest", 0.0) > 0:
         raise ValueError(f"lowest: bounds κ log π, which is at most 0, from below; got {numbers['lowest']}")
-    for name in EXPLORATION:
+    for name in (*EXPLORATION, "learning_rate_steps"):
         if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
             raise ValueError(f"{name}: out of range, got {numbers[name]}")
     return settings, numbers

@@ -12,7 +12,10 @@ from mdvi.checks import whole
 from mdvi.learning.settings import Settings, preset_of, refusal
 from mdvi.words import did_you_mean
 
-NUMBERS = ("learning_rate", "epsilon", "epsilon_steps", "lowest", "double", "sampled", "every_action")
+NUMBERS = (
+    *("learning_rate", "learning_rate_steps", "epsilon", "epsilon_steps", "lowest", "double", "sampled"),
+    "every_action",
+)
 EXPLORATION = ("epsilon", "epsilon_steps")
 _LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _MOST = 100_000  # members of one run
@@ -58,9 +61,12 @@ class Arguments(TypedDict, total=False):
     n_step: int
     optimizer: Literal["adam", "rmsprop"]
     optimizer_epsilon: float
+    clip_gradients: float
+    polyak: float
     loss: Literal["squared", "huber"]
     log_period: int
     diagnostics: bool
+    learning_rate_steps: float
     epsilon: float
     epsilon_steps: float
     lowest: float
@@ -153,9 +159,13 @@ class Request(BaseModel):
         """The request as plain values: the content of config.json."""
         return {"version": version("mdvi"), **dict(self)}
 
-    def explored(self) -> "Request":
-        """The request with the default exploration, where neither a preset nor ε is named; see `explored`."""
-        return self.model_copy(update={"settings": explored(self.settings, self.preset, self.steps)})
+    def explored(self, steps: int | None = None) -> "Request":
+        """The request with the default exploration, where neither a preset nor ε is named; see `explored`.
+
+        Args:
+            steps: those that a run was made for, where it has been made longer since.
+        """
+        return self.model_copy(update={"settings": explored(self.settings, self.preset, steps or self.steps)})
 
 
 _FIRST = frozenset(Request.model_fields)  # the fields that requests of version 0.1.0 have

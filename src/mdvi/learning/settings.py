@@ -38,6 +38,13 @@ class Settings(BaseModel):
     optimizer_epsilon: float = Field(
         default=3.125e-4, gt=0, allow_inf_nan=False, description="what keeps their divisions finite"
     )
+    clip_gradients: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="the largest norm of a gradient; 0 for any"
+    )
+    polyak: float = Field(
+        default=0.0, ge=0, le=1, allow_inf_nan=False,
+        description="share of the networks that enters the target networks at every gradient step; 0 for copies",
+    )  # fmt: skip
     loss: Literal["squared", "huber"] = Field(default="squared", description="of the critic")
     log_period: int = Field(default=2000, ge=1, le=2**30, description="environment steps between two lines of metrics")
     diagnostics: bool = Field(default=False, description="KL between policies, entropy, action gap and Bellman errors")

@@ -185,7 +185,10 @@ def train(
     own = None if isinstance(agent, str) else catalogue.find(agent)
     asked = Request.of(name, agent if isinstance(agent, str) else _written(agent, out, say, "agent"), **request)
     if out is None or not _explores_as_before(Path(out), asked.content):
-        asked = asked.explored()
+        made = _made_steps(out, asked.steps)
+        if made != asked.steps and asked.explored() != asked.explored(made):
+            say(f"exploration stays that of {made} steps; set epsilon_steps in a new run for another one")
+        asked = asked.explored(made)
     if isinstance(env, str):
         env = names.environment_of(env)
     if out is not None:
@@ -217,6 +220,16 @@ def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:
         note = checkpoint.latest_note(folder / record.CHECKPOINT)
         return note is not None and note.get("config") == record.digest_of(config)
     return explored(known["settings"], known["preset"], known["steps"]) != known["settings"]
+
+
+def _made_steps(folder: str | Path | None, steps: int) -> int:
+    """The steps that the run in a folder was first made for, where it can go on for so many; else just these."""
+    try:
+        known = {} if folder is None else record.read_config(Path(folder))
+    except ValueError:  # there is no run yet, or it cannot be read, which is told elsewhere
+        known = {}
+    made = record.made_steps(known) if known else steps
+    return made if isinstance(made, int) and 0 < made < steps else steps
 
 
 def _check_kind(env: Any) -> None:
@@ -290,7 +303,7 @@ def request_in(folder: str | Path) -> dict[str, Any]:
         if is_object(config[what]):
             raise ValueError(_object(folder, what))
     names.check_named_by_file(config["env"])
-    return {name: value for name, value in config.items() if name not in ("version", "settings")} | config["settings"]
+    return {name: config[name] for name in Request.model_fields if name != "settings"} | config["settings"]
 
 
 def _object(folder: str | Path, what: str) -> str:

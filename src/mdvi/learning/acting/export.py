@@ -8,7 +8,13 @@ from mdvi.learning.agents.networks import Networks
 
 
 def exported(agent: Agent, networks: Networks, first: int = 0) -> dict[str, np.ndarray]:
-    """The policy as arrays for `numpy_policy.py`, which needs NumPy alone; `first` is the first action."""
+    """The policy as arrays for `numpy_policy.py`, which needs NumPy alone; `first` is the first action.
+
+    Raises:
+        ValueError: for a network of one's own, which is code.
+    """
+    if agent.network is not None:
+        raise ValueError("export: the network is code of your own, which arrays alone cannot hold")
     network = networks.critic if networks.actor is None else networks.actor
     of = agent.construction.preferences(agent.scheme, jnp.ones((1, 1)))
     arrays: dict[str, np.ndarray] = {}

@@ -36,9 +36,9 @@ class Policies:
     sampled: bool
 
 
-def suits(settings: Settings) -> bool:
+def suits(settings: Settings, agents: Agent) -> bool:
     """Whether actions are better chosen here than in a compiled program."""
-    return settings.torso == "none" and jax.default_backend() == "cpu"
+    return agents.network is None and settings.torso == "none" and jax.default_backend() == "cpu"
 
 
 def policies_of(env: Hosted, agents: Agent) -> Policies:

@@ -1,6 +1,7 @@
 """An agent is a value: a scheme, a construction, and the numbers it is trained with."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -52,6 +53,7 @@ class Agent(eqx.Module):
         scheme: λ, τ and what the evaluation keeps; m = 1.
         construction: how it represents its policy; a name of `constructions.ALL`, or one of your own.
         learning_rate: of critic and actor.
+        learning_rate_steps: environment steps over which it falls to 0, linearly; 0 for none.
         epsilon: the probability of a random action, after its decay.
         epsilon_steps: environment steps over which it falls from 1, linearly; 0 for none.
         lowest: the least value of κ log π in the Munchausen term of an implicit agent; −∞ for no clip.
@@ -59,6 +61,8 @@ class Agent(eqx.Module):
             agent this is the target of the paper's main text, βH̄ + (1 − β)Q with the online Q.
         sampled: act by a sample of the policy, or by its most probable action.
         every_action: a dual agent regresses all actions, not only the one taken.
+        network: makes a critic, or an actor, from an environment and a key: an `equinox.Module` that takes a batch of
+            observations to numbers of shape (batch, actions). None for the layers that the settings describe.
         munchausen: whether the target of an implicit agent has the term β·s'(s, a); with β = 0, where it vanishes,
             leaving it out spares a pass through the network.
 
@@ -69,12 +73,14 @@ class Agent(eqx.Module):
     scheme: Scheme
     construction: Construction = eqx.field(static=True, converter=constructions.find)
     learning_rate: Any = 1e-3
+    learning_rate_steps: Any = 0.0
     epsilon: Any = 0.01
     epsilon_steps: Any = 0.0
     lowest: Any = -math.inf
     double: bool = eqx.field(default=False, static=True)
     sampled: bool = eqx.field(default=True, static=True)
     every_action: bool = eqx.field(default=False, static=True)
+    network: Callable[[Interface, jax.Array], Any] | None = eqx.field(default=None, static=True)
     munchausen: bool = eqx.field(default=True, static=True)
 
     def __check_init__(self) -> None:
@@ -114,6 +120,11 @@ class Agent(eqx.Module):
         """ε after that many environment steps."""
         share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.epsilon_steps, 1.0)
         return 1.0 + (self.epsilon - 1.0) * jnp.where(self.epsilon_steps > 0, jnp.minimum(share, 1.0), 1.0)
+
+    def learning_rate_at(self, step: Any) -> Any:
+        """The learning rate after that many environment steps."""
+        share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.learning_rate_steps, 1.0)
+        return self.learning_rate * jnp.where(self.learning_rate_steps > 0, jnp.maximum(1.0 - share, 0.0), 1.0)
 
     def critic_target(self, env: Interface, online: Networks, target: Networks, batch: Batch) -> Numbers:
         """The regression target of Q(s, a)."""

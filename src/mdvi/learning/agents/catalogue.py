@@ -4,13 +4,16 @@ An `Entry` of your own goes wherever a name goes, `mdvi.train(env, Entry(…))`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import jax
+
 from mdvi import algorithms
 from mdvi.algorithms import Algorithm
+from mdvi.envs.base import Interface
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.constructions import DIRECT, DUAL, IMPLICIT, INDIRECT, Construction
 from mdvi.scheme import Scheme
@@ -43,6 +46,7 @@ class Entry:
         reference: the BibTeX key of its source.
         numbers: parameters of the row that differ from its own.
         lowest: the clip of the Munchausen term.
+        network: makes its networks; see `Agent.network`.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Entry:
     reference: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
     lowest: float = -math.inf
+    network: Callable[[Interface, jax.Array], Any] | None = None
 
     @cached_property
     def scheme(self) -> Scheme:
@@ -108,6 +113,7 @@ class Entry:
             scheme,
             self.construction,
             **{"lowest": self.lowest, "sampled": self.construction.has_actor} | numbers,
+            network=self.network,
             munchausen=self.kl is not None or self.beta is not None,
         )
 

@@ -5,6 +5,7 @@ They act on batches, observations in, one number per action out.
 
 import itertools
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -92,7 +93,7 @@ def _by_patches(convolution: eqx.nn.Conv2d, x: Array) -> Array:
     return y if convolution.bias is None else y + convolution.bias[None]
 
 
-def network(env: Interface, torso: str, hidden: tuple[int, ...], key: jax.Array) -> Network:
+def network(env: Interface, key: jax.Array, torso: str, hidden: tuple[int, ...]) -> Network:
     """A network for the observations and actions of an environment, with random weights.
 
     Raises:
@@ -115,6 +116,30 @@ def network(env: Interface, torso: str, hidden: tuple[int, ...], key: jax.Array)
     pairs = zip(itertools.pairwise(widths), keys[len(convolutions) :], strict=True)
     layers = [Dense(inputs, outputs, one) for (inputs, outputs), one in pairs]
     return Network(env.scale, tuple(convolutions), tuple(layers))
+
+
+def check_network(env: Interface, made: Any) -> None:
+    """Whether a network of one's own takes observations to one number per action.
+
+    Raises:
+        ValueError: when it does not, or something in it is no array of floats.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(made):
+        if not eqx.is_inexact_array(leaf):
+            raise ValueError(
+                f"network: {type(made).__name__}{jax.tree_util.keystr(path)} is no array of floats but {leaf!r:.60}; "
+                "make what is not trained a static field, eqx.field(static=True)"
+            )
+    seen = jax.eval_shape(lambda: jnp.zeros((2, *env.observation.shape), env.observation.dtype))
+    wanted = (2, actions_of(env).count)
+    try:
+        found: Any = jax.eval_shape(made, seen)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"network: fails on a batch of observations of shape {seen.shape}: {error}") from error
+    if getattr(found, "shape", None) != wanted or found.dtype != jnp.float32:
+        raise ValueError(
+            f"network: takes observations of shape {seen.shape} to {found}, expected float32 of shape {wanted}"
+        )
 
 
 class Networks(eqx.Module):

@@ -350,7 +350,13 @@ def _state(value: Any) -> dict[str, Any] | None:
     slots = [name for kind in type(value).__mro__ for name in _slots(kind) if name not in ("__dict__", "__weakref__")]
     if not hasattr(value, "__dict__") and not slots:
         return None
-    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | dict(getattr(value, "__dict__", {}))
+    found = {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
+    # What a cached property has kept follows from the rest, and is not there before it was first asked for.
+    return {
+        name: part
+        for name, part in found.items()
+        if not isinstance(inspect.getattr_static(type(value), name, None), functools.cached_property)
+    }
 
 
 def _slots(kind: type) -> Iterable[str]:

@@ -44,6 +44,8 @@ class Kept:
                 output.sweep(place)
         known = _config_in(self.folder, self.config, self.remark)
         note = restore(self.population, self.folder, known or self.config, self.remark)
+        if known and known["steps"] < self.config["steps"]:
+            known = self._longer(known)
         if note:
             self.serial, self.segments = int(note["serial"]), set(note.get("segments", ()))
             if not self.population.finished:
@@ -60,6 +62,22 @@ class Kept:
         else:
             self._write(record.CONFIG, _text(self.config))
 
+    def _longer(self, known: dict[str, Any]) -> dict[str, Any]:
+        """The configuration of a run that goes on for more steps than it was made for.
+
+        Raises:
+            ValueError: when it ended and kept nothing to go on from.
+        """
+        if self.population.stuck:
+            raise ValueError(
+                f"{self.folder}: ended after {known['steps']} steps and kept nothing to go on from: it would take too much "
+                "room, or an earlier version of mdvi made the run"
+            )
+        known = known | {"steps": self.config["steps"], "made_steps": record.made_steps(known)}
+        self._write(record.CONFIG, _text(known))
+        (self.folder / record.SUMMARY).unlink(missing_ok=True)
+        return known
+
     def save(self) -> None:
         """Add a checkpoint, and remove what neither it nor the one before it needs."""
         self._find()
@@ -73,11 +91,12 @@ class Kept:
         self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
 
     def finish(self) -> dict[str, Any]:
-        """Write what came out, and return it; nothing else is left that only more training would need."""
+        """Write what came out, and return it."""
         self._find()
         place = self.folder / record.CHECKPOINT
         checkpoint.keep(place, checkpoint.serials(place)[: checkpoint.KEPT])
-        checkpoint.keep(place / record.REPLAY, ())
+        if not self.segments:
+            checkpoint.keep(place / record.REPLAY, ())
         summary = record.summary_of(self.population.ledger, self.population.settings, self.columns)
         self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
         self._write(record.SUMMARY, _text(summary))
@@ -219,6 +238,8 @@ def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], Non
         return None
     for name in config:
         if name in ("env", "agent") and same(known[name], config[name]) is not None:
+            continue
+        if name == "steps" and record.is_longer(known, config):
             continue
         if known.get(name) != config[name] and name != "version":
             raise ValueError(

@@ -27,6 +27,7 @@ from mdvi.learning.settings import Settings
 
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 REPLAY = "replay"  # in CHECKPOINT
+_MADE = ("made_as", "made_steps")  # of config.json: how a run was made, where that has changed since
 _MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is of a line of metrics.csv
 _MOST_COLUMNS = 1000
 
@@ -163,11 +164,23 @@ def members_of(config: dict[str, Any]) -> int:
 def digest_of(config: dict[str, Any]) -> str:
     """What tells a configuration from others, whatever version wrote it.
 
-    An environment may have been written down again since, by another version, for the one it was `made_as`.
+    An environment may have been written down again since, by another version, for the one it was `made_as`; and a run
+    may have been made longer since it was made for `made_steps`.
     """
-    plain = {name: value for name, value in identifying(config).items() if name not in ("version", "made_as")}
+    plain = {name: value for name, value in identifying(config).items() if name not in ("version", *_MADE)}
     plain["env"] = config.get("made_as", config["env"])
+    plain["steps"] = made_steps(config)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def made_steps(config: dict[str, Any]) -> Any:
+    """The environment steps that a run was first made for."""
+    return config.get("made_steps", config["steps"])
+
+
+def is_longer(known: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether a configuration asks for at least the steps that a run has been asked for."""
+    return isinstance(known.get("steps"), int) and config["steps"] >= known["steps"]
 
 
 def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from mdvi.learning.runs.segments import Segments
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, vmapped
 from mdvi.learning.training.members import batched, single
-from mdvi.learning.training.memory import OVERHEAD, check_room, size_of
+from mdvi.learning.training.memory import MOST_KEPT, OVERHEAD, check_room, size_of
 
 _LONG = 1000  # steps to repeat that are worth a line
 _AHEAD = 64  # steps whose random numbers are drawn together, which takes hardly longer than those of one
@@ -76,7 +76,7 @@ class HostPopulation:
         self.agents = [agent for agent, _ in members]
         stacked, self.seeds = batched(members)
         self.batch = jax.device_put(stacked)
-        self._policies = numpy_acting.policies_of(env, stacked) if numpy_acting.suits(settings) else None
+        self._policies = numpy_acting.policies_of(env, stacked) if numpy_acting.suits(settings, stacked) else None
         self._always_random = bool((np.asarray(stacked.epsilon) == 1).all())
         self._discount, self._clip, self._actions = float(env.discount), env.clip, env.actions
         self.total = settings.steps_after(settings.chunks(steps))
@@ -94,6 +94,7 @@ class HostPopulation:
         self._check_room(self.bytes_needed)
         self.steps = 0
         self._chosen: Any = None  # the actions of the next step
+        self._undecided = False  # whether these are still to be chosen, because training was to end
         self._chances: tuple[int, Any] = 0, []  # the random numbers of some steps with their ε, and the first of these
         self.learner: Any = None  # a `train.Learner` once it has started
         self.replay: Any = None  # a `HostReplay` then
@@ -101,6 +102,8 @@ class HostPopulation:
         self._averages = {"parts": Averages(), "seen": Averages()}
         self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
         self._segments = Segments()
+        self._keeps = self.bytes_needed <= MOST_KEPT and scratch is None  # what going on needs, after the end
+        self._ended_for_good = False  # without what going on would need
 
     @classmethod
     def arranged(cls, settings: Settings, env: Hosted, members: Members, steps: int, room: Room) -> "HostPopulation":
@@ -128,7 +131,7 @@ class HostPopulation:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.steps >= self.total or not self.ledger.well.any()
+        return self.steps >= self.total or self._ended_for_good or not self.ledger.well.any()
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds, but at least one step."""
@@ -186,7 +189,8 @@ class HostPopulation:
                 lost = f"{began.began.sum()} of {len(began.began)} running episodes could not be repeated and are lost"
                 self.ledger.remarks.append(f"{lost}: others have begun in their place")
             self._begin(began)
-            self._choose()
+            self._undecided = True
+        self._decide()
         self.episodes.send(self._chosen, self._alive())
 
     def _begin(self, began: Step) -> None:
@@ -234,10 +238,17 @@ class HostPopulation:
             self._begin(began)
         if self._due:
             self._act_by(self.learner.online)
-        if not self.episodes.asked and not self.finished:  # before the gradient step: the choice would have to wait
-            if not (ahead and self._random):  # which ends where a mask is told
-                self._choose()
-            self.episodes.send(self._chosen, self._alive())
+        if not self.episodes.asked:  # before the gradient step: the choice would have to wait
+            self._undecided = not (ahead and self._random)  # which ends where a mask is told
+            if not self.finished:
+                self._decide()
+                self.episodes.send(self._chosen, self._alive())
+
+    def _decide(self) -> None:
+        """Choose the actions of the next step, unless they are chosen."""
+        if self._undecided:
+            self._choose()
+            self._undecided = False
 
     def _choose(self) -> None:
         """Ask for the actions of the next step, without waiting for them."""
@@ -328,8 +339,9 @@ class HostPopulation:
             return arrays, note
         arrays |= checkpoint.flatten({"learner": self.learner, "acting": self._acting}, "")
         arrays |= self.episodes.save() | {"chosen": np.asarray(self._chosen)}
-        if folder is not None and not self.finished:
+        if folder is not None and (not self.finished or self._keeps):
             note["segments"] = self._segments.write(folder, serial, self.replay)
+        note |= {"kept": bool(note["segments"]), "undecided": self._undecided}
         note["draws"] = [draw.bit_generator.state for draw in self._draws]
         probe = self.learner.probe
         note["probes"] = 0 if probe is None else probe.action.shape[1]
@@ -348,6 +360,7 @@ class HostPopulation:
         """
         self.ledger.restore(arrays, note["ledger"])
         self.steps = int(note["steps"])
+        self._ended_for_good = bool(note["finished"]) and not note.get("kept", False)
         if "draws" not in note:
             return
         self._start()
@@ -361,7 +374,7 @@ class HostPopulation:
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
         self.learner = found["learner"]
         self._act_by(found["acting"])
-        self._chosen = arrays["chosen"]
+        self._chosen, self._undecided = arrays["chosen"], bool(note.get("undecided", False))
         self.episodes.restore(arrays)
         if (most := self.episodes.counts.max()) > _LONG:
             self.ledger.remarks.append(f"repeating up to {most} steps of every environment, to its running episode")

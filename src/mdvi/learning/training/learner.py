@@ -1,6 +1,7 @@
 """What learns of a member: networks, targets and optimizer, and its gradient step."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +14,7 @@ from jaxtyping import Int
 from mdvi.envs.base import Interface
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.diagnostics import Probe, observe
-from mdvi.learning.agents.networks import Networks, network
+from mdvi.learning.agents.networks import Networks, check_network, network
 from mdvi.learning.agents.targets import at
 from mdvi.learning.experience.base import Batch, Experience
 from mdvi.learning.settings import Settings
@@ -53,6 +54,8 @@ def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransf
         if settings.optimizer == "adam"
         else optax.scale_by_stddev(decay=0.95, eps=settings.optimizer_epsilon)
     )
+    if settings.clip_gradients:
+        direction = optax.chain(optax.clip_by_global_norm(settings.clip_gradients), direction)
     # A dozen small arrays cost more in calls than in arithmetic; large ones are better left where they are.
     small = sum(leaf.size for leaf in jax.tree.leaves(networks)) < _SMALL
     return optax.flatten(direction) if small else direction
@@ -64,8 +67,11 @@ def start(settings: Settings, env: Interface, agent: Agent, seed: Any) -> tuple[
     Everything random comes from the seed alone, so that members that differ in λ, τ or learning rate start alike.
     """
     weights, more_weights, worlds, filling, life = jax.random.split(jax.random.key(seed), 5)
-    critic = network(env, settings.torso, settings.hidden, weights)
-    actor = network(env, settings.torso, settings.hidden, more_weights) if agent.has_actor else None
+    make = agent.network or partial(network, torso=settings.torso, hidden=settings.hidden)
+    critic = make(env, weights)
+    actor = make(env, more_weights) if agent.has_actor else None
+    if agent.network is not None:
+        check_network(env, critic)
     online = Networks(critic, actor)
     learner = Learner(
         key=life,
@@ -102,20 +108,27 @@ def learn(
     gradients, parts = jax.grad(loss, has_aux=True)(learner.online)
     with jax.numpy_dtype_promotion("standard"):  # optax relies on it
         direction, state = optimizer_of(settings, learner.online).update(gradients, learner.optimizer, learner.online)
-    online = jax.tree.map(lambda p, d: p - agent.learning_rate * d, learner.online, direction)
+    rate = agent.learning_rate_at(settings.warmup + learner.updates * settings.update_period)
+    online = jax.tree.map(lambda p, d: p - rate * d, learner.online, direction)
+    target = learner.target
+    if settings.polyak:
+        target = jax.tree.map(lambda old, new: old + settings.polyak * (new - old), target, online)
     bad = ~jnp.stack([jnp.ones((), bool)] * 2 + [jnp.isfinite(sum(parts.values()))])
     trouble = jnp.where((learner.trouble < 0) & bad, learner.updates, learner.trouble)
-    where = lambda m: (m.online, m.optimizer, m.updates, m.trouble)  # noqa: E731
-    return eqx.tree_at(where, learner, (online, state, learner.updates + 1, trouble)), parts
+    where = lambda m: (m.online, m.target, m.optimizer, m.updates, m.trouble)  # noqa: E731
+    return eqx.tree_at(where, learner, (online, target, state, learner.updates + 1, trouble)), parts
 
 
 def copied(settings: Settings, env: Interface, agent: Agent, learner: Learner) -> tuple[Learner, dict[str, Array]]:
-    """The learner after its networks were copied to the target networks, and what the diagnostics saw before."""
+    """The learner after its networks were copied to the target networks, and what the diagnostics saw before.
+
+    Where the target networks follow at every gradient step (`polyak`) there is nothing to copy.
+    """
     seen: dict[str, Array] = {}
     if settings.diagnostics:
         probe, seen = observe(env, agent, learner.online, learner.target, learner.probe)
         learner = eqx.tree_at(lambda m: m.probe, learner, probe)
-    return eqx.tree_at(lambda m: m.target, learner, learner.online), seen
+    return (learner if settings.polyak else eqx.tree_at(lambda m: m.target, learner, learner.online)), seen
 
 
 def reason(settings: Settings, trouble: np.ndarray) -> str:

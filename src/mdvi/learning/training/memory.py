@@ -8,6 +8,8 @@ import psutil
 _SHARE = 0.8  # of the free memory that a population may take
 OVERHEAD = 1.5  # peak memory of a member over that of its state: gradients, minibatches, a copy on its way to disk
 
+MOST_KEPT = 2**30  # bytes that a run which has ended keeps, so that it can go on
+
 
 def check_room(needed: float, who: str, memory: float | None) -> float:
     """The bytes that may be used, by default four fifths of what is free.

@@ -27,7 +27,7 @@ from mdvi.learning.runs.ledger import Ledger, Row
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, loop
 from mdvi.learning.training.members import batched, single
-from mdvi.learning.training.memory import OVERHEAD, check_room, size_of
+from mdvi.learning.training.memory import MOST_KEPT, OVERHEAD, check_room, size_of
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Group:
         first: the number of the first of them.
         agents: their agents; leaves have a leading axis if there are several.
         seeds: their seeds.
-        member: their state; None before they start and after they are done.
+        member: their state; None before they start, and once they are done where it is too large to be kept.
         networks: what they have learned; None before they are done.
         chunks: how far they are.
     """
@@ -49,6 +49,11 @@ class Group:
     member: loop.Member | None = None
     networks: Networks | None = None
     chunks: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the members."""
+        return range(self.first, self.first + len(self.seeds))
 
 
 class Population:
@@ -102,6 +107,8 @@ class Population:
         self.bytes_each = OVERHEAD * size_of(self._template())
         room = check_room(self.bytes_each, f"{width} member{'s' * (width > 1)} of the population", memory)
         self.at_once = int(min(len(self.groups), room / self.bytes_each))
+        # Whether members that are done keep what they would need to go on.
+        self._keeps = self.at_once == len(self.groups) and self.bytes_kept <= MOST_KEPT
 
     @classmethod
     def arranged(cls, settings: Settings, env: Any, members: Members, steps: int, room: Room) -> "Population":
@@ -200,7 +207,7 @@ class Population:
             arrays |= flatten({"member": group.member, "networks": group.networks}, f"{group.first}")
             state = "new" if group.member is None and group.networks is None else "running"
             state = "done" if group.networks is not None else state
-            notes.append({"state": state, "chunks": group.chunks})
+            notes.append({"state": state, "chunks": group.chunks, "kept": group.member is not None})
         books, note = self.ledger.save()
         return arrays | books, {"groups": notes, "ledger": note}
 
@@ -214,12 +221,16 @@ class Population:
         if len(note["groups"]) != len(self.groups):
             raise ValueError(f"the checkpoint is of {len(note['groups'])} groups of members, not {len(self.groups)}")
         for group, known in zip(self.groups, note["groups"], strict=True):
-            if known["state"] == "running":
+            kept = known.get("kept", known["state"] == "running") and folder is not None
+            if kept or known["state"] == "running":
                 group.member = unflatten({"member": template}, arrays, f"{group.first}")["member"]
-            elif known["state"] == "done":
+            if known["state"] == "done":
                 group.networks = unflatten({"networks": template.learner.online}, arrays, f"{group.first}")["networks"]
             group.chunks = known["chunks"]
         self.ledger.restore(arrays, note["ledger"])
+        for group in self.groups:
+            if group.member is not None and not self._done(group):  # more is asked for than before
+                group.networks = None
 
     def _template(self) -> loop.Member:
         group = self.groups[0]
@@ -236,15 +247,19 @@ class Population:
         group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, member)
         self._record(group, pending, finished, means)
         trouble = np.asarray(group.member.learner.trouble).reshape(len(group.seeds), -1)
-        numbers = range(group.first, group.first + len(group.seeds))
-        for number, updates in zip(numbers, trouble, strict=True):
+        for number, updates in zip(group.numbers, trouble, strict=True):
             self.ledger.fail(number, learner.reason(self.settings, updates))
-        if group.chunks >= self.total or all(self.ledger.status[number] for number in numbers):
-            group.networks, group.member = group.member.learner.online, None
-            for number in numbers:  # the last gradient step is not followed by a loss
+        if self._done(group):
+            group.networks = group.member.learner.online
+            group.member = group.member if self._keeps else None
+            for number in group.numbers:  # the last gradient step is not followed by a loss
                 if not learner.finite(self.networks(number)[1]):
                     step = self.settings.steps_after(group.chunks)
                     self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {step}")
+
+    def _done(self, group: Group) -> bool:
+        """Whether nothing is left to do for these members."""
+        return group.chunks >= self.total or all(self.ledger.status[number] for number in group.numbers)
 
     def _record(self, group: Group, pending: Any, finished: loop.Finished, means: dict[str, Any]) -> None:
         """Lines of metrics of a chunk; episodes that ended while the replay was filled belong to the first."""
