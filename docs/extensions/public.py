@@ -11,7 +11,7 @@ import mdvi
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 _LISTED = re.compile(r"^```\{public-names\} ([\w.]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_DATA = re.compile(r"^\.\. py:data:: ([\w.]+)\n\n?(?=   \S)", re.MULTILINE)
+_DATA = re.compile(r"^\.\. py:data:: ([\w.]+)\n(?=\.\. py:data::|\n   \S)", re.MULTILINE)
 _AUTO = re.compile(r"^\.\. auto\w+:: ([\w.]+)", re.MULTILINE)
 
 
