@@ -75,7 +75,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["tutorials", "gallery"],
     "gallery_dirs": ["built/tutorials", "built/gallery"],
     "filename_pattern": r"\.py",
-    "abort_on_example_error": True,
+    "abort_on_example_error": False,
     "download_all_examples": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "site_style.reset"),

@@ -95,8 +95,7 @@ for name, run in runs.items():
 # A test paired by seed, against DQN:
 
 for name in ("M-DQN", "MD-direct"):
-    p = better(scores[name][:, None], scores["DQN"][:, None])[0]
-    print(f"{name} better than DQN: p = {p:.3f}")
+    print(f"{name} better than DQN: p = {float(better(scores[name], scores['DQN'])):.3f}")
 
 # %%
 # What the policy does

@@ -42,7 +42,7 @@ agent = "dqn"
 # ``read`` checks the file. The runs of a grid that are the same program with other numbers are one batch.
 
 study = mdvi.study.read(file)
-print(len(study.runs()), "runs")
+print(len(study.runs), "runs")
 
 # %%
 # Run it
