@@ -15,7 +15,7 @@ venv: .venv/ready  ## build the virtual environment, once
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mdvi needs Python 3.11 or newer; set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv, or set PYTHON=..." >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade 'pip==26.3'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[envs,atari]' --group test --group lint
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[learn,plots,envs,atari]' --group test --group lint
 	@touch $@
 
 test: venv       ## lint, types and the test suite
@@ -56,7 +56,7 @@ bench: venv      ## the laboratory's speed against a plain NumPy loop
 .venv-peers/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade 'pip==26.3'
-	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group bench
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[learn]' --group bench
 	.venv-peers/bin/python -m pip install --quiet --no-deps mdpax==0.2.2
 	@touch $@
 
@@ -70,7 +70,7 @@ methods: venv    ## `auto` against the methods it chooses from, on one thread; S
 .venv-deep-peers/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-deep-peers
 	.venv-deep-peers/bin/python -m pip install --quiet --upgrade 'pip==26.3'
-	.venv-deep-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable . --group bench-deep
+	.venv-deep-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[learn]' --group bench-deep
 	.venv-deep-peers/bin/python -m pip install --quiet stable-baselines3==2.9.2
 	@touch $@
 

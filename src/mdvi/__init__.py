@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from mdvi.laboratory.iterate import iterate
     from mdvi.laboratory.trace import Trace
     from mdvi.learning.agents import catalogue as agents
+    from mdvi.learning.compare import compare
     from mdvi.learning.runs.run import Report
     from mdvi.learning.runs.signals import Interrupted
     from mdvi.learning.train import Run, load, train
     from mdvi.mdp import FiniteMDP
     from mdvi.planning.certificate import certify, optimal_actions, unregularized_bounds
+    from mdvi.planning.evaluation import Evaluation, evaluate
     from mdvi.planning.horizon import backward_induction
+    from mdvi.planning.occupancy import Occupancy, occupancy
+    from mdvi.planning.simulation import Episodes, simulate
     from mdvi.planning.solution import Solution
     from mdvi.planning.solve import solve
     from mdvi.scheme import Scheme, schedule
@@ -31,8 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DualAveraging",
+    "Episodes",
+    "Evaluation",
     "FiniteMDP",
     "Interrupted",
+    "Occupancy",
     "Report",
     "Run",
     "Scheme",
@@ -44,15 +51,19 @@ __all__ = [
     "backward_induction",
     "bounds",
     "certify",
+    "compare",
     "envs",
     "errors",
+    "evaluate",
     "iterate",
     "load",
     "mdp",
     "named",
+    "occupancy",
     "optimal_actions",
     "regularizers",
     "schedule",
+    "simulate",
     "solve",
     "study",
     "train",
@@ -72,8 +83,11 @@ _MODULES = {
 }
 _MEMBERS = {
     "DualAveraging": "mdvi.dual_averaging",
+    "Episodes": "mdvi.planning.simulation",
+    "Evaluation": "mdvi.planning.evaluation",
     "FiniteMDP": "mdvi.mdp",
     "Interrupted": "mdvi.learning.runs.signals",
+    "Occupancy": "mdvi.planning.occupancy",
     "Report": "mdvi.learning.runs.run",
     "Run": "mdvi.learning.train",
     "Scheme": "mdvi.scheme",
@@ -81,10 +95,14 @@ _MEMBERS = {
     "Trace": "mdvi.laboratory.trace",
     "backward_induction": "mdvi.planning.horizon",
     "certify": "mdvi.planning.certificate",
+    "compare": "mdvi.learning.compare",
+    "evaluate": "mdvi.planning.evaluation",
     "iterate": "mdvi.laboratory.iterate",
     "load": "mdvi.learning.train",
+    "occupancy": "mdvi.planning.occupancy",
     "optimal_actions": "mdvi.planning.certificate",
     "schedule": "mdvi.scheme",
+    "simulate": "mdvi.planning.simulation",
     "solve": "mdvi.planning.solve",
     "train": "mdvi.learning.train",
     "unregularized_bounds": "mdvi.planning.certificate",
@@ -95,10 +113,12 @@ def __getattr__(name: str) -> object:
     """Public names are imported when first used, so that `mdvi --help` does not wait for JAX."""
     if name == "__version__":
         return import_module("importlib.metadata").version("mdvi")
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _MEMBERS:
-        return getattr(import_module(_MEMBERS[name]), name)
+    if name in _MODULES or name in _MEMBERS:
+        from mdvi.extras import explained
+
+        with explained():
+            module = import_module(_MODULES.get(name) or _MEMBERS[name])
+        return module if name in _MODULES else getattr(module, name)
     raise AttributeError(f"module 'mdvi' has no attribute {name!r}")
 
 

@@ -12,13 +12,12 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable
-from importlib.resources import files
-from typing import Any
 
 from mdvi.checks import check_positive
+from mdvi.references import bibtex
 from mdvi.regularizers import KL_TO_UNIFORM, boltzmann_average
 from mdvi.scheme import Scheme
-from mdvi.words import arguments_of, did_you_mean
+from mdvi.words import arguments_of, did_you_mean, summary
 
 __all__ = [
     "ALL",
@@ -247,17 +246,6 @@ def find(given: str | Algorithm) -> Algorithm:
     if given not in ALL:
         raise ValueError(f"unknown algorithm {given!r}{did_you_mean(given, ALL)}")
     return ALL[given]
-
-
-def bibtex(key: str) -> str:
-    """The entry of that key in the package's reference list."""
-    library = (files("mdvi") / "references.bib").read_text(encoding="utf-8")
-    return next(entry.strip() for entry in library.split("\n\n") if f"{{{key}," in entry)
-
-
-def summary(entry: Any) -> str:
-    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
-    return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 
 def scheme_of(text: str) -> Scheme:

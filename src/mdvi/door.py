@@ -5,8 +5,8 @@ nowhere else, and what makes the environments is looked at before it is called: 
 Python function of the module that says in its return annotation that it makes one. Anything else that a module holds
 could do anything: os:system would run a command.
 
-Whoever calls has made sure that the user has named the text, or that it `is_known`. This file imports nothing else of
-mdvi, because the processes that step environments import it too.
+Whoever calls has made sure that the user has named the text, or that it `is_known`. This file imports nothing
+of mdvi but `extras`, because the processes that step environments import it too.
 """
 
 import importlib
@@ -18,6 +18,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from mdvi.extras import explained
+
 
 def library() -> Any:
     """Gymnasium.
@@ -25,10 +27,8 @@ def library() -> Any:
     Raises:
         ModuleNotFoundError: when it is not installed, saying how to install it.
     """
-    try:
+    with explained():
         import gymnasium
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("Gymnasium is not installed: pip install 'mdvi[envs]'", name="gymnasium") from None
     return gymnasium
 
 

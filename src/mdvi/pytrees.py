@@ -1,5 +1,7 @@
 """`FiniteMDP` and its kernels as JAX pytrees: arrays are leaves, everything else is structure.
 
+Names and maps are for people; compiled programs do without them, so that models with other names share one program.
+
 The models themselves know nothing of JAX. Whoever runs them in compiled programs imports this module.
 """
 

@@ -6,11 +6,12 @@ characters in them, and a spreadsheet on cells that begin like a formula. Both g
 
 import contextlib
 import difflib
+import html
 import inspect
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # How formulas begin, for people who type another alphabet's signs too; spaces and quotes before them do not help.
@@ -155,6 +156,34 @@ def value_of(text: str) -> Any:
     """The value that a text stands for where no type is known: a number, true or false, or else the text."""
     found = number_of(text)
     return _SWITCHES.get(text, text) if found is None else found
+
+
+def summary(entry: Any) -> str:
+    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0]
+
+
+def as_html(
+    title: str, facts: Mapping[str, object], head: Sequence[str] = (), rows: Iterable[Sequence[object]] = ()
+) -> str:
+    """A small table for notebooks: a title, facts with their names, and below them rows under a head.
+
+    It sets no colours, so it follows the notebook's light or dark theme. All text is shown as it is.
+
+    >>> as_html("Model <1>", {"states": 3})
+    '<div><strong>Model &lt;1&gt;</strong><table><tbody><tr><th>states</th><td>3</td></tr></tbody></table></div>'
+    """
+
+    def shown(value: object) -> str:
+        return html.escape(plain(value))
+
+    listed = "".join(f"<tr><th>{shown(name)}</th><td>{shown(value)}</td></tr>" for name, value in facts.items())
+    text = f"<strong>{shown(title)}</strong><table><tbody>{listed}</tbody></table>"
+    if head:
+        top = "".join(f"<th>{shown(name)}</th>" for name in head)
+        body = "".join(f"<tr>{''.join(f'<td>{shown(value)}</td>' for value in row)}</tr>" for row in rows)
+        text += f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div>{text}</div>"
 
 
 def signature(function: Any) -> str:

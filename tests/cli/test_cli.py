@@ -11,6 +11,7 @@ import pytest
 from rich.table import Table
 
 from commands import run
+from mdvi import progress
 from mdvi.cli import common
 from mdvi.learning.agents import catalogue as agents
 from mdvi.words import plain
@@ -181,8 +182,8 @@ def test_names_from_elsewhere_are_shown_and_not_acted_upon(mdvi, monkeypatch, tm
     ):
         _, out, err = mdvi(*arguments)
         assert not raw(out + err), arguments
-    monkeypatch.setattr(common.time, "monotonic", itertools.count(step=100).__next__)
-    with common.progress_bars() as track:
+    monkeypatch.setattr(progress.time, "monotonic", itertools.count(step=100).__next__)
+    with progress.bars_on_stderr() as track:
         track(EVIL, 5)(1)
         track(EVIL, 5)(2)
     table = Table(title=f"{EVIL}\nλ")

@@ -91,6 +91,11 @@ def test_a_run_that_kept_nothing_to_go_on_from_says_so_and_stays(env, module, tm
     equal(short, library.train(env, "dqn", steps=300, out=tmp_path / "run", **SIZES))
 
 
+def test_steps_that_are_rounded_to_the_same_lines_are_the_same_run(tmp_path):
+    short = library.train("CartPole-v1", "dqn", steps=250, out=tmp_path / "run", **SIZES)
+    equal(short, library.train("CartPole-v1", "dqn", steps=300, out=tmp_path / "run", **SIZES))
+
+
 def test_what_was_stopped_while_it_grew_goes_on(tmp_path):
     straight = library.train("CartPole-v1", "dqn", steps=900, **SIZES)
     library.train("CartPole-v1", "dqn", steps=300, out=tmp_path / "run", **SIZES)

@@ -11,6 +11,7 @@ import scipy.sparse
 import mdvi
 from mdvi import FiniteMDP, Scheme, iterate, mdp, solve
 from mdvi.mdp.validation import normalized
+from mdvi.planning.certificate import model_digest
 from models import signed_garnet
 
 HALF = np.full((2, 2, 2), 0.5)
@@ -200,12 +201,73 @@ def test_arrays_with_the_actions_first_are_told_apart_where_they_can_be(rng):
         FiniteMDP(rows, np.zeros((4, 3)), 0.9)
     with pytest.raises(ValueError, match="3 states and 4 actions do not fit the reward; .*" + names):
         FiniteMDP((np.zeros((3, 4, 1), int), np.ones((3, 4, 1))), np.zeros((4, 3)), 0.9)
-    with pytest.raises(ValueError, match="from_toolbox"):
-        FiniteMDP([scipy.sparse.csr_array(np.eye(3))] * 2, np.zeros((3, 2)), 0.9)
-    with pytest.raises(ValueError, match="from_toolbox"):
+    with pytest.raises(ValueError, match=r"order='ass' is for arrays; .* a list with one sparse matrix .* each action"):
         FiniteMDP(scipy.sparse.csr_array(np.tile(np.eye(3), (2, 1))), np.zeros((3, 2)), 0.9, order="ass")
     with pytest.raises(ValueError, match="order: expected 'sas' or 'ass', got 'ssa'"):
         FiniteMDP(rows, np.zeros((4, 3)), 0.9, order="ssa")
+
+
+@pytest.mark.parametrize("form", ["csr", "coo", "csc", "lil"])
+def test_one_sparse_matrix_for_each_action(rng, form):
+    rows = rng.dirichlet(np.ones(4), (4, 3))
+    rows[:, :, 2] = 0.0
+    rows /= rows.sum(-1, keepdims=True)
+    matrices = [scipy.sparse.csr_array(rows[:, a]).asformat(form) for a in range(3)]
+    for order in ("sas", "ass"):
+        model = FiniteMDP(matrices, rng.normal(size=(4, 3)), 0.9, order=order)
+        np.testing.assert_array_equal(model.dense().kernel.probability, rows)
+    with pytest.raises(ValueError, match=r"of shape \(4, 4\) for each action; action 1 has .*\(3, 3\)"):
+        FiniteMDP([matrices[0], scipy.sparse.csr_array(np.eye(3))], np.zeros((4, 2)), 0.9)
+    with pytest.raises(ValueError, match=r"action 1 has ndarray of shape \(4, 4\)"):
+        FiniteMDP([matrices[0], np.eye(4)], np.zeros((4, 2)), 0.9)
+    twice = scipy.sparse.coo_array((np.array([0.5, 0.5, 1.0]), ([0, 0, 1], [1, 1, 1])), shape=(2, 2))
+    with pytest.raises(ValueError, match="state 0, action 0 lists next state 1 twice"):
+        FiniteMDP([twice], np.zeros((2, 1)), 0.9)
+
+
+def test_replace_keeps_the_kernel_and_checks_what_is_new(rng):
+    legal = np.array([[True, False], [True, True], [True, True]])
+    model = FiniteMDP(
+        rng.dirichlet(np.ones(3), (3, 2)), np.zeros((3, 2)), 0.9, legal=legal, terminal=np.arange(3) == 2,
+        states=["a", "b", "c"],
+    )  # fmt: skip
+    paid = rng.normal(size=(3, 2))
+    other = model.replace(reward=paid, discount=0.5)
+    assert other.kernel is model.kernel
+    assert other.names == model.names
+    assert float(other.discount) == 0.5
+    np.testing.assert_array_equal(other.reward, np.where(model.live, paid, 0.0))
+    rewards = rng.normal(size=(3, 2, 3))
+    same = FiniteMDP(model.kernel, rewards, 0.9, legal=legal, terminal=model.terminal)
+    assert model.replace(reward=rewards) == same
+    assert model.replace(names=mdp.Names(("x", "y", "z"))) == model
+    assert float(model.discount) == 0.9
+    with pytest.raises(ValueError, match="reward: state 1, action 0 has reward nan"):
+        model.replace(reward=np.where(np.arange(3) == 1, np.nan, 0.0))
+    with pytest.raises(ValueError, match="discount: expected"):
+        model.replace(discount=1.5)
+    with pytest.raises(ValueError, match="2 names of states, but there are 3"):
+        model.replace(names=mdp.Names(("x", "y")))
+
+
+def test_names_are_for_people(rng):
+    rows = rng.dirichlet(np.ones(2), (2, 2))
+    model = FiniteMDP(rows, np.zeros((2, 2)), 0.9, states=[(0, 1), (0, 2)], actions=["left", "right"])
+    assert model.names == ((((0, 1), (0, 2))), ("left", "right"))
+    bare = FiniteMDP(rows, np.zeros((2, 2)), 0.9)
+    assert bare.names == ((), ())
+    assert model == bare
+    assert hash(model) == hash(bare)
+    assert model_digest(model) == model_digest(bare)
+    assert model.table().names == model.dense().names == model.names
+    for names, message in (
+        ({"states": ["a"]}, "1 names of states, but there are 2"),
+        ({"actions": ["a", "a"]}, "names of actions: two are the same"),
+        ({"states": "ab"}, "states: expected a list of names, got 'ab'"),
+        ({"states": [["a"], ["b"]]}, r"states: expected text, numbers or tuples as names, got \['a'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            FiniteMDP(rows, np.zeros((2, 2)), 0.9, **names)
 
 
 def test_a_square_array_is_taken_as_documented_unless_only_the_other_order_fits(rng):

@@ -2,7 +2,6 @@
 
 import html
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 from rich.console import Console
 
-from mdvi.cli import learning, planning
+from mdvi.cli import learning
 from mdvi.mdp.names import source_of
-from mdvi.report import plots
+from mdvi.planning import views
+from mdvi.report import maps, plots
 from mdvi.report.cells import Cell, panels_of
 from mdvi.report.curves import PANELS, Curve
 from mdvi.report.heatmaps import curves_by_row, heatmaps
@@ -145,15 +145,20 @@ def figures(rng):
         "figure1": plots.figure1(curves),
         "trace": plots.trace_plot(table[:, 0], table[:, 1], "title"),
         "solution": plots.solution_plot(table.ravel(), table.ravel(), 0.1, "title"),
-        "grid": plots.grid_plot(
-            steps[:4], np.zeros(4, int), np.array([False, False, False, True]), (2, 2), ((0, 1),), "title"
+        "grid": maps.grid_plot(
+            steps[:4], np.ones((4, 1)), np.array([False, False, False, True]), (2, 2), ((0, 1),), "title", "S  G"
         ),
+        "states": maps.states_plot(*table[:, :3].T, table, "abcde", "wxyz", "title"),
+        "traces": plots.traces_plot([("λ = 1", *table[:, :2].T), ("λ = 2", *table[:, 2:].T)], "title"),
         "heatmaps": heatmaps(grids, strips, None, "e", "score"),
         "curves": curves_by_row(grids[0], lambda cell: (steps, table), None),
     }
 
 
-@pytest.mark.parametrize("name", ["learning", "cells", "figure1", "trace", "solution", "grid", "heatmaps", "curves"])
+KINDS = ["learning", "cells", "figure1", "trace", "traces", "solution", "grid", "states", "heatmaps", "curves"]
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_no_pdf_has_fonts_that_journals_refuse(rng, name):
     data = plots.as_bytes(figures(rng)[name], "pdf")
     assert b"/Type3" not in data
@@ -171,22 +176,21 @@ LAKES = [
 
 
 @pytest.mark.parametrize(("name", "cells"), LAKES, ids=[name for name, _ in LAKES])
-def test_no_arrow_stands_where_an_episode_has_ended(monkeypatch, name, cells):
-    drawn = []
-    monkeypatch.setattr(plots, "as_bytes", lambda figure, form: drawn.append(figure) or b"")
+def test_no_arrow_stands_where_an_episode_has_ended(name, cells):
     given = source_of(name)
     states = given.model.states
-    planning._picture(given, SimpleNamespace(value=np.arange(1.0 * states), action=np.zeros(states, int)), 0, 0, "png")
-    figure = drawn[0]
+    policy = np.eye(given.model.actions)[np.zeros(states, int)]
+    figure = views.picture(given.model, np.arange(1.0 * states), *np.zeros((2, states)), policy, name)
     assert isinstance(figure, Figure)
     (arrows,) = [artist for artist in figure.axes[0].collections if isinstance(artist, Quiver)]
-    at = {int(row) * given.cells[1] + int(column) for column, row in arrows.XY}
-    if cells is None and given.cells == (8, 8):
+    rows, columns = given.model.layout[:2]
+    at = {int(row) * columns + int(column) for column, row in arrows.XY}
+    if cells is None and rows == 8:
         import gymnasium
 
         cells = b"".join(gymnasium.make("FrozenLake-v1", map_name="8x8").unwrapped.desc.ravel()).decode()
     ends = {i for i, kind in enumerate(cells) if kind in "HG"} if cells else set(np.flatnonzero(given.model.terminal))
-    assert at == set(range(given.cells[0] * given.cells[1])) - ends
+    assert at == set(range(rows * columns)) - ends
     blank = np.isnan(np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)).ravel()
     assert set(np.flatnonzero(blank)) == ends
 
@@ -213,7 +217,7 @@ def test_text_in_figures_is_drawn_as_it_is(text):
         plots.solution_plot(np.arange(4.0), np.ones(3), 1e-6, text),
         plots.trace_plot(np.ones(4), np.ones(4), text),
         plots.cells_plot(np.eye(2), (text, [1, 2]), (text, [1, 2]), text),
-        plots.grid_plot(np.ones(4), np.zeros(4, int), np.zeros(4, bool), (2, 2), ((0, 1),), text),
+        maps.grid_plot(np.ones(4), np.ones((4, 1)), np.zeros(4, bool), (2, 2), ((0, 1),), text),
     ]
     for figure, form in zip(figures, ("png", "pdf", "svg", "png", "pdf"), strict=True):
         assert plots.as_bytes(figure, form, 40)

@@ -1,7 +1,7 @@
 """The command line.
 
 Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverged, 129 terminal closed,
-130 interrupted, 143 terminated.
+130 interrupted, 143 terminated; `mdvi check` ends with 1 where a certificate proves nothing.
 """
 
 import os
@@ -12,33 +12,36 @@ from typing import Annotated
 import typer
 
 from mdvi.cli import laboratory, learning, planning
-from mdvi.cli.common import fail, replace_what_cannot_be_printed
+from mdvi.cli.common import Command, Group, fail, replace_what_cannot_be_printed
 from mdvi.cli.laboratory import figure1
 from mdvi.cli.study import study
+from mdvi.extras import explained
 from mdvi.interrupt import interrupted
 
 app = typer.Typer(
     help="Planning and learning with KL and entropy regularisation: one scheme, two numbers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-reproduce = typer.Typer(help="Repeat a figure of the paper.", no_args_is_help=True)
+reproduce = typer.Typer(help="Repeat a figure of the paper.", no_args_is_help=True, cls=Group)
 app.add_typer(reproduce, name="reproduce")
 app.add_typer(study, name="study")
 
-app.command("solve")(planning.solve_command)
-app.command("certify")(planning.certify_command)
-app.command("convert")(planning.convert_command)
-app.command("iterate")(laboratory.iterate_command)
-reproduce.command()(figure1)
-app.command("train")(learning.train_command)
-app.command("evaluate")(learning.evaluate_command)
-app.command("play")(learning.play_command)
-app.command("plot")(learning.plot_command)
-app.command("export")(learning.export_command)
-app.command("list")(laboratory.list_command)
-app.command()(laboratory.cite)
+app.command("solve", cls=Command)(planning.solve_command)
+app.command("certify", cls=Command)(planning.certify_command)
+app.command("check", cls=Command)(planning.check_command)
+app.command("convert", cls=Command)(planning.convert_command)
+app.command("iterate", cls=Command)(laboratory.iterate_command)
+reproduce.command("figure1", cls=Command)(figure1)
+app.command("train", cls=Command)(learning.train_command)
+app.command("evaluate", cls=Command)(learning.evaluate_command)
+app.command("play", cls=Command)(learning.play_command)
+app.command("plot", cls=Command)(learning.plot_command)
+app.command("export", cls=Command)(learning.export_command)
+app.command("list", cls=Command)(laboratory.list_command)
+app.command("cite", cls=Command)(laboratory.cite)
 
 
 def main() -> None:
@@ -46,7 +49,8 @@ def main() -> None:
     before = signal.signal(signal.SIGINT, interrupted)
     replace_what_cannot_be_printed()
     try:
-        code = app(standalone_mode=False) or 0
+        with explained():
+            code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
         code = fail(getattr(error, "format_message", error.__str__)(), 2)
     except (ValueError, OverflowError, ModuleNotFoundError) as error:

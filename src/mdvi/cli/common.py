@@ -1,27 +1,80 @@
 """What the commands share: progress, output that is whole or absent, and checks of options."""
 
-import contextlib
 import io
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console, ConsoleOptions
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.table import Table
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from mdvi.words import integer_in, key_and_value, number_in, plain, value_of
+from mdvi.cli.names import FORMATS, MODELS, suggest
+from mdvi.extras import check_installed
+from mdvi.words import integer_in, key_and_value, number_in, number_of, plain, value_of
 
-_SECONDS_BETWEEN_LINES = 30.0  # of progress, in a file
 _PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
 
 
-def at_least(least: int) -> Callable[[float | None], float | None]:
+class Command(TyperCommand):
+    """A command whose help reads well: see `_named`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its arguments and options."""
+        return _named(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands whose help reads well: see `_named`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its options."""
+        return _named(super().get_params(ctx))
+
+
+_VALUES = {"float": "NUMBER", "int": "N", "Path": "PATH", "str": "TEXT"}  # what the help calls the value of an option
+
+
+def _named(params: list[Any]) -> list[Any]:
+    """The same parameters; switches and arguments show no type in the help, other options what has to be typed."""
+    for param in params:
+        if isinstance(param, TyperArgument):
+            param.display_type_rich = lambda ctx: ""  # type: ignore[method-assign]
+        elif param.metavar is None:
+            param.metavar = "" if param.is_flag else _VALUES.get(param.bare_type())
+    return params
+
+
+def count(least: int, *names: str, help: str) -> Any:
+    """An option that takes a whole number of at least this, written 500000, 500_000 or 5e5."""
+    return typer.Option(*names, parser=_whole, callback=_at_least(least), metavar="N", help=help)
+
+
+def number(help: str, *, least: int | None = None, metavar: str = "NUMBER", show_default: bool = True) -> Any:
+    """An option that takes a number, which is finite and at least `least` where that is given."""
+    check = None if least is None else _at_least(least)
+    return typer.Option(parser=_real, callback=check, metavar=metavar, help=help, show_default=show_default)
+
+
+def _whole(text: str) -> int:
+    found = number_of(str(text))
+    if found is None or found % 1 != 0:
+        raise typer.BadParameter(f"expected a whole number, such as 1000 or 1e3, got {text!r}")
+    return int(found)
+
+
+def _real(text: str) -> float:
+    found = number_of(str(text))
+    if found is None:
+        raise typer.BadParameter(f"expected a number, got {text!r}")
+    return float(found)
+
+
+def _at_least(least: int) -> Callable[[float | None], float | None]:
     """A check of an option, made before anything slow is imported; an option that is not given passes."""
 
     def check(value: float | None) -> float | None:
@@ -76,15 +129,22 @@ Source = Annotated[
         help="A model file, gym:ID such as gym:FrozenLake-v1, or a family such as "
         "garnet:states=1000,actions=4,branching=5,seed=0 (see `mdvi list models`).",
         show_default=False,
+        autocompletion=suggest(*MODELS, "gym:"),
     ),
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", help="The format of a model file, whatever its suffix (see the docs).")
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help=f"The format of a model file, whatever its suffix: {', '.join(FORMATS)}.",
+        autocompletion=suggest(*FORMATS),
+    ),
 ]
 Reward = Annotated[
     str | None, typer.Option(metavar="NAME|none", help="Which rewards of a .tra or .drn file to read, or none of them.")
 ]
-Discount = Annotated[float | None, typer.Option(help="γ, instead of the model's own; some formats have none.")]
+Discount = Annotated[float | None, number("γ, instead of the model's own; some formats have none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -107,8 +167,10 @@ def check_targets(plot: Path | None, *, run: Path | None = None, **files: Path |
     """
     from mdvi.output import check_inside, check_target
 
-    if plot is not None and plot.suffix not in (".pdf", ".png", ".svg"):
-        raise ValueError(f"{plot}: expected a name ending in .pdf, .png, .svg")
+    if plot is not None:
+        if plot.suffix not in (".pdf", ".png", ".svg"):
+            raise ValueError(f"{plot}: expected a name ending in .pdf, .png, .svg")
+        check_installed("matplotlib")
     taken: dict[Path, str] = {}
     for option, path in {**files, "plot": plot}.items():
         if path is None:
@@ -129,34 +191,6 @@ def write(files: Mapping[Path, str | bytes]) -> None:
     for path, content in files.items():
         output.write(path, content)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def progress_bars() -> Iterator[Any]:
-    """A factory of progress callbacks, a bar for each name until it is done on stderr; in a file a line at times."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        tasks: dict[str, TaskID] = {}
-        told = time.monotonic()
-
-        def track(name: str, total: int) -> Any:
-            if name not in tasks:
-                tasks[name] = bar.add_task(plain(name), total=total)
-
-            def update(done: int) -> None:
-                nonlocal told
-                words = plain(name) if done else f"{plain(name)} (compiling)"
-                bar.update(tasks[name], completed=done, description=words, visible=done < total)
-                if not console.is_terminal and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
-                    told = time.monotonic()
-                    print(f"{plain(name)}: {done} of {total}", file=sys.stderr, flush=True)
-
-            return update
-
-        yield track
 
 
 def fail(message: str, code: int) -> int:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,15 +17,19 @@ from mdvi.cli.common import (
     Json,
     Reward,
     Source,
-    at_least,
     check_targets,
+    count,
     csv_of,
     finite,
-    progress_bars,
+    number,
     show,
     tell,
     write,
 )
+from mdvi.cli.names import AGENTS, ALGORITHMS, ERRORS, LISTS, suggest
+from mdvi.extras import check_installed
+from mdvi.progress import bars_on_stderr
+from mdvi.words import did_you_mean, signature, summary
 
 if TYPE_CHECKING:
     from mdvi.algorithms import Algorithm
@@ -37,15 +42,27 @@ def iterate_command(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="More parameters of a family, e.g. states=50 discount=.95"),
     ] = None,
-    kl: Annotated[float, typer.Option(callback=at_least(0), help="λ, the weight of the KL term.")] = 0.0,
-    entropy: Annotated[float, typer.Option(callback=at_least(0), help="τ, the weight of the entropy.")] = 0.0,
+    kl: Annotated[float, number("λ, the weight of the KL term.", least=0)] = 0.0,
+    entropy: Annotated[float, number("τ, the weight of the entropy.", least=0)] = 0.0,
     algorithm: Annotated[
-        str | None, typer.Option(help="A named algorithm instead, e.g. munchausen or munchausen:alpha=.9")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A named algorithm instead, e.g. munchausen or munchausen:alpha=.9",
+            autocompletion=suggest(*ALGORITHMS),
+        ),
     ] = None,
-    errors: Annotated[str, typer.Option(help="NAME or NAME=NUMBER, see `mdvi list errors`.")] = "none",
-    iterations: Annotated[int, typer.Option("--iterations", "-k", callback=at_least(1), help="K.")] = 200,
-    seed: Annotated[int, typer.Option(callback=at_least(0), help="The first seed.")] = 0,
-    seeds: Annotated[int, typer.Option(callback=at_least(1), help="How many runs, with consecutive seeds.")] = 1,
+    errors: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[=NUMBER]",
+            help="The error model, see `mdvi list errors`.",
+            autocompletion=suggest(*ERRORS),
+        ),
+    ] = "none",
+    iterations: Annotated[int, count(1, "--iterations", "-k", help="How many iterations.")] = 200,
+    seed: Annotated[int, count(0, help="The first seed.")] = 0,
+    seeds: Annotated[int, count(1, help="How many runs, with consecutive seeds.")] = 1,
     csv: Annotated[Path | None, typer.Option(help="Write iteration, loss and bound to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw loss and bound to this .png, .svg or .pdf file.")] = None,
     discount: Discount = None,
@@ -71,7 +88,7 @@ def iterate_command(
         tell(note)
     scheme = Scheme.of(kl, entropy) if algorithm is None else algorithms.scheme_of(algorithm)
     error_model = errors_of(errors, mdp, seed)
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
         trace = iterate(
             mdp,
             scheme,
@@ -117,13 +134,9 @@ def iterate_command(
 
 def figure1(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("results/figure1"),
-    garnets: Annotated[
-        int, typer.Option(callback=at_least(2), help="How many Garnets; two are needed for an interval.")
-    ] = 100,
-    iterations: Annotated[int, typer.Option(callback=at_least(1), help="How many iterations.")] = 800,
-    seed: Annotated[
-        int, typer.Option(callback=at_least(0), help="The seed of the first Garnet and of the sampling.")
-    ] = 1000,
+    garnets: Annotated[int, count(2, help="How many Garnets; two are needed for an interval.")] = 100,
+    iterations: Annotated[int, count(1, help="How many iterations.")] = 800,
+    seed: Annotated[int, count(0, help="The seed of the first Garnet and of the sampling.")] = 1000,
 ) -> None:
     """Figure 1: three panels, a CSV of all curves, PNG and SVG, and report.html."""
     from mdvi.output import check_target
@@ -131,6 +144,7 @@ def figure1(
     names = ("figure1.csv", "figure1.png", "figure1.svg", "report.html")
     for name in names:
         check_target(out / name)
+    check_installed("matplotlib", "jinja2")
     from mdvi.report.curves import to_csv
     from mdvi.report.page import figure1_page
     from mdvi.report.plots import as_bytes
@@ -139,7 +153,7 @@ def figure1(
     from mdvi.study.provenance import provenance
 
     start = time.monotonic()
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
 
         def progress(panel: str, done: int) -> None:
             track(f"{panel} panel", iterations)(done)
@@ -155,37 +169,22 @@ def figure1(
 
 
 def list_command(
-    what: Annotated[str, typer.Argument(help="algorithms, agents, envs, models or errors")] = "algorithms",
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help=f"{', '.join(LISTS)}.", autocompletion=suggest(*LISTS))
+    ] = "algorithms",
     json_: Json = False,
 ) -> None:
     """List what can be named on the command line."""
-    from mdvi import algorithms, envs, mdp
-    from mdvi.laboratory import errors
-    from mdvi.learning.agents import catalogue as agents
-    from mdvi.words import did_you_mean, signature
-
-    if what == "algorithms":
-        rows = [_row(algorithm, signature(algorithm.scheme)) for algorithm in algorithms.ALL.values()]
-    elif what == "agents":
-        rows = [_agent_row(agent) for agent in agents.ALL.values()]
-    elif what in ("models", "errors", "envs"):
-        kinds: dict[str, dict[str, Any]] = {"models": mdp.FAMILIES, "errors": errors.ALL, "envs": envs.NAMES}
-        rows = [
-            {"name": name, "parameters": signature(entry), "summary": algorithms.summary(entry)}
-            for name, entry in kinds[what].items()
-        ]
-    else:
-        raise ValueError(
-            f"cannot list {what!r}{did_you_mean(what, ('algorithms', 'agents', 'envs', 'models', 'errors'))}"
-        )
+    if what not in _ROWS:
+        raise ValueError(f"cannot list {what!r}{did_you_mean(what, LISTS)}")
+    rows = _ROWS[what]()
     if json_:
         typer.echo(json.dumps(rows, indent=1))
         return
     console = Console(highlight=False)
     for row in rows:
-        console.print(
-            f"[bold]{row['name']}[/bold]({row['parameters']})  {row.get('mapping', '')}".rstrip(), soft_wrap=True
-        )
+        name = f"[bold]{row['name']}[/bold]" + (f"({row['parameters']})" if "parameters" in row else "")
+        console.print(f"{name}  {row.get('mapping', '')}".rstrip(), soft_wrap=True)
         console.print(f"    {row['summary']}", soft_wrap=True, markup=False)
     if what == "envs":
         others = "Also: a family of models, a Gymnasium id such as LunarLander-v3, ALE/GAME-v5, module:Class."
@@ -193,18 +192,82 @@ def list_command(
 
 
 def cite(
-    name: Annotated[str, typer.Argument(help="An algorithm, an agent, or mdvi for the paper itself.")] = "mdvi",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="An algorithm, an agent, or mdvi for this software and the paper that it starts from.",
+            autocompletion=suggest("mdvi", *ALGORITHMS, *AGENTS),
+        ),
+    ] = "mdvi",
 ) -> None:
-    """Print the BibTeX entry of the source of an algorithm or an agent."""
+    """Print the BibTeX entry of mdvi, or of the source of an algorithm or an agent."""
+    from mdvi.references import bibtex
+
+    if name == "mdvi":
+        typer.echo(f"{bibtex('mdvi')}\n\n{bibtex('vieillard2020leverage')}")
+        return
     from mdvi import algorithms
     from mdvi.learning.agents import catalogue as agents
-    from mdvi.words import did_you_mean
 
-    keys = {"mdvi": "vieillard2020leverage"} | {agent.name: agent.reference for agent in agents.ALL.values()}
+    keys = {agent.name: agent.reference for agent in agents.ALL.values()}
     keys |= {algorithm.name: algorithm.reference for algorithm in algorithms.ALL.values()}
     if name not in keys:
-        raise ValueError(f"unknown algorithm or agent {name!r}{did_you_mean(name, keys)}")
-    typer.echo(algorithms.bibtex(keys[name]))
+        raise ValueError(f"unknown algorithm or agent {name!r}{did_you_mean(name, ['mdvi', *keys])}")
+    typer.echo(bibtex(keys[name]))
+
+
+def _algorithms() -> list[dict[str, Any]]:
+    from mdvi import algorithms
+
+    return [_row(algorithm, signature(algorithm.scheme)) for algorithm in algorithms.ALL.values()]
+
+
+def _agents() -> list[dict[str, Any]]:
+    from mdvi.learning.agents import catalogue
+
+    return [_agent_row(agent) for agent in catalogue.ALL.values()]
+
+
+def _envs() -> list[dict[str, Any]]:
+    from mdvi import envs
+
+    return _functions(envs.NAMES)
+
+
+def _models() -> list[dict[str, Any]]:
+    from mdvi import mdp
+
+    return _functions(mdp.FAMILIES)
+
+
+def _errors() -> list[dict[str, Any]]:
+    from mdvi.laboratory import errors
+
+    return _functions(errors.ALL)
+
+
+def _studies() -> list[dict[str, Any]]:
+    """The studies that come with mdvi; `mdvi study run NAME` runs one."""
+    import tomllib
+
+    from mdvi.shipped import studies
+
+    return [
+        {"name": name, "summary": tomllib.loads(file.read_text(encoding="utf-8")).get("title", "")}
+        for name, file in studies().items()
+    ]
+
+
+_ROWS: dict[str, Callable[[], list[dict[str, Any]]]] = dict(
+    zip(LISTS, (_algorithms, _agents, _envs, _models, _errors, _studies), strict=True)
+)
+
+
+def _functions(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "parameters": signature(entry), "summary": summary(entry)} for name, entry in entries.items()
+    ]
 
 
 def _row(algorithm: "Algorithm", parameters: str) -> dict[str, Any]:

@@ -10,26 +10,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, check_targets, progress_bars, show, tell, write
+from mdvi.cli.common import Json, check_targets, count, number, show, tell, write
+from mdvi.cli.names import AGENTS, ENVIRONMENTS, MODELS, PRESETS, suggest
+from mdvi.extras import check_installed
+from mdvi.progress import bars_on_stderr
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mdvi.learning.train import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
 OwnEnv = Annotated[
     str | None, typer.Option("--env", help="The environment of the run, where it is a class of your own.")
 ]
-Member = Annotated[int, typer.Option(callback=at_least(0), help="The member of the population.")]
+Member = Annotated[int, count(0, help="The member of the population.")]
 Sampled = Annotated[bool, typer.Option("--sampled", help="Sample the policy instead of its most probable action.")]
 
 
 def train_command(
     env: Annotated[
-        str | None, typer.Argument(help="See `mdvi list envs`; not needed to resume the run in --out.")
+        str | None,
+        typer.Argument(
+            metavar="ENV",
+            help="See `mdvi list envs`; not needed to resume the run in --out.",
+            autocompletion=suggest(*ENVIRONMENTS, *MODELS),
+        ),
     ] = None,
-    agent: Annotated[str, typer.Option(help="See `mdvi list agents`.")] = "munchausen",
+    agent: Annotated[
+        str, typer.Option(metavar="NAME", help="See `mdvi list agents`.", autocompletion=suggest(*AGENTS))
+    ] = "munchausen",
     kl: Annotated[str | None, typer.Option(help="λ, or several: 0.01,0.1,1")] = None,
     entropy: Annotated[str | None, typer.Option(help="τ, or several.")] = None,
     beta: Annotated[str | None, typer.Option(help="β = λ/(λ + τ) instead of λ, or several.")] = None,
@@ -38,33 +46,38 @@ def train_command(
     no_entropy: Annotated[
         bool, typer.Option("--no-entropy-in-evaluation", help="Leave the entropy out of the evaluation.")
     ] = False,
-    seeds: Annotated[int, typer.Option(callback=at_least(1), help="How many.")] = 1,
-    seed: Annotated[int, typer.Option(callback=at_least(0), help="The first of them.")] = 0,
+    seeds: Annotated[int, count(1, help="How many seeds.")] = 1,
+    seed: Annotated[int, count(0, help="The first of them.")] = 0,
     steps: Annotated[
         int | None,
-        typer.Option(
-            callback=at_least(1),
+        count(
+            1,
             help="Environment steps of each member, rounded up to whole lines of metrics; default the preset's. "
             "A run that has ended goes on when it is given more.",
         ),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Sizes to start from: paper, cartpole, lunarlander, atari, minatar, small, speed."),
+        typer.Option(
+            metavar="NAME", help=f"Sizes to start from: {', '.join(PRESETS)}.", autocompletion=suggest(*PRESETS)
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder of the run; a run that is there is resumed.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that is not empty.")] = False,
-    checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
-    memory: Annotated[
-        float | None, typer.Option(callback=at_least(0), help="Bytes that may be used; default most of what is free.")
-    ] = None,
+    checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
+    memory: Annotated[float | None, number("Bytes that may be used; default most of what is free.", least=0)] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Also write the metrics to this folder for TensorBoard.")
     ] = None,
-    track: Annotated[str | None, typer.Option(help="Also send the metrics to wandb or mlflow.")] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            metavar="wandb|mlflow", help="Also send the metrics there.", autocompletion=suggest("wandb", "mlflow")
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Train an agent: every seed and every point of the grid side by side, resumable at any moment."""
@@ -102,7 +115,7 @@ def train_command(
             **settings,
         }
     where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
-    with progress_bars() as track_bar, tracker(tensorboard, track, tell) as tables:
+    with bars_on_stderr() as track_bar, tracker(tensorboard, track, tell) as tables:
 
         def progress(done: int, goal: int) -> None:
             track_bar("training", goal)(done)
@@ -124,11 +137,11 @@ def train_command(
 
 def evaluate_command(
     folder: RunFolder,
-    episodes: Annotated[int, typer.Option(callback=at_least(1), help="Episodes of each member.")] = 100,
+    episodes: Annotated[int, count(1, help="Episodes of each member.")] = 100,
     sampled: Sampled = False,
-    epsilon: Annotated[float, typer.Option(help="The probability of a random action.")] = 0.0,
-    seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episodes.")] = 0,
-    limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps after which an episode is stopped.")] = 27_000,
+    epsilon: Annotated[float, number("The probability of a random action.")] = 0.0,
+    seed: Annotated[int, count(0, help="The seed of the episodes.")] = 0,
+    limit: Annotated[int, count(1, help="Steps after which an episode is stopped.")] = 27_000,
     env: OwnEnv = None,
     json_: Json = False,
 ) -> None:
@@ -137,7 +150,7 @@ def evaluate_command(
 
     run = _load(folder, env)
     rows = []
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
         bar = track("evaluating", len(run))
         for member in range(len(run)):
             returns, lengths = run.evaluate(episodes, member, seed=seed, sampled=sampled, epsilon=epsilon, limit=limit)
@@ -172,11 +185,11 @@ def evaluate_command(
 
 def play_command(
     folder: RunFolder,
-    video: Annotated[Path, typer.Option(help="Where to: a .gif, or a .mp4 (needs mdvi\\[video]).")],
+    video: Annotated[Path, typer.Option(help="The .gif or .mp4 file to write.", show_default=False)],
     member: Member = 0,
     sampled: Sampled = False,
-    seed: Annotated[int, typer.Option(callback=at_least(0), help="Of the episode.")] = 0,
-    limit: Annotated[int, typer.Option(callback=at_least(1), help="Steps at most.")] = 1000,
+    seed: Annotated[int, count(0, help="The seed of the episode.")] = 0,
+    limit: Annotated[int, count(1, help="Steps at most.")] = 1000,
     env: OwnEnv = None,
 ) -> None:
     """Film one episode of a trained policy."""
@@ -185,6 +198,7 @@ def play_command(
     check_targets(None, run=folder, video=video)
     if video.suffix not in (".gif", ".mp4"):
         raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
+    check_installed(*(("PIL",) if video.suffix == ".gif" else ("imageio", "imageio_ffmpeg")))
     run = _load(folder, env)
     frames, total = run.film(member, seed=seed, sampled=sampled, limit=limit)
     write({video: film_file(frames, video.suffix)})
@@ -197,17 +211,20 @@ def plot_command(
 ) -> None:
     """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
     from mdvi.learning.runs.record import read_config, read_metrics, read_summary
+    from mdvi.report.learning import curves_of, grid_of, lines_of
     from mdvi.report.plots import as_bytes, cells_plot, learning_plot
 
     path = out or folder / "curves.png"
     second = path.with_name(f"{path.stem}-cells{path.suffix}")
     check_targets(path, run=folder, cells=second)
-    config, metrics = read_config(folder), _of_sound(read_metrics(folder), read_summary(folder))
+    config, metrics = read_config(folder), read_metrics(folder)
+    if sound := _sound(read_summary(folder)):  # as in the table of `mdvi train`; where every member failed, all
+        metrics = lines_of(metrics, sound)
     title = f"{config['env']}, {config['agent']}, {len(config['seeds'])} seeds"
-    files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(_curves(metrics), title), path.suffix[1:])}
-    cells = _cells(metrics)
-    if cells is not None:
-        files[second] = as_bytes(cells_plot(cells[0], cells[1], cells[2], title), path.suffix[1:])
+    files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(curves_of(metrics), title), path.suffix[1:])}
+    grid = grid_of(metrics)
+    if grid is not None:
+        files[second] = as_bytes(cells_plot(*grid, title), path.suffix[1:])
     write(files)
     for name in files:
         tell(f"wrote {name}")
@@ -220,18 +237,12 @@ def export_command(
     env: OwnEnv = None,
 ) -> None:
     """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
-    from importlib.resources import files
-
     from mdvi.learning.acting import export
-    from mdvi.mdp.formats import arrays
 
-    if file.suffix != ".npz":
-        raise ValueError(f"{file}: expected a name ending in .npz")
-    program = file.with_suffix(".py")
+    program = export.program_beside(file)
     check_targets(None, run=folder, file=file, program=program)
     run = _load(folder, env)
-    text = (files("mdvi.learning.acting") / "numpy_policy.py").read_text(encoding="utf-8")
-    write({file: arrays.save(export.exported(*run.networks(member), run.first_action)), program: text})
+    write(export.files_of(file, *run.networks(member), run.first_action))
     tell(f"wrote {file} and {program}")
 
 
@@ -248,89 +259,27 @@ def _load(folder: Path, env: str | None) -> "Run":
 
 def _show(run: "Run", out: Path | None) -> None:
     """The members' results, or those of the cells where there are many."""
-    from mdvi.report.stats import averaged, in_words
+    from mdvi.report.learning import COLUMNS
 
-    members = run.summary["members"]
+    steps = run.summary["members"][0]["env_steps"]
     table = Table(
-        title=f"{run.config['env']}, {run.config['agent']}: {members[0]['env_steps']} environment steps\n"
+        title=f"{run.config['env']}, {run.config['agent']}: {steps} environment steps\n"
         "mean return over seeds, ± 95 % from three seeds on"
     )
-    for name in ("λ", "τ", "β", "rate", "seeds", "all episodes", "last 100", "failed"):
+    for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
-    names = ("kl", "entropy", "beta", "learning_rate")
-    for cell in dict.fromkeys(tuple(member[name] for name in names) for member in members):
-        group = [member for member in members if tuple(member[name] for name in names) == cell]
-        sound = [member for member in group if member["status"] == "ok"]
-        texts = [in_words(*averaged([member[name] for member in sound])) for name in ("mean_return", "last_100")]
-        failed = len(group) - len(sound)
-        table.add_row(*(f"{value:.4g}" for value in cell), str(len(group)), *texts, str(failed) if failed else "")
+    for results in run.results:
+        table.add_row(*results.row)
     show(table)
     if out is not None:
         show(f"next: mdvi plot {shlex.quote(str(out))}")
 
 
-def _of_sound(metrics: dict[str, "np.ndarray"], summary: dict[str, Any]) -> dict[str, "np.ndarray"]:
-    """The lines of members that did not fail, as in the table of `mdvi train`; all lines where every member failed."""
-    import numpy as np
-
+def _sound(summary: dict[str, Any]) -> list[int]:
+    """The members that did not fail, of a summary that may come from somebody else; none where it does not say."""
     members = summary.get("members")
-    sound = [
+    return [
         number
         for number, member in enumerate(members if isinstance(members, list) else [])
         if isinstance(member, dict) and member.get("status") == "ok"
     ]
-    if not sound:
-        return metrics
-    return {name: column[np.isin(metrics["member"], sound)] for name, column in metrics.items()}
-
-
-def _curves(metrics: dict[str, "np.ndarray"]) -> list[tuple[str, "np.ndarray", "np.ndarray"]]:
-    """For each cell: label, steps, and the moving average of returns (steps, seeds)."""
-    import numpy as np
-
-    names = [name for name in ("kl", "entropy", "beta", "learning_rate") if len(np.unique(metrics[name])) > 1]
-    symbols = {"kl": "λ", "entropy": "τ", "beta": "β", "learning_rate": "rate"}
-    keys = np.stack([metrics[name] for name in names or ["kl"]], -1)
-    curves = []
-    for cell in dict.fromkeys(map(tuple, keys)):
-        chosen = (keys == np.array(cell)).all(-1)
-        steps, members = np.unique(metrics["env_steps"][chosen]), np.unique(metrics["member"][chosen])
-        table = np.full((len(steps), len(members)), np.nan)
-        place = (
-            np.searchsorted(steps, metrics["env_steps"][chosen]),
-            np.searchsorted(members, metrics["member"][chosen]),
-        )
-        table[place] = metrics["last_100"][chosen]
-        label = ", ".join(f"{symbols[name]} = {value:.3g}" for name, value in zip(names, cell, strict=False))
-        curves.append((label or "mean over seeds", steps, table))
-    return curves
-
-
-def _cells(metrics: dict[str, "np.ndarray"]) -> Any:
-    """The mean over seeds of each seed's mean return over training, as `mdvi train` shows it.
-
-    For each (λ or β, τ), where both vary on a full grid; None elsewhere, and where learning rates vary as well: members
-    that differ in more than their seeds are not pooled.
-    """
-    import numpy as np
-
-    from mdvi.report.stats import averaged
-
-    if len(np.unique(metrics["learning_rate"])) > 1:
-        return None
-    columns = np.unique(metrics["entropy"])
-    rows_by = "beta" if len(np.unique(metrics["beta"].round(9))) * len(columns) == _distinct(metrics) else "kl"
-    rows = np.unique(metrics[rows_by].round(9))
-    if min(len(rows), len(columns)) < 2 or len(rows) * len(columns) != _distinct(metrics):
-        return None
-    score = np.full((len(rows), len(columns)), np.nan)
-    for (i, row), (j, column) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
-        chosen = (metrics[rows_by].round(9) == row) & (metrics["entropy"] == column) & (metrics["episodes"] > 0)
-        members = [chosen & (metrics["member"] == member) for member in np.unique(metrics["member"][chosen])]
-        returns, episodes = metrics["episode_return"], metrics["episodes"]
-        score[i, j], _ = averaged([np.average(returns[lines], weights=episodes[lines]) for lines in members])
-    return score, ("β" if rows_by == "beta" else "λ", list(rows)), ("τ", list(columns))
-
-
-def _distinct(metrics: dict[str, "np.ndarray"]) -> int:
-    return len(set(zip(metrics["kl"].tolist(), metrics["entropy"].tolist(), strict=True)))

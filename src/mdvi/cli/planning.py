@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,23 +20,24 @@ from mdvi.cli.common import (
     Json,
     Reward,
     Source,
-    at_least,
     check_targets,
     finite,
+    number,
     show,
     tell,
     write,
 )
+from mdvi.cli.names import FORMATS, METHODS, suggest
 
 if TYPE_CHECKING:
     from mdvi.mdp.names import Given
     from mdvi.planning.solution import Solution
 
-Kl = Annotated[float, typer.Option(callback=at_least(0), help="λ, the weight of the KL to the prior.")]
-Entropy = Annotated[float, typer.Option(callback=at_least(0), help="τ, the weight of the entropy.")]
+Kl = Annotated[float, number("λ, the weight of the KL to the prior.", least=0)]
+Entropy = Annotated[float, number("τ, the weight of the entropy.", least=0)]
 Prior = Annotated[str, typer.Option(metavar="uniform|FILE", help="μ: .npz with `policy` or `prior`, or CSV of S × A.")]
-Tolerance = Annotated[float, typer.Option(help="How wide the proved interval of any value may be.")]
-TimeLimit = Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop then, with the interval so far.")]
+Tolerance = Annotated[float, number("How wide the proved interval of any value may be.")]
+TimeLimit = Annotated[float | None, number("Stop then, with the interval so far.", metavar="SECONDS")]
 
 _NOT_CERTIFIED = 3
 _LARGE = 10**9  # bytes from which on the memory is announced
@@ -47,7 +50,9 @@ def solve_command(
     prior: Prior = "uniform",
     tolerance: Tolerance = 1e-6,
     time_limit: TimeLimit = None,
-    method: Annotated[str, typer.Option(help="auto, or one of the methods by name.")] = "auto",
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help=f"{', '.join(METHODS)}.", autocompletion=suggest(*METHODS))
+    ] = "auto",
     discount: Discount = None,
     format_: Format = None,
     reward: Reward = None,
@@ -72,7 +77,7 @@ def solve_command(
         solution = solve(given.model, kl, entropy, mu, tolerance, method, time_limit, progress=progress)
     results: dict[Path, str | bytes] = {}
     if out is not None:
-        results[out] = files.solution_file(solution, out.suffix, given.names)
+        results[out] = files.solution_file(solution, out.suffix)
     if plot is not None:
         results[plot] = _picture(given, solution, kl, entropy, plot.suffix[1:])
     if certificate is not None:
@@ -125,15 +130,43 @@ def certify_command(
     return 0 if found.status == "certified" else _NOT_CERTIFIED
 
 
+def check_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model, an .npz file.", show_default=False)],
+    certificate: Annotated[
+        Path, typer.Argument(metavar="CERTIFICATE", help="What `mdvi solve --certificate` wrote.", show_default=False)
+    ],
+) -> int:
+    """Check a certificate with NumPy alone. Exit code 0: proved; 1: not proved; 2: not readable.
+
+    This runs the program checker.py, one file that imports nothing of mdvi, in a Python process of its own.
+    """
+    from mdvi.shipped import shipped
+
+    program = [sys.executable, "-P", str(shipped("checker.py")), str(model.absolute()), str(certificate.absolute())]
+    return subprocess.run(program, check=False).returncode
+
+
 def convert_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="A model: file, gym:ID or family.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)],
     discount: Discount = None,
     from_: Annotated[
-        str | None, typer.Option("--from", help="The format to read; default by the suffix of IN.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="The format to read; default by the suffix of IN.",
+            autocompletion=suggest(*FORMATS),
+        ),
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", "--to", help="The format to write; default by the suffix of OUT.")
+        str | None,
+        typer.Option(
+            *("--format", "--to"),
+            metavar="NAME",
+            help="The format to write; default by the suffix of OUT.",
+            autocompletion=suggest(*FORMATS),
+        ),
     ] = None,
     reward: Reward = None,
 ) -> None:
@@ -143,7 +176,7 @@ def convert_command(
 
     check_targets(None, out=out)
     given = source_of(source, discount, from_, reward)
-    for note in (*given.notes, *write_model(given.model, out, format_, given.names)):
+    for note in (*given.notes, *write_model(given.model, out, format_)):
         tell(note)
     tell(f"wrote {out}")
 
@@ -213,16 +246,7 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
 
 
 def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, form: str) -> bytes:
-    """Values and arrows where states are cells; histogram and interval elsewhere."""
-    import numpy as np
+    """What `Solution.plot` draws, in a file."""
+    from mdvi.report.plots import as_bytes
 
-    from mdvi.mdp.listing import listing
-    from mdvi.report.plots import as_bytes, grid_plot, solution_plot
-
-    title = f"{given.name}, λ = {kl:g}, τ = {entropy:g}"
-    if given.cells is None:
-        return as_bytes(solution_plot(solution.value, solution.trace, solution.tolerance, title), form)
-    ends = np.asarray(given.model.terminal)
-    if len(ends) > math.prod(given.cells):  # Gymnasium's holes and goals lead to one more state, and none leads to them
-        ends = ~np.isin(np.arange(len(ends)), listing(given.model).transitions.successor)
-    return as_bytes(grid_plot(solution.value, solution.action, ends, given.cells, given.moves, title), form)
+    return as_bytes(solution.plot(f"{given.name}, λ = {kl:g}, τ = {entropy:g}"), form)

@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mdvi.cli.common import Json, at_least, progress_bars, show, tell, write
+from mdvi.cli.common import Command, Group, Json, number, show, tell, write
+from mdvi.cli.names import studies_named
+from mdvi.progress import bars_on_stderr
 
 if TYPE_CHECKING:
     from mdvi.study.spec import Study
 
-study = typer.Typer(help="A grid of runs, from a TOML file to a report.", no_args_is_help=True)
+study = typer.Typer(help="A grid of runs, from a TOML file to a report.", no_args_is_help=True, cls=Group)
 
-File = Annotated[Path, typer.Argument(help="The study, a TOML file.", show_default=False)]
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="The study: a TOML file, or the name of one that comes with mdvi (see `mdvi list studies`).",
+        show_default=False,
+        autocompletion=studies_named,
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="The folder of its results; default runs/NAME.", show_default=False)]
 OwnEnvs = Annotated[
     list[str] | None,
@@ -23,7 +33,7 @@ OwnEnvs = Annotated[
 ]
 
 
-@study.command("plan")
+@study.command("plan", cls=Command)
 def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json = False) -> None:
     """What a study would cost: runs, programs, arithmetic, memory and a rough time; and what is done of it already."""
     from mdvi import input
@@ -31,7 +41,7 @@ def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json =
     from mdvi.study.spec import read
     from mdvi.study.store import NAME
 
-    found, folder = read(file), _folder(file, out)
+    found, folder = read(_path(file)), _folder(file, out)
     begun = input.kind(folder / NAME, links=False) is not None
     done = _state(found, folder)[1].get("done", 0) if begun else 0
     plan = plan_of(found, env or ())
@@ -55,7 +65,7 @@ def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json =
         show(f"{done} of these {plan.totals['runs']} runs are done already, in {folder}")
 
 
-@study.command("run")
+@study.command("run", cls=Command)
 def run_command(
     file: File,
     out: Out = None,
@@ -66,9 +76,9 @@ def run_command(
         typer.Option(help="Train on a Ray cluster: its address, or local to start one here.", show_default=False),
     ] = None,
     memory: Annotated[
-        float | None, typer.Option(help="GB that may be used; with --ray, by each worker.", show_default=False)
+        float | None, number("GB that may be used; with --ray, by each worker.", show_default=False)
     ] = None,
-    checkpoint_every: Annotated[float, typer.Option(callback=at_least(0), help="Seconds between checkpoints.")] = 60.0,
+    checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
 ) -> None:
     """Train what is missing. Whatever stops it, the same command goes on."""
     from mdvi.learning.runs.signals import Interrupted
@@ -78,7 +88,7 @@ def run_command(
     found = _study(file, folder)
     if memory is not None and not 0 < memory < float("inf"):
         raise ValueError(f"--memory: expected a number of GB above 0, got {memory}")
-    with progress_bars() as track:
+    with bars_on_stderr() as track:
 
         def progress(done: int, goal: int) -> None:
             track("environment steps", goal)(done)
@@ -105,7 +115,7 @@ def run_command(
         raise FloatingPointError(f"{wrong} of {len(found.runs)} runs failed or diverged: mdvi study status {file}")
 
 
-@study.command("status")
+@study.command("status", cls=Command)
 def status_command(file: File, out: Out = None, json_: Json = False) -> None:
     """How many runs are done, and what went wrong with the others."""
     folder = _folder(file, out)
@@ -123,7 +133,7 @@ def status_command(file: File, out: Out = None, json_: Json = False) -> None:
         show(f"{row['run_id']} {row['agent']} {row['evaluation']} {numbers}seed {row['seed']}: {row['reason']}")
 
 
-@study.command("retry")
+@study.command("retry", cls=Command)
 def retry_command(
     file: File,
     out: Out = None,
@@ -142,7 +152,7 @@ def retry_command(
     show(f"{len(chosen)} runs wait again")
 
 
-@study.command("merge")
+@study.command("merge", cls=Command)
 def merge_command(
     file: File,
     others: Annotated[list[Path], typer.Argument(help="Folders of results from elsewhere.", show_default=False)],
@@ -158,11 +168,11 @@ def merge_command(
                 show(f"{folder}: {store.take(other)} runs")
 
 
-@study.command("export")
+@study.command("export", cls=Command)
 def export_command(
     file: File,
     out: Out = None,
-    form: Annotated[str, typer.Option("--format", help="csv or parquet.", metavar="FORMAT")] = "csv",
+    form: Annotated[str, typer.Option("--format", help="The kind of file.", metavar="csv|parquet")] = "csv",
 ) -> None:
     """A row for each run in runs.csv, and the learning curves in curves.csv; figure1.csv where it is asked for."""
     from mdvi.report import export
@@ -189,7 +199,7 @@ def export_command(
     show(", ".join(map(str, files)))
 
 
-@study.command("report")
+@study.command("report", cls=Command)
 def report_command(
     file: File,
     out: Out = None,
@@ -248,13 +258,21 @@ def _folder(file: Path, out: Path | None) -> Path:
     return out or Path("runs") / file.stem
 
 
+def _path(file: Path) -> Path:
+    """The file of that name, or of the study of that name that comes with mdvi where there is no such file."""
+    from mdvi.shipped import studies
+
+    return file if file.exists() else studies().get(str(file), file)
+
+
 def _study(file: Path, *folders: Path) -> "Study":
     """The study of a file; as version 0.1.0 understood it, where one of these folders has results of such runs."""
     from mdvi import input
     from mdvi.study.spec import read
     from mdvi.study.store import NAME
 
-    found, earlier = read(file), read(file, earlier=True)
+    path = _path(file)
+    found, earlier = read(path), read(path, earlier=True)
     other = {run.id for run in earlier.runs} - {run.id for run in found.runs}
     for folder in folders if other else ():
         if input.kind(folder / NAME, links=False) is not None:

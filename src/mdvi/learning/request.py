@@ -65,6 +65,9 @@ class Arguments(TypedDict, total=False):
     polyak: float
     loss: Literal["squared", "huber"]
     log_period: int
+    evaluation_period: int
+    evaluation_episodes: int
+    stop_at: float | None
     diagnostics: bool
     learning_rate_steps: float
     epsilon: float

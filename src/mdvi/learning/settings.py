@@ -47,6 +47,13 @@ class Settings(BaseModel):
     )  # fmt: skip
     loss: Literal["squared", "huber"] = Field(default="squared", description="of the critic")
     log_period: int = Field(default=2000, ge=1, le=2**30, description="environment steps between two lines of metrics")
+    evaluation_period: int = Field(
+        default=0, ge=0, le=2**30, description="environment steps between evaluations of the policy; 0 for none"
+    )
+    evaluation_episodes: int = Field(default=20, ge=1, le=2**20, description="episodes of an evaluation")
+    stop_at: float | None = Field(
+        default=None, allow_inf_nan=False, description="the mean return of an evaluation at which training ends"
+    )
     diagnostics: bool = Field(default=False, description="KL between policies, entropy, action gap and Bellman errors")
 
     def model_post_init(self, _: Any) -> None:
@@ -69,6 +76,8 @@ class Settings(BaseModel):
                 f"warmup: expected n_step · environments ≤ warmup ≤ replay, that is "
                 f"{self.n_step * self.environments} to {self.replay}, got {self.warmup}"
             )
+        if self.stop_at is not None and not self.evaluation_period:
+            raise ValueError("stop_at: is a return of evaluations during training: set evaluation_period too")
         if self.batch > self.replay:
             raise ValueError(f"batch: more than a replay of {self.replay} can hold, got {self.batch}")
 

@@ -1,133 +1,27 @@
 """Train, load and use deep agents by name: `mdvi.train` and `mdvi.load`."""
 
+import contextlib
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from mdvi.checks import within
 from mdvi.envs import Environment, Hosted, names
-from mdvi.envs.spaces import actions_of
-from mdvi.learning.acting import play  # the first is found by the kind of environment
 from mdvi.learning.agents import catalogue
-from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.catalogue import Entry
-from mdvi.learning.agents.networks import Networks
 from mdvi.learning.arrange import population_of
 from mdvi.learning.request import Arguments, Request, explored
+from mdvi.learning.results import Run
 from mdvi.learning.runs import checkpoint, kept, record, run
-from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.identity import fingerprint, identity_of, is_object, same
 from mdvi.learning.runs.run import Report
+from mdvi.learning.runs.signals import Interrupted
+from mdvi.progress import bars
+from mdvi.words import plain
 
-
-class Run:
-    """A trained population: its members' policies, its metrics and its summary.
-
-    Attributes:
-        population: the members.
-        env: their environment.
-        config: what was asked for.
-        summary: what came out; empty for a run that is not finished.
-        metrics: the columns of its lines of metrics.
-    """
-
-    def __init__(
-        self, population: Driver, config: dict[str, Any], metrics: dict[str, np.ndarray], summary: dict[str, Any]
-    ) -> None:
-        self.population, self.env = population, population.env
-        self.config, self.metrics, self.summary = config, metrics, summary
-
-    def __repr__(self) -> str:
-        score = self.summary.get("last_100")
-        return (
-            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}, "
-            f"steps={self.config['steps']},\n    status={self.summary.get('status', 'not finished')!r}, "
-            f"last_100={'unknown' if score is None else f'{score:.4g}'})"
-        )
-
-    def __len__(self) -> int:
-        return len(self.population.agents)
-
-    def networks(self, member: int = 0) -> tuple[Agent, Networks]:
-        """The agent of a member and what it has learned.
-
-        Raises:
-            ValueError: for a number that is none of a member.
-        """
-        if not isinstance(member, int | np.integer) or not 0 <= member < len(self):
-            raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
-        return self.population.networks(member)
-
-    @property
-    def first_action(self) -> int:
-        """The number of the first action, as the action space of the environment counts."""
-        return actions_of(self.env).first
-
-    def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> np.ndarray | np.int64:
-        """The action for an observation, or the actions for a batch of them, as the action space counts them.
-
-        Args:
-            obs: an observation, or several along a first axis.
-            member: whose policy.
-            seed: sample the policy with this seed; default the most probable action.
-            legal: which actions are legal on each observation, as in `info["action_mask"]`; default those that the
-                environment reads off observations, which are all of an environment on the host.
-
-        Raises:
-            ValueError: for an observation of the wrong shape, or that is not made of finite numbers; for legal actions
-                of another shape than (batch, actions), or none at all.
-        """
-        obs = np.asarray(obs)
-        shape = self.env.observation.shape
-        if obs.dtype.kind not in "buif" or not np.isfinite(obs).all():
-            raise ValueError("obs: expected finite numbers")
-        if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
-            raise ValueError(f"obs: expected shape {shape} or (batch, {', '.join(map(str, shape))}), got {obs.shape}")
-        batch = obs if obs.ndim > len(shape) else obs[None]
-        key = None if seed is None else jax.random.key(within("seed", seed, 0, 2**32 - 1))
-        if not len(batch):
-            return np.zeros(0, np.int64)
-        legal = None if legal is None else _legal(legal, (*obs.shape[: -len(shape)], actions_of(self.env).count))
-        chosen = np.asarray(play.actions(self.env, *self.networks(member), jnp.asarray(batch), key, legal), np.int64)
-        chosen += self.first_action
-        return chosen if obs.ndim > len(shape) else chosen[0]
-
-    def evaluate(
-        self, episodes: int = 100, member: int = 0, *, seed: int = 0, sampled: bool = False, epsilon: float = 0.0,
-        limit: int = 27_000,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """Returns and lengths of episodes played by a member; see `mdvi.learning.acting.play.evaluate`.
-
-        Args:
-            episodes: how many.
-            member: whose policy.
-            seed: of the episodes.
-            sampled: sample the policy instead of its most probable action.
-            epsilon: the probability of a random action.
-            limit: steps after which an episode is stopped.
-
-        Raises:
-            ValueError: for a number out of range, naming it.
-        """
-        if not 0 <= epsilon <= 1:
-            raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
-        episodes, seed = within("episodes", episodes, 1, 2**30), within("seed", seed, 0, 2**32 - 1)
-        limit = within("limit", limit, 1, 2**30)
-        return play.evaluate(
-            self.env, *self.networks(member), episodes, seed, sampled=sampled, epsilon=epsilon, limit=limit
-        )
-
-    def film(
-        self, member: int = 0, *, seed: int = 0, sampled: bool = False, limit: int = 1000
-    ) -> tuple[list[np.ndarray], float]:
-        """The pictures of one episode played by a member, and its return."""
-        seed, limit = within("seed", seed, 0, 2**32 - 1), within("limit", limit, 1, 2**30)
-        return play.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
+__all__ = ["Run", "load", "request_in", "train"]
 
 
 def train(
@@ -152,7 +46,8 @@ def train(
         checkpoint_every: seconds.
         workers: calls at a time; default the number of cores.
         memory: bytes that may be used.
-        report: who watches.
+        report: what is called with progress, remarks and lines of metrics; `Report()` for silence. Default a progress
+            bar with remarks above it, in a notebook and where standard error is a terminal.
         request: what is trained:
 
             kl: λ, or several.
@@ -173,7 +68,9 @@ def train(
 
     Raises:
         ValueError: for what cannot be meant, naming it.
-        Interrupted: after SIGINT, SIGTERM or SIGHUP, with everything saved.
+        Interrupted: after SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM or SIGHUP, with everything saved
+            where there is a folder; its `run` is the `Run` as far as it came. A second Ctrl-C raises KeyboardInterrupt
+            at once.
     """
     _check_kind(env)
     if workers is not None:
@@ -194,16 +91,30 @@ def train(
     if out is not None:
         env = kept.shown(env, Path(out))
     population, columns = population_of(asked, env, workers, memory, out, own)
-    summary = run.train(
-        population, columns, asked.content, None if out is None else Path(out), fresh=fresh, every=checkpoint_every,
-        report=report,
-    )  # fmt: skip
-    return Run(population, asked.content, _metrics(population, columns), summary)
+    try:
+        with _shown(report) as told:
+            summary = run.train(
+                population, columns, asked.content, None if out is None else Path(out), fresh=fresh,
+                every=checkpoint_every, report=told,
+            )  # fmt: skip
+    except Interrupted as stop:
+        stop.run = Run(population, asked.content, columns, {})
+        stop.add_note("What was trained is kept: except mdvi.Interrupted as stop: run = stop.run")
+        raise
+    return Run(population, asked.content, columns, summary)
 
 
-def _metrics(population: Driver, columns: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """The columns of the lines of metrics of a population."""
-    return record.columns_of(record.metrics_csv(population.ledger, columns).splitlines())
+@contextlib.contextmanager
+def _shown(report: Report | None) -> Iterator[Report]:
+    """What the run tells: as it was asked for, or by default on a bar, with remarks above it, where there is one."""
+    if report is not None:
+        yield report
+        return
+    with bars() as track:
+        if track is None:
+            yield Report()
+            return
+        yield Report(lambda done, goal: track("training", goal)(done), lambda line: print(plain(line), file=sys.stderr))
 
 
 def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:
@@ -236,16 +147,6 @@ def _check_kind(env: Any) -> None:
     if isinstance(env, type) or not isinstance(env, str | Environment | Hosted):
         found = f"the class {env.__name__} itself" if isinstance(env, type) else type(env).__name__
         raise ValueError(f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {found}")
-
-
-def _legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Masks of legal actions, with an axis of observations."""
-    mask = np.asarray(legal)
-    if mask.shape != shape or mask.dtype.kind not in "bui" or ((mask != 0) & (mask != 1)).any():
-        raise ValueError(f"legal: expected Booleans, or 0 and 1, of shape {shape}, got {mask.dtype} of {mask.shape}")
-    if not mask.any(-1).all():
-        raise ValueError("legal: expected one legal action at least on every observation, got none")
-    return mask.astype(bool).reshape(-1, shape[-1])
 
 
 def _written(
@@ -354,4 +255,4 @@ def load(
     except ValueError as error:
         raise ValueError(f"{folder / record.CONFIG}: {error}") from None
     kept.restore(population, folder, config, remark, whole=False)
-    return Run(population, config, _metrics(population, columns), record.read_summary(folder))
+    return Run(population, config, columns, record.read_summary(folder))

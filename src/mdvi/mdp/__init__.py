@@ -3,9 +3,12 @@
 from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points, wrong_sign
 from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid, inventory, lake, maze
 from mdvi.mdp.formats import FORMATS, FormatError, Imported, Names, from_toolbox, read, to_toolbox, write
+from mdvi.mdp.graph import to_networkx
 from mdvi.mdp.gym import from_gymnasium, to_gymnasium
 from mdvi.mdp.kernels import Dense, MatrixFree, Sparse, Successors
+from mdvi.mdp.labels import Layout
 from mdvi.mdp.model import FiniteMDP
+from mdvi.mdp.pairs import from_quantecon
 
 FAMILIES = {
     family.__name__: family
@@ -31,6 +34,7 @@ __all__ = [
     "FiniteMDP",
     "FormatError",
     "Imported",
+    "Layout",
     "MatrixFree",
     "Names",
     "Sparse",
@@ -40,6 +44,7 @@ __all__ = [
     "deep_sea",
     "forest",
     "from_gymnasium",
+    "from_quantecon",
     "from_toolbox",
     "gambler",
     "garnet",
@@ -51,6 +56,7 @@ __all__ = [
     "read",
     "softmax_two_fixed_points",
     "to_gymnasium",
+    "to_networkx",
     "to_toolbox",
     "write",
     "wrong_sign",

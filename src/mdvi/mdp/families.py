@@ -1,13 +1,16 @@
 """Families of models: each a function of a few numbers, the same numbers giving the same model."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.sparse
-import scipy.stats
+from scipy.special import gammaln, pdtr, pdtrik, xlogy
 
+from mdvi.mdp.labels import COMPASS, Layout, Names
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_table
 
-_MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
+_NAMES = Names(actions=("up", "right", "down", "left"))  # in the order of COMPASS
 _MANY = 100_000  # rows of a Garnet from which on they are drawn in blocks
 _BLOCK = 500_000
 _DRAWS = 100
@@ -102,7 +105,10 @@ def grid(rows: int = 5, columns: int = 5, slip: float = 0.1, discount: float = 0
     check_table(rows * columns, 4, 3)
     goal = rows * columns - 1
     step = np.stack([_move(rows, columns, direction) for direction in range(4)], axis=1)
-    return _slippery(step, slip, discount, ends=np.arange(goal + 1) == goal, goal=goal)
+    marks = _marks(rows * columns, S=[0], G=[goal])
+    return _slippery(step, slip, discount, ends=np.arange(goal + 1) == goal, goal=goal).replace(
+        layout=Layout(rows, columns, COMPASS, marks)
+    )
 
 
 def maze(
@@ -132,7 +138,10 @@ def maze(
         wanted = cells * cells.size + there
         found = ways[np.minimum(np.searchsorted(ways, wanted), len(ways) - 1)] == wanted
         step[:, direction] = np.where(found, there, cells)
-    return _slippery(step, slip, discount, ends=cells == cells[-1], goal=cells.size - 1)
+    marks = _marks(cells.size, G=[cells.size - 1])
+    return _slippery(step, slip, discount, ends=cells == cells[-1], goal=cells.size - 1).replace(
+        layout=Layout(rows, columns, COMPASS, marks)
+    )
 
 
 def lake(size: int = 8, holes: float = 0.2, slip: float = 2 / 3, discount: float = 0.99, seed: int = 0) -> FiniteMDP:
@@ -160,7 +169,10 @@ def lake(size: int = 8, holes: float = 0.2, slip: float = 2 / 3, discount: float
         ways = scipy.sparse.csr_array((np.ones(len(here)), (here, there)), shape=(goal + 1, goal + 1))
         _, part = scipy.sparse.csgraph.connected_components(ways, directed=False)
         if part[0] == part[goal]:
-            return _slippery(step, slip, discount, ends=ends | (np.arange(goal + 1) == goal), goal=goal)
+            marks = _marks(size * size, S=[0], H=np.flatnonzero(ends), G=[goal])
+            return _slippery(step, slip, discount, ends=ends | (np.arange(goal + 1) == goal), goal=goal).replace(
+                layout=Layout(size, size, COMPASS, marks)
+            )
     raise ValueError(f"holes: with {holes} of them the goal cannot be reached in any of {_DRAWS} draws; ask for fewer")
 
 
@@ -178,7 +190,11 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> FiniteMDP
     terminal = np.arange(rows * columns) == goal
     successor = np.where(fallen, start, step)[..., None]
     reward = np.where(fallen, -100.0, -1.0)
-    return FiniteMDP((successor, np.ones(successor.shape)), reward, discount, terminal=terminal)
+    marks = _marks(rows * columns, S=[start], C=range(start + 1, goal), G=[goal])
+    return FiniteMDP(
+        (successor, np.ones(successor.shape)), reward, discount, terminal=terminal,
+        actions=_NAMES.actions, layout=Layout(rows, columns, COMPASS, marks),
+    )  # fmt: skip
 
 
 def deep_sea(size: int = 10, discount: float = 0.99) -> FiniteMDP:
@@ -198,7 +214,10 @@ def deep_sea(size: int = 10, discount: float = 0.99) -> FiniteMDP:
     reward = np.zeros((end + 1, 2))
     reward[:end, 1] = -0.01 / size
     reward[end - 1, 1] += 1.0
-    return FiniteMDP((successor, np.ones(successor.shape)), reward, discount, terminal=np.arange(end + 1) == end)
+    return FiniteMDP(
+        (successor, np.ones(successor.shape)), reward, discount, terminal=np.arange(end + 1) == end,
+        actions=("left", "right"), layout=Layout(size, size, ((1, -1), (1, 1)), _marks(end, S=[0])),
+    )  # fmt: skip
 
 
 def gambler(goal: int = 100, heads: float = 0.4, discount: float = 0.999) -> FiniteMDP:
@@ -260,9 +279,10 @@ def inventory(
     _at_least(0, orders=orders)
     if not 0 < demand < np.inf or not 0 <= fixed_cost < np.inf:
         raise ValueError(f"inventory: expected a demand above 0 and a cost of at least 0, got {demand}, {fixed_cost}")
-    most = int(scipy.stats.poisson.isf(1e-12, demand)) + 1
+    most = _demand_at_most(1 - 1e-12, demand) + 1
     check_table(capacity + 1, orders + 1, most + 1)
-    chance = scipy.stats.poisson.pmf(np.arange(most + 1), demand)
+    number = np.arange(most + 1)
+    chance = np.exp(xlogy(number, demand) - gammaln(number + 1) - demand)
     chance /= chance.sum()
     sold_out = np.append(np.cumsum(chance[::-1])[::-1], 0.0)  # the chance that demand is at least d
     stock, ordered, wanted = np.arange(capacity + 1), batch * np.arange(orders + 1), np.arange(most + 1)
@@ -276,10 +296,16 @@ def inventory(
     return FiniteMDP((np.where(legal[..., None], left, 0), probability), reward, discount, legal=legal)
 
 
+def _demand_at_most(chance: float, demand: float) -> int:
+    """The least number that a Poisson demand of this mean stays at or below with at least this chance."""
+    most = max(np.ceil(pdtrik(chance, demand)), 1)
+    return int(most - 1 if pdtr(most - 1, demand) >= chance else most)
+
+
 def _move(rows: int, columns: int, direction: int) -> np.ndarray:
     """The cell reached from every cell; walls stop."""
     row, column = np.divmod(np.arange(rows * columns), columns)
-    down, right = _MOVES[direction]
+    down, right = COMPASS[direction]
     return np.clip(row + down, 0, rows - 1) * columns + np.clip(column + right, 0, columns - 1)
 
 
@@ -297,7 +323,16 @@ def _slippery(step: np.ndarray, slip: float, discount: float, *, ends: np.ndarra
             probability[..., earlier] += np.where(same, probability[..., later], 0.0)
             probability[..., later] = np.where(same, 0.0, probability[..., later])
     reward = np.where(successor == goal, probability, 0.0).sum(-1)
-    return FiniteMDP((successor, probability), reward, discount, terminal=ends)
+    return FiniteMDP((successor, probability), reward, discount, terminal=ends, actions=_NAMES.actions)
+
+
+def _marks(count: int, **cells: Iterable[int]) -> str:
+    """A letter for each cell, a blank where there is nothing to say."""
+    marks = [" "] * count
+    for letter, places in cells.items():
+        for place in places:
+            marks[place] = letter
+    return "".join(marks)
 
 
 def _at_least(least: int, **numbers: int) -> None:

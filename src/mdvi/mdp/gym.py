@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 
 from mdvi import door
+from mdvi.mdp.labels import COMPASS, Layout, Names
 from mdvi.mdp.listing import Collector, Listing, assemble, count, listing
 from mdvi.mdp.model import FiniteMDP
+
+_MAPS = {  # Gymnasium's environments on a map: the names of the actions, and their moves
+    "FrozenLakeEnv": (("left", "down", "right", "up"), ((0, -1), (1, 0), (0, 1), (-1, 0))),
+    "CliffWalkingEnv": (("up", "right", "down", "left"), COMPASS),
+}
 
 
 def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) -> FiniteMDP:
@@ -33,6 +39,19 @@ def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) 
     if isinstance(environment, str):
         environment = _make(environment, options)
     bare = getattr(environment, "unwrapped", environment)
+    model = _without_map(bare, discount)
+    kind = type(bare).__name__
+    if kind not in _MAPS:
+        return model
+    names, moves = _MAPS[kind]
+    marks = bare.desc.astype(str) if kind == "FrozenLakeEnv" else np.full(bare.shape, " ")
+    marks = np.where(marks == "F", " ", marks)
+    rows, columns = marks.shape
+    layout = Layout(rows, columns, moves, "".join(marks.ravel().tolist()))
+    return model.replace(names=Names(actions=names), layout=layout)
+
+
+def _without_map(bare: Any, discount: float) -> FiniteMDP:
     table = bare if isinstance(bare, Mapping | list | tuple) else getattr(bare, "P", None)
     if table is None:
         if type(bare).__name__ == "BlackjackEnv":

@@ -6,7 +6,7 @@ terminal state, where the value is zero.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,10 @@ from mdvi.types import Array, namespace
 
 
 def same_content(one: object, other: object) -> bool:
-    """Whether two models or kernels hold the same, arrays included."""
-    if type(one) is not type(other):
+    """Whether two models or kernels hold the same, arrays included; fields with `compare=False` do not count."""
+    if not is_dataclass(one) or type(one) is not type(other):
         return False
-    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    pairs = ((getattr(one, part.name), getattr(other, part.name)) for part in fields(one) if part.compare)
     return all(a is b or bool(np.all(a == b) if np.shape(a) == np.shape(b) else False) for a, b in pairs)
 
 

@@ -1,14 +1,12 @@
 """Models by name: a file, `gym:ID,key=value,…` or `family:key=value,…`."""
 
-import inspect
-import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mdvi import input, mdp
-from mdvi.mdp import FiniteMDP, Names
+from mdvi.mdp import FiniteMDP
 from mdvi.words import arguments_of, did_you_mean, key_and_value, number_in, value_of
 
 
@@ -19,21 +17,11 @@ class Given(NamedTuple):
         model: the model.
         name: what was typed.
         notes: what was translated when it was read.
-        cells: rows and columns, where states are the cells of a grid.
-        moves: the step (down, right) of each action there.
-        names: what the file calls states and actions.
     """
 
     model: FiniteMDP
     name: str
     notes: tuple[str, ...] = ()
-    cells: tuple[int, int] | None = None
-    moves: tuple[tuple[int, int], ...] = ()
-    names: Names = Names()
-
-
-_COMPASS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
-_LAKE = ((0, -1), (1, 0), (0, 1), (-1, 0))  # Gymnasium's FrozenLake: left, down, right, up
 
 
 def source_of(
@@ -71,7 +59,7 @@ def source_of(
         if parameters:
             raise ValueError(f"{text}: a file takes no parameters, got {parameters[0]!r}")
         found = mdp.read(text, discount, format, reward)
-        return Given(found.model, Path(text).name, found.notes, names=found.names)
+        return Given(found.model, Path(text).name, found.notes)
     if "-v" in name:
         return _gymnasium(text, name, parts)
     raise ValueError(f"unknown model {text!r}, which is no file either{did_you_mean(name, mdp.FAMILIES)}")
@@ -94,13 +82,7 @@ def model_of(given: FiniteMDP | str | Path) -> FiniteMDP:
 
 
 def _family(text: str, name: str, parts: list[str]) -> Given:
-    arguments = arguments_of(mdp.FAMILIES[name], parts, name)
-    model = mdp.FAMILIES[name](**arguments)
-    if name not in ("grid", "maze", "lake", "cliff"):
-        return Given(model, text)
-    defaults = {key: p.default for key, p in inspect.signature(mdp.FAMILIES[name]).parameters.items()} | arguments
-    cells = (defaults["rows"], defaults["columns"]) if name != "lake" else (defaults["size"],) * 2
-    return Given(model, text, cells=cells, moves=_COMPASS)
+    return Given(mdp.FAMILIES[name](**arguments_of(mdp.FAMILIES[name], parts, name)), text)
 
 
 def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
@@ -109,9 +91,4 @@ def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
         raise ValueError(f"{name}: a parameter is given twice")
     discount = number_in("discount", options.pop("discount", "0.99"))
     model = mdp.from_gymnasium(name, discount, **{key: value_of(value) for key, value in options.items()})
-    side = math.isqrt(model.states)  # one state more than cells: where episodes end
-    if name.startswith("FrozenLake") and side**2 == model.states - 1:
-        return Given(model, text, cells=(side, side), moves=_LAKE)
-    if name.startswith("CliffWalking") and model.states == 49:
-        return Given(model, text, cells=(4, 12), moves=_COMPASS)
     return Given(model, text)

@@ -13,12 +13,13 @@ from jaxtyping import Bool
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
-from mdvi.planning.problem import U, Values, evaluation_of, problem_of
-from mdvi.planning.requests import check_request, log_prior_of, policy_of
+from mdvi.planning.evaluation import policy_table, problem_of_policy
+from mdvi.planning.problem import U, Values, problem_of
+from mdvi.planning.requests import check_request, log_prior_of
 from mdvi.planning.solution import Progress, Solution
 from mdvi.planning.solve import solve, solve_problem
-from mdvi.regularizers import entropy as entropy_of
-from mdvi.regularizers import expectation
+from mdvi.planning.views import first_states, size_of
+from mdvi.words import as_html
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class PolicyCertificate:
         optimum: the solution that v* was bounded with.
         status: "certified" when both intervals are within the tolerance; else the status of the one that is not.
         message: the same in a sentence.
+
+    A certificate is equal (`==`) to itself alone.
     """
 
     gap: float
@@ -49,6 +52,16 @@ class PolicyCertificate:
             f"states={len(self.lower)},\n"
             f"                  v_π in [{self.lower.min():.6g}, {self.upper.max():.6g}])"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with the first states."""
+        facts = {
+            "status": f"{self.status}: {self.message}",
+            "gap": f"{self.least_gap:.3g} … {self.gap:.3g}",
+            "model": size_of(self.optimum.mdp),
+        }
+        columns = {"lower": self.lower, "upper": self.upper, "best": self.optimum.value}
+        return as_html("Certificate of a policy", facts, *first_states(self.optimum.mdp, columns))
 
 
 def certify(
@@ -68,8 +81,7 @@ def certify(
 
     Args:
         mdp: the model, or its name as `solve` takes it.
-        policy: π(a|s), shape (states, actions): zero on illegal actions, summing to 1; or one action for each state,
-            integers of shape (states,). Terminal states are not looked at.
+        policy: π(a|s), or whatever else `evaluate` takes for a policy.
         kl: λ, the weight of the KL to the prior, in v* and in v_π.
         entropy: τ.
         prior: μ; default uniform over legal actions.
@@ -82,18 +94,9 @@ def certify(
     """
     mdp = model_of(mdp)
     check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
-    pi = policy_of(mdp, policy)
-    pi = np.where(mdp.live, pi, 0.0)
-    pi = pi / np.where(mdp.terminal, 1.0, pi.sum(-1))[:, None]
-    log_prior = log_prior_of(mdp, kl, prior)
-    log_pi = np.log(np.where(pi > 0, pi, 1.0))
-    bonus = (kl + entropy) * entropy_of(np.where(pi > 0, log_pi, -np.inf))
-    terms = mdp.max_abs_reward + (kl + entropy) * (1 + mdp.log_actions)
-    if log_prior is not None:
-        bonus = bonus + kl * expectation(pi, log_prior)
-        terms += kl * float(np.abs(log_prior).max())
+    problem = problem_of_policy(mdp, policy_table(mdp, policy), kl, entropy, log_prior_of(mdp, kl, prior))
     optimum = solve(mdp, kl, entropy, prior, tolerance, time_limit=time_limit, progress=progress)
-    own = solve_problem(evaluation_of(mdp, pi, bonus, terms), tolerance, time_limit=time_limit, progress=progress)
+    own = solve_problem(problem, tolerance, time_limit=time_limit, progress=progress)
     gap = float(np.max(optimum.upper - own.lower, initial=0.0)) * (1 + 4 * U)
     least = float(np.max(optimum.lower - own.upper, initial=0.0)) * (1 - 4 * U)
     worse = own if optimum.status == "certified" else optimum

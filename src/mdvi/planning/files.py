@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdvi import input
-from mdvi.mdp import Names
 from mdvi.mdp.formats import arrays
 from mdvi.mdp.formats.npz import names_as_arrays
 from mdvi.mdp.memory import memory_left
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     from mdvi.planning.solution import Solution
 
 
-def solution_file(solution: "Solution", suffix: str, names: Names) -> bytes:
+def solution_file(solution: "Solution", suffix: str) -> bytes:
     """Value, bounds and policy, with names where there are any, as a .npz of arrays or a .csv with a line per state."""
+    names = solution.problem.mdp.names.as_text()
     if suffix == ".npz":
         fields = ("value", "lower", "upper", "action", "q", "log_policy")
         return arrays.save({name: getattr(solution, name) for name in fields} | names_as_arrays(names))

@@ -66,6 +66,16 @@ def log_prior_of(mdp: FiniteMDP, kl: float, prior: Any) -> Float[np.ndarray, "st
     return np.log(np.where(mdp.live, mu, 1.0)) if kl else None
 
 
+def start_of(mdp: FiniteMDP, given: Any) -> Float[np.ndarray, " states"]:
+    """Values to start from."""
+    v = floats("start", given)
+    if v.shape != (mdp.states,):
+        raise ValueError(f"start: expected a solution or values of shape ({mdp.states},), got shape {v.shape}")
+    for state in np.flatnonzero(np.isnan(v))[:1]:
+        raise ValueError(f"start: state {state} has value nan")
+    return v
+
+
 def policy_of(mdp: FiniteMDP, given: Any) -> Float[np.ndarray, "states actions"]:
     """The table of a policy that is given as a table, or as one action for each state."""
     legal, terminal = np.asarray(mdp.legal), np.asarray(mdp.terminal)

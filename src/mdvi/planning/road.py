@@ -54,9 +54,9 @@ class Road:
             return "value-iteration"
         return "modified-policy-iteration" if method == "auto" else method
 
-    def follow(self, watch: Watch) -> str:
-        """Go on until there is a status."""
-        v = np.zeros(self.problem.mdp.states)
+    def follow(self, watch: Watch, start: Values | None = None) -> str:
+        """Go on from a start, by default from zero, until there is a status."""
+        v = np.zeros(self.problem.mdp.states) if start is None else start
         try:
             while True:
                 backup = self._bounded(v)

@@ -3,12 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from mdvi.mdp.model import FiniteMDP
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.problem import Problem, Values
+from mdvi.planning.views import first_states, pairs_frame, picture, size_of, states_frame
+from mdvi.words import as_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
@@ -38,6 +46,8 @@ class Solution:
         trace: the gap that was proved after each backup.
         problem: the model with (λ, τ) and the prior, ready for backups.
         criterion: how rewards make a value; discounted sums.
+
+    A solution is equal (`==`) to itself alone; compare `value`, `lower` and `upper` to compare what two solutions say.
     """
 
     value: Values
@@ -62,12 +72,70 @@ class Solution:
             f"         method={self.method!r}, backups={self.backups}, seconds={self.seconds:.3g})"
         )
 
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with the first states."""
+        facts = {
+            "status": f"{self.status}: {self.message}",
+            "interval": f"at most {self.gap:.3g} wide, {self.tolerance:.3g} was asked for",
+            "model": size_of(self.mdp),
+            "work": f"{self.method}, {self.backups} backups, {self.seconds:.3g} s",
+        }
+        return as_html("Solution", facts, *first_states(self.mdp, self._columns, self.action))
+
+    @property
+    def mdp(self) -> FiniteMDP:
+        """The model."""
+        return self.problem.mdp
+
+    @property
+    def _columns(self) -> dict[str, Values]:
+        return {"value": self.value, "lower": self.lower, "upper": self.upper}
+
     @cached_property
     def q(self) -> Float[np.ndarray, "states actions"]:
         """r + γ P value, −∞ for illegal actions; 0 in terminal states, where nothing is chosen."""
         q = self.problem.action_values(self.value)
         q = q if self.problem.offset is None else q - self.problem.offset
         return np.where(self.problem.mdp.terminal[:, None], 0.0, q)
+
+    @cached_property
+    def policy(self) -> Float[np.ndarray, "states actions"]:
+        """π, the probabilities behind `log_policy`: exactly 0 for illegal actions, and every row sums to 1."""
+        return np.exp(self.log_policy)
+
+    def to_frame(self, pairs: bool = False) -> "pd.DataFrame":
+        """A data frame of pandas, with the names of states and actions where the model has some.
+
+        Args:
+            pairs: a row for each legal action of each state that is not terminal, with its probability and q; otherwise
+                a row for each state, with its value, the interval and the best action, which is missing in terminal
+                states.
+
+        Raises:
+            ModuleNotFoundError: when pandas is not installed, with the command that installs it.
+        """
+        if pairs:
+            return pairs_frame(self.mdp, {"probability": self.policy, "q": self.q})
+        return states_frame(self.mdp, self._columns, self.action)
+
+    def plot(self, title: str = "") -> "Figure":
+        """A picture of values and policy.
+
+        Where states lie on a map, this is the map, with arrows for the actions; otherwise there is a row for each state
+        with its interval and its policy. Of more than 400 states, the picture shows how values are distributed, and how
+        the interval narrowed.
+
+        Args:
+            title: above the picture; default the status in a sentence.
+
+        Raises:
+            ModuleNotFoundError: when Matplotlib is not installed, with the command that installs it.
+        """
+        from mdvi.report.plots import solution_plot
+
+        title = title or f"{self.status}: {self.message}"
+        drawn = picture(self.mdp, self.value, self.lower, self.upper, self.policy, title)
+        return drawn or solution_plot(self.value, self.trace, self.tolerance, title)
 
     @cached_property
     def least_error(self) -> float:

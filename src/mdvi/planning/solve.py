@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.native import clock
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
-from mdvi.planning.problem import Problem, problem_of
-from mdvi.planning.requests import check_request, log_prior_of
+from mdvi.planning.problem import Problem, Values, problem_of
+from mdvi.planning.requests import check_request, log_prior_of, start_of
 from mdvi.planning.road import Road
 from mdvi.planning.solution import Progress, Solution
 from mdvi.planning.watch import stoppable
@@ -25,6 +27,7 @@ def solve(
     method: str = "auto",
     time_limit: float | None = None,
     *,
+    start: Any = None,
     progress: Progress | None = None,
 ) -> Solution:
     """The optimum of a regularised problem, with an interval that is proved to hold it.
@@ -42,6 +45,8 @@ def solve(
         tolerance: how wide the interval may be, in units of value: upper − lower ≤ tolerance in every state.
         method: "auto", "value-iteration", "modified-policy-iteration", "gauss-seidel" or "policy-iteration".
         time_limit: in seconds; the compilation of functions, once on a machine, does not count.
+        start: where to start from, another `Solution` or values of shape (states,); default zero. A close start, such
+            as the solution for a reward that differs little, saves work. The interval is proved from any start.
         progress: called after every backup with their number and the gap.
 
     Returns:
@@ -55,10 +60,11 @@ def solve(
     Source: MacQueen (1966) and Porteus (1971) for the interval; Puterman and Shin (1978) for modified policy iteration.
     """
     mdp = model_of(mdp)
-    start = clock()
+    began = clock()
     check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
     problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
-    return solve_problem(problem, tolerance, method, time_limit, progress, start)
+    first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
+    return solve_problem(problem, tolerance, method, time_limit, progress, began, first)
 
 
 def solve_problem(
@@ -67,13 +73,16 @@ def solve_problem(
     method: str = "auto",
     time_limit: float | None = None,
     progress: Progress | None = None,
-    start: float | None = None,
+    began: float | None = None,
+    start: Values | None = None,
     criterion: Criterion = CRITERIA["discounted"],
 ) -> Solution:
     """`solve`, for a problem that is already prepared, and for any criterion."""
-    start = clock() if start is None else start
+    began = clock() if began is None else began
     criterion.check(problem)
     road = Road(problem, criterion, tolerance, method, progress)
-    with stoppable(start, time_limit) as watch:
-        status = road.follow(watch)
-    return road.proof.solution(status, method, clock() - start)
+    if start is not None:  # what is known beforehand is closer than anything outside
+        start = np.where(problem.mdp.terminal, 0.0, np.clip(start, *criterion.known(problem)))
+    with stoppable(began, time_limit) as watch:
+        status = road.follow(watch, start)
+    return road.proof.solution(status, method, clock() - began)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mdvi.extras import explained
 from mdvi.words import to_cell
 
 COLUMNS = (
@@ -38,11 +39,9 @@ def curves_parquet(rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _parquet(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    try:
+    with explained():
         import pyarrow
         import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise ValueError("--format parquet: PyArrow is not installed; pip install 'mdvi[parquet]'") from None
     kinds = {kind: getattr(pyarrow, kind)() for kind in ("string", "int64", "float64")}
     schema = pyarrow.schema([(name, kinds[_KINDS.get(name, "float64")]) for name in names])
     table = pyarrow.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)

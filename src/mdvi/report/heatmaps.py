@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdvi.extras import explained
 from mdvi.report.cells import Cell, Panel
 from mdvi.report.findings import mean_of
 from mdvi.report.plots import canvas, shades, verbatim
@@ -27,8 +28,9 @@ def heatmaps(
 
     The baseline's score is marked on the scale. Hatched cells have runs that failed or diverged.
     """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
+    with explained():
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Normalize
 
     agents = list(dict.fromkeys(panel.agent for panel in grids or strips))
     kinds = list(dict.fromkeys(panel.evaluation for panel in grids))

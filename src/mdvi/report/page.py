@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jinja2
 import numpy as np
 
+from mdvi.extras import explained
 from mdvi.report.cells import SCORES, Cell, Panel, cells_of, panels_of
 from mdvi.report.curves import PANELS, Curve, from_csv
 from mdvi.report.export import curves_csv, runs_csv
@@ -17,6 +17,7 @@ from mdvi.report.plots import as_bytes, figure1
 from mdvi.report.stats import in_words, iqm
 
 if TYPE_CHECKING:
+    import jinja2
     from matplotlib.figure import Figure
 
 _BEST = 10  # cells of the table over all environments
@@ -221,7 +222,9 @@ def _at(cell: Cell) -> str:
     return f"β = {cell.beta:.3g}, λ = {cell.kl:.3g}, τ = {cell.entropy:.3g}"
 
 
-def _template(name: str) -> jinja2.Template:
+def _template(name: str) -> "jinja2.Template":
+    with explained():
+        import jinja2
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mdvi.report", ""), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -2,11 +2,13 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdvi.extras import explained
 from mdvi.report.curves import PANELS, Curve
 from mdvi.report.stats import interval
 from mdvi.words import plain
@@ -20,7 +22,6 @@ _TITLES = {
     "middle": "No errors, from the worst corner (τ = 10⁻³)",
     "right": "KL and entropy (τ = 10⁻³), sampled",
 }
-_ARROWS = 30  # in a row
 _LONGEST_TEXT = 90  # characters that a title or a label has room for
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -39,8 +40,8 @@ _STYLE: dict[Any, Any] = {
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
     """Everything that is drawn in here has the style of mdvi."""
-    import matplotlib as mpl  # takes a while, and only pictures need it
-
+    with explained():
+        import matplotlib as mpl  # takes a while, and only pictures need it
     with mpl.rc_context(_STYLE):
         yield
 
@@ -48,10 +49,20 @@ def styled() -> Iterator[None]:
 @contextlib.contextmanager
 def canvas(size: tuple[float, float]) -> Iterator["Figure"]:
     """An empty figure of this size in inches, to be drawn on in the style of mdvi."""
+    with styled():
+        yield _drawn()(figsize=size, layout="constrained")
+
+
+@cache
+def _drawn() -> "type[Figure]":
+    """A figure that a notebook shows, whether or not pyplot has been imported there."""
     from matplotlib.figure import Figure
 
-    with styled():
-        yield Figure(figsize=size, layout="constrained")
+    class Drawn(Figure):
+        def _repr_png_(self) -> bytes:
+            return as_bytes(self, "png", 110)
+
+    return Drawn
 
 
 def shades(count: int) -> np.ndarray:
@@ -78,42 +89,29 @@ def figure1(curves: list[Curve]) -> "Figure":
 
 def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> "Figure":
     """One run, or the mean of several: loss of π_k and the bound on it, both axes logarithmic."""
-    with canvas((5, 3.6)) as figure:
+    return traces_plot([("", loss, bound)], title)
+
+
+def traces_plot(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str) -> "Figure":
+    """Loss of π_k and, dashed in the same colour, the bound on it, for several runs with their labels.
+
+    Args:
+        curves: a label, ‖q⁎ − q_π‖ and its bound for k = 0, 1, …; bounds that are infinite are not drawn.
+        title: above the picture.
+    """
+    with canvas((5.5, 3.8)) as figure:
         axes = figure.subplots()
-        k = np.arange(len(loss))
-        axes.loglog(k[1:], _positive(loss)[1:], label="loss ‖q⁎ − q$_{π_k}$‖$_∞$")
-        if np.isfinite(bound).any():
-            axes.loglog(k[1:], _positive(bound)[1:], "--", label="bound")
+        colors = shades(len(curves)) if len(curves) > 1 else ["C0"]
+        for (label, loss, bound), color in zip(curves, colors, strict=True):
+            k = np.arange(len(loss))
+            axes.loglog(k[1:], _positive(loss)[1:], color=color, label=verbatim(label) if label else "loss")
+            if np.isfinite(bound[1:]).any():
+                dashed = None if label else "bound"
+                axes.loglog(k[1:], _positive(bound)[1:], "--", color=color, alpha=0.7, label=dashed)
         axes.set_xlabel("iteration k")
+        axes.set_ylabel("loss ‖q⁎ − q$_{π_k}$‖$_∞$" + (", dashed: its bound" if curves[0][0] else ""))
         axes.set_title(verbatim(title))
         axes.legend()
-        return figure
-
-
-def grid_plot(
-    value: np.ndarray,
-    action: np.ndarray,
-    terminal: np.ndarray,
-    cells: tuple[int, int],
-    moves: tuple[tuple[int, int], ...],
-    title: str,
-) -> "Figure":
-    """Values of a grid world as colours, its policy as arrows; terminal cells are blank. `moves` are (down, right)."""
-    rows, columns = cells
-    count = rows * columns
-    with canvas((6.5, 5.5)) as figure:
-        axes = figure.subplots()
-        shown = np.where(terminal[:count], np.nan, value[:count]).reshape(cells)
-        figure.colorbar(axes.imshow(shown, cmap="viridis"), label="value")
-        step = max(1, max(cells) // _ARROWS)  # as many arrows as one can tell apart
-        row, column = np.mgrid[step // 2 : rows : step, step // 2 : columns : step]
-        alive = ~terminal[:count].reshape(cells)[row, column]
-        down, right = np.array(moves)[action[:count].reshape(cells)[row, column]].transpose(2, 0, 1)
-        axes.quiver(
-            column[alive], row[alive], right[alive], down[alive], color="white", angles="xy", pivot="mid", width=0.004
-        )
-        axes.set_title(verbatim(title))
-        axes.set_axis_off()
         return figure
 
 

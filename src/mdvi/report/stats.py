@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import ttest_rel
 
 LEAST = 3  # seeds, or models, below which nothing is said about how sure a mean is
 ENOUGH = 5  # seeds below which nothing is said about how sure an interquartile mean is: too few to be drawn from
@@ -86,6 +85,8 @@ def better(ours: np.ndarray, others: np.ndarray) -> np.ndarray:
     ours, others = np.broadcast_arrays(ours, others)
     if ours.shape[-1] < LEAST:
         raise ValueError(f"a comparison needs at least {LEAST} seeds, got {ours.shape[-1]}")
+    from scipy.stats import ttest_rel  # takes longer to import than everything else that a command needs
+
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of differences that are all the same
         found = ttest_rel(ours, others, axis=-1, alternative="greater").pvalue

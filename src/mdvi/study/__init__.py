@@ -9,6 +9,8 @@ Every name is imported when it is first used: a command that shows results does 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mdvi.extras import explained
+
 if TYPE_CHECKING:
     from mdvi.study.execute import Watch
     from mdvi.study.execute import execute as run
@@ -32,7 +34,8 @@ def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module 'mdvi.study' has no attribute {name!r}")
     module, _, attribute = _PLACES[name].partition(".")
-    return getattr(import_module(f"mdvi.study.{module}"), attribute)
+    with explained():
+        return getattr(import_module(f"mdvi.study.{module}"), attribute)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from mdvi.extras import explained
 from mdvi.learning.runs.run import InUse, Report
 from mdvi.learning.runs.signals import Interrupted, Signals
 from mdvi.study.spec import TOGETHER, Batch
@@ -34,13 +35,12 @@ class Cluster:
         """Reach it, or start one on this machine when the address is "local".
 
         Raises:
-            ValueError: when Ray is not installed, or the cluster cannot be reached.
+            ModuleNotFoundError: when Ray is not installed.
+            ValueError: when the cluster cannot be reached.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-        try:
+        with explained():
             import ray
-        except ModuleNotFoundError:
-            raise ValueError("--ray: Ray is not installed; pip install 'mdvi[ray]'") from None
         self._ray: Any = ray
         host, _, port = address.removeprefix("ray://").rpartition(":")
         options = {"include_dashboard": False} if address == "local" else {}

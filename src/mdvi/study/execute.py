@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mdvi import input
 from mdvi.envs.names import check_named_by_file, environment_of
+from mdvi.extras import check_installed
 from mdvi.learning.arrange import population_with
 from mdvi.learning.runs import run, signals
 from mdvi.learning.runs.run import InUse, Report
@@ -72,10 +73,13 @@ def execute(
         own: environments of the study that may be any code, named as there.
 
     Raises:
+        ModuleNotFoundError: when Ray is asked for and not installed.
         ValueError: when an environment may not be made, the store not be used, or the cluster not be reached.
         InUse: when another process hands out this study to a cluster, or is to and others are training.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
+    if ray is not None:
+        check_installed("ray")
     for name in study.environments():
         check_named_by_file(name, own)
     with contextlib.closing(Store(folder / NAME)) as store, run.locked(folder, shared=ray is None):

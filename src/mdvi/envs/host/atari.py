@@ -17,6 +17,7 @@ import numpy as np
 from mdvi.envs.host.checked import Spaces, Step
 from mdvi.envs.host.hosted import LIMIT, Hosted, hosted
 from mdvi.envs.host.vector import Vector
+from mdvi.extras import explained
 from mdvi.words import nearest
 
 _SKIP = 4  # frames for each step
@@ -39,10 +40,8 @@ class Game:
             ModuleNotFoundError: when ale-py is not installed.
             ValueError: for an unknown game.
         """
-        try:
+        with explained():
             from ale_py import AtariVectorEnv, roms
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError("ALE is not installed: pip install 'mdvi[atari]'", name="ale_py") from None
         title = self.name.removeprefix("ALE/").rpartition("-v")[0]
         game = "".join(f"_{c.lower()}" if c.isupper() else c for c in title).lstrip("_")
         if game not in roms.get_all_rom_ids():

@@ -1,7 +1,7 @@
 """Gymnasium environments behind checks, in this process or in one of their own.
 
 Run as a program, it steps environments for a parent at the other end of two pipes, so that one that hangs or dies takes
-nobody along. It imports nothing else of mdvi but the door: such a process starts in a fraction of a second.
+nobody along. It imports nothing else of mdvi but `door` and `extras`: such a process starts in a fraction of a second.
 """
 
 import contextlib
@@ -136,6 +136,7 @@ def make(name: str, options: dict[str, Any]) -> Any:
         ModuleNotFoundError: when Gymnasium, or what the environment needs, is not installed.
     """
     from mdvi import door
+    from mdvi.extras import missing
 
     gymnasium = door.library()
     with warnings.catch_warnings():
@@ -145,7 +146,7 @@ def make(name: str, options: dict[str, Any]) -> Any:
         except gymnasium.error.DependencyNotInstalled as error:
             text = " ".join(str(error).split())
             if "box2d" in text.lower():
-                text = "Box2D is not installed: pip install 'mdvi[envs]'"
+                text = missing("Box2D")
             raise ModuleNotFoundError(f"{name}: {text}", name=name) from None
         except FAULTS as error:
             text = says(error)

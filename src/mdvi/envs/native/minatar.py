@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
+from mdvi.extras import explained
 from mdvi.mdp.validation import check_discount
 from mdvi.types import Array
 
@@ -35,12 +36,9 @@ class MinAtar(eqx.Module):
         Raises:
             ModuleNotFoundError: when pgx is not installed.
         """
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what pgx imports
-                import pgx
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError("pgx is not installed: pip install 'mdvi[envs]'", name="pgx") from None
+        with explained(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what pgx imports
+            import pgx
         self.game = pgx.make(f"minatar-{game}")
         self.discount = check_discount(discount)
 

@@ -1,10 +1,31 @@
-"""A policy taken elsewhere, as arrays."""
+"""A policy taken elsewhere: its arrays, and a program that runs them with NumPy alone."""
+
+from importlib.resources import files
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
+from mdvi.mdp.formats import arrays
+
+
+def program_beside(file: Path) -> Path:
+    """The .py file beside a .npz file.
+
+    Raises:
+        ValueError: for a file of another name.
+    """
+    if file.suffix != ".npz":
+        raise ValueError(f"{file}: expected a name ending in .npz")
+    return file.with_suffix(".py")
+
+
+def files_of(file: Path, agent: Agent, networks: Networks, first: int = 0) -> dict[Path, str | bytes]:
+    """What is written to a .npz file, and to the .py file beside it; `first` is the first action."""
+    program = (files("mdvi.learning.acting") / "numpy_policy.py").read_text(encoding="utf-8")
+    return {program_beside(file): program, file: arrays.save(exported(agent, networks, first))}
 
 
 def exported(agent: Agent, networks: Networks, first: int = 0) -> dict[str, np.ndarray]:
@@ -17,14 +38,14 @@ def exported(agent: Agent, networks: Networks, first: int = 0) -> dict[str, np.n
         raise ValueError("export: the network is code of your own, which arrays alone cannot hold")
     network = networks.critic if networks.actor is None else networks.actor
     of = agent.construction.preferences(agent.scheme, jnp.ones((1, 1)))
-    arrays: dict[str, np.ndarray] = {}
-    arrays["temperature"] = np.asarray(of.temperature / of.x[0, 0], np.float32)  # x may be a multiple of the output
+    found: dict[str, np.ndarray] = {}
+    found["temperature"] = np.asarray(of.temperature / of.x[0, 0], np.float32)  # x may be a multiple of the output
     scale = network.scale or (1.0,)
-    arrays["scale"] = np.asarray(scale[0] if len(scale) == 1 else scale, np.float32)
-    arrays["first"] = np.array(first, np.int64)
-    arrays["strides"] = np.array([convolution.stride[0] for convolution in network.torso], np.int64)
+    found["scale"] = np.asarray(scale[0] if len(scale) == 1 else scale, np.float32)
+    found["first"] = np.array(first, np.int64)
+    found["strides"] = np.array([convolution.stride[0] for convolution in network.torso], np.int64)
     for i, convolution in enumerate(network.torso):
-        arrays[f"kernel_{i}"], arrays[f"offset_{i}"] = np.asarray(convolution.weight), np.asarray(convolution.bias)
+        found[f"kernel_{i}"], found[f"offset_{i}"] = np.asarray(convolution.weight), np.asarray(convolution.bias)
     for i, layer in enumerate(network.layers):
-        arrays[f"weight_{i}"], arrays[f"bias_{i}"] = np.asarray(layer.weight), np.asarray(layer.bias)
-    return arrays
+        found[f"weight_{i}"], found[f"bias_{i}"] = np.asarray(layer.weight), np.asarray(layer.bias)
+    return found

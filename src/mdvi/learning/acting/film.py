@@ -5,7 +5,8 @@ import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image
+
+from mdvi.extras import explained
 
 _FRAMES_PER_SECOND = 30
 
@@ -14,21 +15,19 @@ def film_file(frames: list[np.ndarray], suffix: str) -> bytes:
     """The content of a film of these frames, shape (rows, columns, 3), uint8.
 
     Raises:
-        ModuleNotFoundError: for a .mp4 without imageio and its ffmpeg.
+        ModuleNotFoundError: without Pillow, and for a .mp4 without imageio and its ffmpeg.
     """
     buffer = io.BytesIO()
     if suffix == ".gif":
+        with explained():
+            from PIL import Image
         first, *others = (Image.fromarray(frame) for frame in frames)
         duration = 1000 // _FRAMES_PER_SECOND
         first.save(buffer, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
         return buffer.getvalue()
-    try:
+    with explained():
         import imageio.v3 as imageio
         import imageio_ffmpeg  # noqa: F401
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "a .mp4 needs imageio and ffmpeg: pip install 'mdvi[video]', or write a .gif", name="imageio"
-        ) from None
     even: Any = np.stack(frames)[:, : frames[0].shape[0] // 2 * 2, : frames[0].shape[1] // 2 * 2]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # the child becomes ffmpeg and nothing else

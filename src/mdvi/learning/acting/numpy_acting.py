@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdvi.envs.host.hosted import Hosted
+from mdvi.envs.base import Interface
 from mdvi.learning import draws
 from mdvi.learning.agents.agent import Agent, Noise
 from mdvi.learning.agents.networks import Networks
@@ -41,7 +41,7 @@ def suits(settings: Settings, agents: Agent) -> bool:
     return agents.network is None and settings.torso == "none" and jax.default_backend() == "cpu"
 
 
-def policies_of(env: Hosted, agents: Agent) -> Policies:
+def policies_of(env: Interface, agents: Agent) -> Policies:
     """What the outputs mean in an environment, for agents whose leaves have an axis of members."""
     one = np.ones((1, 1), np.float32)
     unit = jax.vmap(lambda scheme: agents.construction.preferences(scheme, one))(agents.scheme)
@@ -57,6 +57,18 @@ def layers_of(networks: Networks) -> Layers:
 
 
 @np.errstate(all="ignore")  # a network that diverges is found out by its numbers
+def scores_of(policies: Policies, layers: Layers, obs: np.ndarray) -> np.ndarray:
+    """x of π ∝ exp(x / temperature), shape (members, each, actions), on observations of shape (members, each, …)."""
+    x = obs.reshape(*obs.shape[:2], -1).astype(np.float32, copy=False)
+    if policies.scale is not None:
+        x = x / policies.scale
+    for weight, offset in layers[:-1]:
+        x = np.maximum(x @ weight + offset, 0)
+    weight, offset = layers[-1]
+    return policies.factor * (x @ weight + offset)
+
+
+@np.errstate(all="ignore")
 def act(
     policies: Policies,
     layers: Layers,
@@ -75,13 +87,7 @@ def act(
         obs: shape (members, each, …).
         legal: shape (members, each, actions); None where all actions are.
     """
-    x = obs.reshape(*obs.shape[:2], -1).astype(np.float32, copy=False)
-    if policies.scale is not None:
-        x = x / policies.scale
-    for weight, offset in layers[:-1]:
-        x = np.maximum(x @ weight + offset, 0)
-    weight, offset = layers[-1]
-    scores = policies.factor * (x @ weight + offset)
+    scores = scores_of(policies, layers, obs)
     if policies.sampled:
         scores = scores + policies.temperature * drawn.gumbel
     words: Any = drawn.words

@@ -93,11 +93,22 @@ class Driver(Protocol):
     def finished(self) -> bool:
         """Whether nothing is left to do."""
 
+    @property
+    def stuck(self) -> bool:
+        """Whether more is asked for than was done, and nothing was kept to go on from."""
+
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds."""
 
     def networks(self, number: int) -> tuple[Agent, Networks]:
         """The agent of a member, and its networks as they are now."""
+
+    def best(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and the networks that did best in evaluations during training.
+
+        Raises:
+            ValueError: for a member that was not evaluated.
+        """
 
     def save(self, folder: Path | None = None, serial: int = 0) -> Saved:
         """Everything that `restore` needs; a large replay is put beside it, in the folder."""

@@ -70,8 +70,8 @@ class Kept:
         """
         if self.population.stuck:
             raise ValueError(
-                f"{self.folder}: ended after {known['steps']} steps and kept nothing to go on from: it would take too much "
-                "room, or an earlier version of mdvi made the run"
+                f"{self.folder}: ended after {known['steps']} steps and kept nothing to go on from: it would take too "
+                "much room, or an earlier version of mdvi made the run"
             )
         known = known | {"steps": self.config["steps"], "made_steps": record.made_steps(known)}
         self._write(record.CONFIG, _text(known))

@@ -1,10 +1,14 @@
-"""Signals that stop a run: it saves what there is and ends; at the second one it ends at once."""
+"""Signals that stop a run: it saves what there is and ends; at the second one it ends at once.
+
+A command ends with the process. In Python and in notebooks, where Ctrl-C raises KeyboardInterrupt, the second Ctrl-C
+does that again: the process has more to lose than this run.
+"""
 
 import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -13,11 +17,23 @@ class Interrupted(Exception):  # noqa: N818
 
     Attributes:
         number: of the signal.
+        run: the `mdvi.Run` as far as it came, also where nothing is kept in a folder; None for a study.
+
+    Examples:
+        What was trained until Ctrl-C can be used like a run that is finished:
+
+        >>> import mdvi
+        >>> def run_until_stopped():
+        ...     try:
+        ...         return mdvi.train("CartPole-v1", seeds=4)
+        ...     except mdvi.Interrupted as stop:
+        ...         return stop.run
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
+        self.run: Any = None
 
 
 @dataclass
@@ -27,13 +43,17 @@ class Signals:
     Attributes:
         number: of the first one; 0 for none.
         terminals: standard output and error, where they are terminals.
+        before: the handlers that were there before.
     """
 
     number: int = 0
     terminals: tuple[int, ...] = ()
+    before: dict[int, Any] = field(default_factory=dict)
 
-    def note(self, number: int, _: Any) -> None:
-        """The handler; at the second signal, the process ends here and now."""
+    def note(self, number: int, frame: Any) -> None:
+        """The handler; at the second signal, the process ends here and now, unless it would raise an exception."""
+        if self.number and self.before.get(number) is signal.default_int_handler:
+            signal.default_int_handler(number, frame)
         if self.number:
             os._exit(128 + number)
         self.number = number
@@ -50,12 +70,13 @@ def signals() -> Iterator[Signals]:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         heard.append(signal.SIGHUP)
     try:
-        before = {number: signal.signal(number, stopped.note) for number in heard}
+        for one in heard:
+            stopped.before[one] = signal.signal(one, stopped.note)
     except ValueError:  # not the main thread: whoever owns it handles signals
         yield stopped
         return
     try:
         yield stopped
     finally:
-        for number, handler in before.items():
+        for number, handler in stopped.before.items():
             signal.signal(number, handler)

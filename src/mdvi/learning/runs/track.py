@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mdvi.extras import explained
 from mdvi.learning.request import AXES
 
 _HEAD = ("env_steps", "member", "seed", *AXES)
@@ -72,10 +73,8 @@ def tracker(
 
 
 def _tensorboard(folder: Path) -> Sink:
-    try:
+    with explained():
         from tensorboardX import SummaryWriter
-    except ModuleNotFoundError:
-        raise _missing("tensorboardX") from None
     writer = SummaryWriter(str(folder))
 
     def log(values: dict[str, float], step: int) -> None:
@@ -86,19 +85,15 @@ def _tensorboard(folder: Path) -> Sink:
 
 
 def _wandb() -> Sink:
-    try:
+    with explained():
         import wandb
-    except ModuleNotFoundError:
-        raise _missing("wandb") from None
     run = wandb.init()
     return Sink(lambda values, step: run.log(values | {"env_steps": step}), run.finish)
 
 
 def _mlflow() -> Sink:
-    try:
+    with explained():
         import mlflow
-    except ModuleNotFoundError:
-        raise _missing("mlflow") from None
     mlflow.start_run()
     return Sink(lambda values, step: mlflow.log_metrics(values, step=step), mlflow.end_run)
 
@@ -106,7 +101,3 @@ def _mlflow() -> Sink:
 def _line(error: Exception) -> str:
     """The first line of its message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _missing(package: str) -> ModuleNotFoundError:
-    return ModuleNotFoundError(f"{package} is not installed: pip install 'mdvi[tracking]'", name=package)

@@ -28,6 +28,7 @@ from mdvi.learning.runs.ledger import Averages, Ledger
 from mdvi.learning.runs.segments import Segments
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, vmapped
+from mdvi.learning.training.evaluation import Evaluations
 from mdvi.learning.training.members import batched, single
 from mdvi.learning.training.memory import MOST_KEPT, OVERHEAD, check_room, size_of
 
@@ -81,6 +82,7 @@ class HostPopulation:
         self._discount, self._clip, self._actions = float(env.discount), env.clip, env.actions
         self.total = settings.steps_after(settings.chunks(steps))
         self.ledger = Ledger(len(members))
+        self.evaluations = Evaluations(settings, self.env, self.seeds)
         self.bytes_needed = OVERHEAD * size_of(
             jax.eval_shape(partial(vmapped.start, settings), env, self.batch, self.seeds)
         )
@@ -103,7 +105,7 @@ class HostPopulation:
         self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
         self._segments = Segments()
         self._keeps = self.bytes_needed <= MOST_KEPT and scratch is None  # what going on needs, after the end
-        self._ended_for_good = False  # without what going on would need
+        self._left = False  # whether they ended without what going on would need
 
     @classmethod
     def arranged(cls, settings: Settings, env: Hosted, members: Members, steps: int, room: Room) -> "HostPopulation":
@@ -131,7 +133,19 @@ class HostPopulation:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.steps >= self.total or self._ended_for_good or not self.ledger.well.any()
+        return self._over or self._left
+
+    @property
+    def stuck(self) -> bool:
+        """Whether members that are not done kept nothing to go on from."""
+        return self._left and not self._over
+
+    @property
+    def _over(self) -> bool:
+        """Whether all steps were done, or all members have failed or are as good as was asked for."""
+        return self.steps >= self.total or not any(
+            well and not self.evaluations.reached(number) for number, well in enumerate(self.ledger.well)
+        )
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds, but at least one step."""
@@ -166,6 +180,10 @@ class HostPopulation:
         if self.learner is None:
             raise ValueError(f"member {number} has not started yet")
         return self.agents[number], jax.tree.map(lambda leaf: leaf[number], self.learner.online)
+
+    def best(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and the networks that did best in evaluations."""
+        return self.agents[number], self.evaluations.best_of(number)
 
     def _start(self) -> None:
         self.learner = vmapped.start(self.settings, self.env, self.batch, self.seeds)
@@ -304,17 +322,19 @@ class HostPopulation:
         """A line of metrics for every member that is still well."""
         trouble = np.asarray(self.learner.trouble)
         for number in np.flatnonzero(self.ledger.well).tolist():
-            self._line(number)
+            self._line(number, look=True)
             self.ledger.fail(number, learner.reason(self.settings, trouble[number]))
             if self.steps >= self.total and not learner.finite(self.networks(number)[1]):
                 self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {self.steps}")
         self._averages, self._ended = {name: Averages() for name in self._averages}, [[] for _ in self.seeds]
 
-    def _line(self, number: int) -> None:
-        """A line of metrics: the episodes and gradient steps since the last one."""
+    def _line(self, number: int, look: bool = False) -> None:
+        """A line of metrics: the episodes and gradient steps since the last one, and perhaps an evaluation."""
         ended = np.array(self._ended[number]).reshape(-1, 2)
         means = [average.means() for average in self._averages.values()]
         row = {name: float(np.float32(value[number])) for found in means for name, value in sorted(found.items())}
+        if look:
+            row |= self.evaluations.look(number, self.steps, *self.networks(number))
         self.ledger.add(number, self.steps, ended[:, 0], ended[:, 1], row)
 
     def _fail(self, wrong: list[str], when: str, actions: np.ndarray | None = None) -> None:
@@ -338,6 +358,8 @@ class HostPopulation:
         if self.learner is None:
             return arrays, note
         arrays |= checkpoint.flatten({"learner": self.learner, "acting": self._acting}, "")
+        best, note["evaluations"] = self.evaluations.save()
+        arrays |= best
         arrays |= self.episodes.save() | {"chosen": np.asarray(self._chosen)}
         if folder is not None and (not self.finished or self._keeps):
             note["segments"] = self._segments.write(folder, serial, self.replay)
@@ -360,7 +382,7 @@ class HostPopulation:
         """
         self.ledger.restore(arrays, note["ledger"])
         self.steps = int(note["steps"])
-        self._ended_for_good = bool(note["finished"]) and not note.get("kept", False)
+        self._left = bool(note["finished"]) and not note.get("kept", False)
         if "draws" not in note:
             return
         self._start()
@@ -373,6 +395,9 @@ class HostPopulation:
             template = vmapped.probed(template, steps)
         found = checkpoint.unflatten({"learner": template, "acting": template.online}, arrays, "")
         self.learner = found["learner"]
+        if "evaluations" in note:
+            one = jax.tree.map(lambda leaf: leaf[0], self.learner.online)
+            self.evaluations.restore(one, arrays, note["evaluations"])
         self._act_by(found["acting"])
         self._chosen, self._undecided = arrays["chosen"], bool(note.get("undecided", False))
         self.episodes.restore(arrays)

@@ -26,6 +26,7 @@ from mdvi.learning.runs.driver import Members, Room
 from mdvi.learning.runs.ledger import Ledger, Row
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, loop
+from mdvi.learning.training.evaluation import Evaluations
 from mdvi.learning.training.members import batched, single
 from mdvi.learning.training.memory import MOST_KEPT, OVERHEAD, check_room, size_of
 
@@ -103,6 +104,7 @@ class Population:
         batched(members)  # of one structure, all of them
         self.groups = [_group(first, members[first : first + width], width) for first in range(0, len(members), width)]
         self.ledger = Ledger(len(members))
+        self.evaluations = Evaluations(settings, self.env, np.array([seed for _, seed in members]))
         self._lock, self._compiled = threading.Lock(), False
         self.bytes_each = OVERHEAD * size_of(self._template())
         room = check_room(self.bytes_each, f"{width} member{'s' * (width > 1)} of the population", memory)
@@ -153,6 +155,11 @@ class Population:
         """Whether nothing is left to do."""
         return all(group.networks is not None for group in self.groups)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether members that are not done kept nothing to go on from."""
+        return any(group.networks is not None and not self._done(group) for group in self.groups)
+
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
         """Work for about so many seconds: chunk by chunk, on the group that is least far."""
         deadline = time.monotonic() + seconds
@@ -196,6 +203,10 @@ class Population:
             networks = jax.tree.map(lambda leaf: leaf[place], networks)
         return self.agents[number], networks
 
+    def best(self, number: int) -> tuple[Agent, Networks]:
+        """The agent of a member, and the networks that did best in evaluations."""
+        return self.agents[number], self.evaluations.best_of(number)
+
     def close(self) -> None:
         """Nothing goes on outside of `advance`."""
 
@@ -209,7 +220,8 @@ class Population:
             state = "done" if group.networks is not None else state
             notes.append({"state": state, "chunks": group.chunks, "kept": group.member is not None})
         books, note = self.ledger.save()
-        return arrays | books, {"groups": notes, "ledger": note}
+        best, facts = self.evaluations.save()
+        return arrays | books | best, {"groups": notes, "ledger": note, "evaluations": facts}
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
         """Take up where `save` was called.
@@ -228,6 +240,11 @@ class Population:
                 group.networks = unflatten({"networks": template.learner.online}, arrays, f"{group.first}")["networks"]
             group.chunks = known["chunks"]
         self.ledger.restore(arrays, note["ledger"])
+        if "evaluations" in note:
+            one = template.learner.online
+            if self.width > 1:
+                one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), one)
+            self.evaluations.restore(one, arrays, note["evaluations"])
         for group in self.groups:
             if group.member is not None and not self._done(group):  # more is asked for than before
                 group.networks = None
@@ -259,7 +276,9 @@ class Population:
 
     def _done(self, group: Group) -> bool:
         """Whether nothing is left to do for these members."""
-        return group.chunks >= self.total or all(self.ledger.status[number] for number in group.numbers)
+        return group.chunks >= self.total or all(
+            self.ledger.status[number] or self.evaluations.reached(number) for number in group.numbers
+        )
 
     def _record(self, group: Group, pending: Any, finished: loop.Finished, means: dict[str, Any]) -> None:
         """Lines of metrics of a chunk; episodes that ended while the replay was filled belong to the first."""
@@ -277,6 +296,8 @@ class Population:
             row = {name: float(np.asarray(value).reshape(count)[place]) for name, value in means.items()}
             if self.measure is not None:
                 row |= self.measure(*self.networks(number))
+            if not self.ledger.status[number]:
+                row |= self.evaluations.look(number, step, *self.networks(number))
             self.ledger.add(number, step, returns[place][over], lengths[place][over], row)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from mdvi import input, output
 from mdvi.mdp.formats import arrays, cassandra, csv, drn, gym, npz, prism, toolbox
-from mdvi.mdp.formats.text import Format, FormatError, Imported, Names, Source
+from mdvi.mdp.formats.text import Format, FormatError, Imported, Source
 from mdvi.mdp.formats.toolbox import from_toolbox, to_toolbox
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import LineError
 from mdvi.mdp.memory import memory_left
 from mdvi.mdp.model import FiniteMDP
@@ -94,11 +95,11 @@ def parse(source: Source, format: str, path: str | PathLike[str] = "input") -> I
         place = Path(path).with_name(f"{Path(path).stem}{found.suffix}") if found.suffix else path
         line = f":{found.line}" if found.line else ""
         raise FormatError(f"{_plain(place)}{line}: {_plain(error)[:400]}") from None
-    return Imported(model, format, notes, names)
+    return Imported(model.replace(names=names), format, notes, names)
 
 
 def write(
-    model: FiniteMDP, path: str | PathLike[str], format: str | None = None, names: Names = NO_NAMES
+    model: FiniteMDP, path: str | PathLike[str], format: str | None = None, names: Names | None = None
 ) -> tuple[str, ...]:
     """Write a model, whole or not at all; formats of several files put them beside the first.
 
@@ -106,7 +107,7 @@ def write(
         model: any model but a matrix-free one.
         path: the file; the format follows from its suffix, for .npz it is mdvi's own.
         format: one of `FORMATS`, whatever the suffix.
-        names: what to call states and actions, as `read` gives them.
+        names: what to call states and actions; default the names of the model. They are written as text.
 
     Returns:
         Notes on what was translated or left out.
@@ -117,7 +118,8 @@ def write(
     path = Path(path)
     chosen = _format(path, format, None)
     try:
-        files, notes = chosen.write(model, names.check(model.states, model.actions))
+        called = (model.names if names is None else names).check(model.states, model.actions)
+        files, notes = chosen.write(model, called.as_text())
         for suffix, data in reversed(files.items()):  # the first file last: where it is, all are
             output.write(path if suffix == chosen.suffixes[0] else path.with_suffix(suffix), data)
     except OSError as error:

@@ -28,7 +28,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, terminal_notes, whole
+from mdvi.mdp.formats.text import Format, Result, Source, lines, real, shown, terminal_notes, whole
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import Collector, LineError, Transitions, assemble, check_size, count, keys, listing, located
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import NEARLY

@@ -19,7 +19,8 @@ import re
 import numpy as np
 
 from mdvi.input import parsed
-from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, terminal_notes, whole
+from mdvi.mdp.formats.text import Format, Result, Source, lines, real, shown, terminal_notes, whole
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import Collector, LineError, assemble, check_size, listing, located
 from mdvi.mdp.model import FiniteMDP
 from mdvi.words import nearest

@@ -36,7 +36,8 @@ from mdvi.mdp.formats.labelled import (
     written_actions,
     written_states,
 )
-from mdvi.mdp.formats.text import Format, Names, Result, Source, lines, real, shown, whole
+from mdvi.mdp.formats.text import Format, Result, Source, lines, real, shown, whole
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import Collector, LineError, check_size, listing, located
 from mdvi.mdp.model import FiniteMDP
 

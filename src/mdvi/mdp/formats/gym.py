@@ -10,8 +10,9 @@ terminal; other terminated transitions lead to one more terminal state. `states`
 import json
 from typing import Any
 
-from mdvi.mdp.formats.text import Format, Names, Result, Source, shown, terminal_notes
+from mdvi.mdp.formats.text import Format, Result, Source, shown, terminal_notes
 from mdvi.mdp.gym import from_table, table_of
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import LineError, count, listing
 from mdvi.mdp.model import FiniteMDP
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
 
-from mdvi.mdp.formats.text import Names, Result, Source, shown, terminal_notes
+from mdvi.mdp.formats.text import Result, Source, shown, terminal_notes
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import SMALL, Listing, Transitions, assemble, check_size, count
 from mdvi.words import plain
 

@@ -22,8 +22,9 @@ import numpy as np
 import scipy.sparse
 
 from mdvi.mdp.formats.arrays import load, names, save
-from mdvi.mdp.formats.text import Format, Names, Result, Source
+from mdvi.mdp.formats.text import Format, Result, Source
 from mdvi.mdp.kernels import Dense, MatrixFree, Sparse
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import missing, rescaling_note, rows_to_rescale
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_row_starts

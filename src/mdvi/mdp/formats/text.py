@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import LineError
 from mdvi.mdp.model import FiniteMDP
 
@@ -12,38 +13,6 @@ LONGEST_LINE = 2**20
 
 class FormatError(ValueError):
     """A file that holds no model: one line, `path:line: what is wrong`."""
-
-
-class Names(NamedTuple):
-    """The names of states and actions in a file.
-
-    Attributes:
-        states: one name for each state; empty where the file numbers states.
-        actions: one name for each action; empty where the file numbers actions.
-    """
-
-    states: tuple[str, ...] = ()
-    actions: tuple[str, ...] = ()
-
-    def states_of(self, size: int) -> tuple[str, ...]:
-        """The names of `size` states, of which the last may be a terminal state that was added."""
-        names = self.states
-        if names and len(names) == size - 1:
-            names = (*names, next(name for name in ("end", *(f"end{i}" for i in range(size))) if name not in names))
-        return names
-
-    def check(self, states: int, actions: int) -> "Names":
-        """These names, if every state and action has one of its own.
-
-        Raises:
-            ValueError: otherwise.
-        """
-        for kind, names, size in (("states", self.states, states), ("actions", self.actions, actions)):
-            if names and len(names) != size:
-                raise ValueError(f"{len(names)} names of {kind}, but there are {size}")
-            if names and len(set(names)) < size:
-                raise ValueError(f"names of {kind}: two are the same")
-        return self
 
 
 Result = tuple[FiniteMDP, tuple[str, ...], Names]  # of a reader; the tuple in the middle has the notes

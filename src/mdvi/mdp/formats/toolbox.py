@@ -12,7 +12,8 @@ import scipy.sparse
 
 from mdvi.mdp.formats.arrays import load, save
 from mdvi.mdp.formats.npz import NAMES, names_as_arrays, names_in, scalar
-from mdvi.mdp.formats.text import Format, Names, Result, Source, terminal_notes
+from mdvi.mdp.formats.text import Format, Result, Source, terminal_notes
+from mdvi.mdp.labels import Names
 from mdvi.mdp.listing import Transitions, assemble, count, listing
 from mdvi.mdp.memory import memory_left
 from mdvi.mdp.model import FiniteMDP

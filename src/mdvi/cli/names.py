@@ -1,0 +1,47 @@
+"""What the shell suggests while a command is typed: names that mdvi knows, without importing what they stand for.
+
+A suggestion must come at once, and the tables of algorithms, agents and environments import JAX. So the names stand
+here once more, and a test holds them equal to the tables.
+"""
+
+from collections.abc import Callable
+
+AGENTS = (
+    "md-direct", "md-indirect", "da", "modqn", "munchausen", "dqn", "soft-dqn", "softmax-dqn", "al-dqn", "cvi",
+    "dpp",
+)  # fmt: skip
+ALGORITHMS = (
+    "md_vi", "vi", "pi", "mpi", "soft_q", "sac", "mellowmax", "softmax_dqn", "trpo", "mpo", "politex", "dpp",
+    "dpp_boltzmann", "speedy_q", "cvi", "advantage_learning", "movi", "modqn", "softened_lspi", "munchausen",
+    "entropy_npg", "implicit_q", "xql",
+)  # fmt: skip
+ENVIRONMENTS = (
+    "CartPole-v1", "minatar-asterix", "minatar-breakout", "minatar-freeway", "minatar-seaquest",
+    "minatar-space-invaders", "probe-constant", "probe-seen", "probe-delayed", "probe-chosen", "probe-matched",
+    "probe-truncated", "probe-terminated",
+)  # fmt: skip
+ERRORS = ("none", "gaussian", "constant", "alternating", "worst_sign", "given", "sampled", "projection", "greedy")
+FORMATS = ("npz", "toolbox", "gym", "csv", "prism", "drn", "cassandra")
+LISTS = ("algorithms", "agents", "envs", "models", "errors", "studies")
+METHODS = ("auto", "value-iteration", "modified-policy-iteration", "gauss-seidel", "policy-iteration")
+MODELS = (
+    "garnet", "chain", "grid", "maze", "lake", "cliff", "deep_sea", "gambler", "forest", "inventory",
+    "softmax_two_fixed_points",
+)  # fmt: skip
+PRESETS = ("paper", "cartpole", "lunarlander", "atari", "minatar", "small", "speed")
+
+
+def suggest(*names: str) -> Callable[[str], list[str]]:
+    """A completion of typer's: those of the names that begin with what was typed."""
+
+    def matching(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return matching
+
+
+def studies_named(incomplete: str) -> list[str]:
+    """The studies that come with mdvi and begin with what was typed."""
+    from mdvi.shipped import studies
+
+    return [name for name in studies() if name.startswith(incomplete)]

@@ -1,0 +1,105 @@
+"""Evaluation during training: every member plays episodes now and then, and its best policy so far is kept."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdvi.envs.base import Interface
+from mdvi.learning.acting import play
+from mdvi.learning.agents.agent import Agent
+from mdvi.learning.agents.networks import Networks
+from mdvi.learning.runs import checkpoint
+from mdvi.learning.runs.ledger import Row
+from mdvi.learning.settings import Settings
+
+COLUMN = "evaluation_return"
+LIMIT = 27_000  # steps after which an episode is stopped, as in `Run.evaluate`
+
+
+class Best(NamedTuple):
+    """The best policy of a member so far.
+
+    Attributes:
+        value: the mean return of its evaluation.
+        step: environment steps after which it was found.
+        networks: what it is.
+    """
+
+    value: float
+    step: int
+    networks: Networks
+
+
+def seed_of(seed: int, step: int) -> int:
+    """The seed of the episodes that a member of a seed plays after so many environment steps."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
+class Evaluations:
+    """The evaluations of all members.
+
+    Attributes:
+        best: the best policy of each; None before its first evaluation.
+    """
+
+    def __init__(self, settings: Settings, env: Interface, seeds: np.ndarray) -> None:
+        self.settings, self.env, self.seeds = settings, env, seeds
+        self.best: list[Best | None] = [None] * len(seeds)
+        self._last = [0] * len(seeds)
+
+    def look(self, number: int, step: int, agent: Agent, networks: Networks) -> Row:
+        """Evaluate a member, if it is time to; what a line of metrics gains by it."""
+        period = self.settings.evaluation_period
+        if not period or step // period <= self._last[number] // period:
+            return {}
+        self._last[number] = step
+        seed = seed_of(int(self.seeds[number]), step)
+        returns, _ = play.evaluate(
+            self.env, agent, networks, self.settings.evaluation_episodes, seed, sampled=False, epsilon=0.0, limit=LIMIT
+        )
+        value, best = float(returns.mean()), self.best[number]
+        if best is None or value > best.value:
+            self.best[number] = Best(value, step, jax.tree.map(jnp.copy, networks))  # training goes on in their place
+        return {COLUMN: value}
+
+    def best_of(self, number: int) -> Networks:
+        """The best networks of a member.
+
+        Raises:
+            ValueError: before its first evaluation.
+        """
+        best = self.best[number]
+        if best is None:
+            raise ValueError(f"member {number} was not evaluated in training, so no policy is known as its best")
+        return best.networks
+
+    def reached(self, number: int) -> bool:
+        """Whether the best policy of a member is as good as was asked for."""
+        best = self.best[number]
+        return best is not None and self.settings.stop_at is not None and best.value >= self.settings.stop_at
+
+    def save(self) -> tuple[dict[str, np.ndarray], list[Any]]:
+        """Everything that `restore` needs: arrays, and a note of plain values."""
+        arrays: dict[str, np.ndarray] = {}
+        for number, best in enumerate(self.best):
+            if best is not None:
+                arrays |= checkpoint.flatten(best.networks, f"{number}.best")
+        facts = [None if best is None else [best.value, best.step] for best in self.best]
+        return arrays, [facts, self._last]
+
+    def restore(self, template: Networks, arrays: dict[str, np.ndarray], note: list[Any]) -> None:
+        """Take up where `save` was called; the template is what the networks of a member look like.
+
+        Raises:
+            ValueError: when the arrays are not those of these members.
+        """
+        facts, last = note
+        if not len(facts) == len(last) == len(self.best):
+            raise ValueError(f"the evaluations are of {len(facts)} members, not {len(self.best)}")
+        self._last = [int(step) for step in last]
+        for number, found in enumerate(facts):
+            if found is not None:
+                networks = checkpoint.unflatten(template, arrays, f"{number}.best")
+                self.best[number] = Best(float(found[0]), int(found[1]), networks)
