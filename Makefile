@@ -90,7 +90,7 @@ learning: venv   ## six variants, DQN and M-DQN on CartPole with ten seeds, the 
 .venv-docs/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --upgrade 'pip==26.3'
-	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[envs]' --group docs
+	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[learn,plots,envs,frames]' --group docs
 	@touch $@
 
 docs: .venv-docs/ready  ## the documentation site → site/index.html, with every example executed; no network is needed to read it

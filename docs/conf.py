@@ -79,6 +79,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "site_style.reset"),
+    "image_scrapers": ("matplotlib", "site_style.shown"),
+    "ignore_repr_types": r"matplotlib\.figure",
     "min_reported_time": 1e9,
     "show_memory": False,
     "show_signature": False,

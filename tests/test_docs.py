@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from docs.extensions import public
 
 import mdvi
-from docs.extensions import public
 from mdvi.regularizers import base
 
 ROOT = Path(__file__).parent.parent

@@ -2,8 +2,8 @@
 What entropy costs
 ==================
 
-The policy that is optimal under an entropy of weight τ loses at most τ log |A| / (1 − γ) without it. ``mdvi.certify``
-gives the true loss.
+The policy that is optimal under an entropy of weight τ loses at most τ log n / (1 − γ) without it, with n actions.
+``mdvi.certify`` gives the true loss.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ losses = [mdvi.certify(model, np.exp(mdvi.solve(model, entropy=tau).log_policy))
 
 figure, axes = plt.subplots()
 axes.loglog(taus, losses, "o-", ms=3, label="true loss, certified")
-axes.loglog(taus, taus * model.log_actions / (1 - model.discount), "--", label="τ log |A| / (1 − γ)")
+axes.loglog(taus, taus * model.log_actions / (1 - model.discount), "--", label="τ log n / (1 − γ)")
 axes.set_xlabel("τ")
 axes.set_ylabel("loss of the policy")
 axes.set_ylim(bottom=1e-7)

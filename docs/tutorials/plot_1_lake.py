@@ -2,10 +2,11 @@
 1. A lake, solved with proof
 ============================
 
-This tutorial solves a small model, looks at the proof, asks what a policy loses, and adds an entropy. It takes a minute.
+This tutorial solves a small model, looks at the proof, asks what a policy loses, and adds an entropy. It takes a
+minute.
 
-The model is a frozen lake of 8 × 8 cells: the agent starts at the top left, slips to the side two times in three, falls
-into holes, and earns 1 for reaching the bottom right.
+The model is a frozen lake of 8 × 8 cells: the agent starts at the top left, slips to the side two times in three,
+falls into holes, and earns 1 for reaching the bottom right.
 """
 
 import matplotlib.pyplot as plt
@@ -46,22 +47,10 @@ plt.show()
 # The policy
 # ----------
 #
-# ``action`` is an optimal action for each state. Actions are up, right, down, left.
+# ``action`` is an optimal action for each state, and ``plot`` draws values and actions on the map.
 
 
-def draw(model, value, action, title):
-    """Values as colours and actions as arrows; holes and the goal are blank."""
-    figure, axes = plt.subplots(figsize=(5, 4.3))
-    shown = np.where(model.terminal, np.nan, value).reshape(8, 8)
-    figure.colorbar(axes.imshow(shown, cmap=plt.colormaps["Blues"].with_extremes(bad="0.15"), vmin=-0.3, vmax=1.1))
-    for cell in np.flatnonzero(~model.terminal):
-        axes.text(cell % 8, cell // 8, "↑→↓←"[action[cell]], ha="center", va="center", fontsize=14)
-    axes.set_axis_off()
-    axes.set_title(title)
-    plt.show()
-
-
-draw(lake, solution.value, solution.action, "Certified values and an optimal policy")
+solution.plot()
 
 # %%
 # Several actions may be tied. ``optimal_actions`` marks all that are not proved to be worse than the best:
@@ -73,23 +62,25 @@ print(f"{(counts == 1).sum()} states have one optimal action, {(counts > 1).sum(
 # What does a policy lose?
 # ------------------------
 #
-# ``certify`` bounds the loss of any policy: here one that always goes down, and one that acts at random one time in ten.
+# ``certify`` bounds the loss of any policy: here one that always goes down, and one that acts at random one time in
+# ten.
 
 down = np.full(lake.states, 2)
 print(mdvi.certify(lake, down).message)
 
-nearly = 0.9 * np.exp(solution.log_policy) + 0.1 / lake.actions
+nearly = 0.9 * solution.policy + 0.1 / lake.actions
 print(mdvi.certify(lake, nearly).message)
 
 # %%
 # An entropy
 # ----------
 #
-# With an entropy of weight τ the optimal policy is a softmax of q / τ. The problem is solved, and proved, by the same call.
+# With an entropy of weight τ the optimal policy is a softmax of q / τ. The problem is solved, and proved, by the same
+# call.
 
 soft = mdvi.solve(lake, entropy=0.01)
-print("the first state:", np.exp(soft.log_policy[0]).round(2))
-print("without entropy it loses", mdvi.certify(lake, np.exp(soft.log_policy)).message)
+print("the first state:", soft.policy[0].round(2))
+print("without entropy it loses", mdvi.certify(lake, soft.policy).message)
 
 # %%
 # What to do next

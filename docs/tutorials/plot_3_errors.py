@@ -2,8 +2,8 @@
 3. The error laboratory
 =======================
 
-Approximate algorithms make errors. This tutorial makes them on purpose, looks at what they do to value iteration, adds a KL
-term, and compares the true loss with the bound of the theorem.
+Approximate algorithms make errors. This tutorial makes them on purpose, looks at what they do to value iteration,
+adds a KL term, and compares the true loss with the bound of the theorem.
 """
 
 import matplotlib.pyplot as plt
@@ -18,14 +18,15 @@ model
 # Value iteration with samples
 # ----------------------------
 #
-# ``errors.sampled(1)`` draws one next state for each (s, a) in every iteration, as a simulator would. The scheme without
-# weights is value iteration.
+# ``errors.sampled(1)`` draws one next state for each (s, a) in every iteration, as a simulator would. The scheme
+# without weights is value iteration.
 
 plain = mdvi.iterate(model, mdvi.Scheme.of(), 400, mdvi.errors.sampled(1))
 plain
 
 # %%
-# ``loss`` is ‖q* − q_π‖, where q_π is computed exactly: it is the truth, not an estimate. It stays where sampling puts it.
+# ``loss`` is ‖q* − q_π‖, where q_π is computed exactly: it is the truth, not an estimate. It stays where sampling
+# puts it.
 
 k = np.arange(1, 401)
 figure, axes = plt.subplots()
@@ -58,7 +59,8 @@ plt.show()
 # Why: the errors themselves
 # --------------------------
 #
-# ``trace.errors`` holds ε_k, the difference from the exact backup. The theorem bounds the loss by the norm of their *average*.
+# ``trace.errors`` holds ε_k, the difference from the exact backup. The theorem bounds the loss by the norm of their
+# *average*.
 
 figure, axes = plt.subplots()
 axes.loglog(k, averaged.error_norm[1:], lw=0.8, label="‖ε_k‖, the last error")
@@ -73,7 +75,8 @@ plt.show()
 # A grid
 # ------
 #
-# Models, schemes and seeds may be lists. Their product is one compiled program, and every scheme sees the same random numbers.
+# Models, schemes and seeds may be lists. Their product is one compiled program, and every scheme sees the same random
+# numbers.
 
 kls = (0.0, 0.01, 0.1, 1.0, 10.0)
 grid = mdvi.iterate(

@@ -2,7 +2,8 @@
 4. Three agents in an environment of your own
 =============================================
 
-This tutorial writes a Gymnasium environment, trains three agents in it with five seeds each, and compares them with intervals.
+This tutorial writes a Gymnasium environment, trains three agents in it with five seeds each, and compares them with
+intervals.
 """
 
 import gymnasium
@@ -48,7 +49,8 @@ env = mdvi.envs.made(Thermostat, discount=0.95, limit=100)
 # Training
 # --------
 #
-# ``train`` takes all seeds at once. Each seed is a member of the run, with networks, replay and environments of its own.
+# ``train`` takes all seeds at once. Each seed is a member of the run, with networks, replay and environments of its
+# own.
 
 runs = {
     name: mdvi.train(env, agent, seeds=5, steps=10_000, hidden=(32, 32), log_period=1000, **weights)
@@ -61,29 +63,27 @@ runs = {
 runs["M-DQN"]
 
 # %%
-# Curves
-# ------
+# Side by side
+# ------------
 #
-# ``metrics`` are columns, one line for each member and 1000 steps.
+# ``compare`` has the means over seeds with 95 % intervals, and how each run differs from the first one, paired by
+# seed.
 
-figure, axes = plt.subplots()
-for color, (name, run) in zip(("C0", "C1", "C2"), runs.items(), strict=True):
-    member, steps, score = (run.metrics[column] for column in ("member", "env_steps", "last_100"))
-    curves = np.array([score[member == number] for number in range(len(run))])
-    axes.plot(steps[member == 0], curves.T, color=color, lw=0.6, alpha=0.6)
-    axes.plot(steps[member == 0], curves.mean(0), color=color, lw=2.2, label=name)
-axes.set_xlabel("environment steps")
-axes.set_ylabel("return, mean of the last 100 episodes")
-axes.set_title("Five seeds each; thick lines are means")
-axes.legend()
-plt.show()
+comparison = mdvi.compare(runs)
+comparison
+
+# %%
+# Its curves: means and intervals over seeds.
+
+comparison.plot()
 
 # %%
 # Evaluation
 # ----------
 #
-# Training returns contain random actions. ``evaluate`` plays the learned policies without any. The mean over the episodes of a member
-# is one number; the interval is over members, because the seed is the unit that would be repeated.
+# Training returns contain random actions. ``evaluate`` plays the learned policies without any. The mean over the
+# episodes of a member is one number; the interval is over members, because the seed is the unit that would be
+# repeated.
 
 scores = {}
 for name, run in runs.items():

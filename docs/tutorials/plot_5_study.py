@@ -2,8 +2,8 @@
 5. A study
 ==========
 
-A study is a grid of runs in one file. This tutorial runs a small one in Python, reads its tables and draws its cells. The shell does
-the same with ``mdvi study run`` and ``mdvi study report``.
+A study is a grid of runs in one file. This tutorial runs a small one in Python, reads its tables and draws its cells.
+The shell does the same with ``mdvi study run`` and ``mdvi study report``.
 """
 
 import csv
@@ -78,7 +78,9 @@ for (i, beta), (j, tau) in ((a, b) for a in enumerate(betas) for b in enumerate(
     chosen = [
         float(row["score_mean_training"])
         for row in rows
-        if row["agent"] == "md-direct" and np.isclose(float(row["beta"]), beta) and np.isclose(float(row["entropy"]), tau)
+        if row["agent"] == "md-direct"
+        and np.isclose(float(row["beta"]), beta)
+        and np.isclose(float(row["entropy"]), tau)
     ]
     score[i, j] = np.mean(chosen)
 dqn = np.mean([float(row["score_mean_training"]) for row in rows if row["agent"] == "dqn"])
@@ -99,5 +101,5 @@ plt.show()
 # What to do next
 # ---------------
 #
-# Six thousand steps and three seeds decide nothing: see :doc:`/choose` for sizes that do, and :doc:`/pitfalls` for what few seeds hide.
-# ``mdvi study report study.toml`` writes a page with intervals, tests and pictures.
+# Six thousand steps and three seeds decide nothing: see :doc:`/choose` for sizes that do, and :doc:`/pitfalls` for
+# what few seeds hide. ``mdvi study report study.toml`` writes a page with intervals, tests and pictures.
