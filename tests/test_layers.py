@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "shipped": set(),
     "interrupt": set(),
     "progress": set(),
+    "observations": set(),
     "native": set(),
     "door": set(),
     "input": set(),
@@ -53,13 +54,14 @@ MAY_IMPORT = {
     "envs/base": {"types"},
     "envs/spaces": set(),
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},
-    "envs/host": {"envs/spaces", "door", "mdp", "types"},
+    "envs/host": {"envs/spaces", "door", "mdp", "observations", "types"},
     "envs/names": {"envs", "door", "mdp"},
+    "envs/given": {"envs", "envs/names", "door"},
     "envs": {"envs/base", "envs/spaces", "envs/native", "envs/host", "door"},
     "learning/draws": {"types"},
     "learning/settings": set(),
     "learning/request": {"learning/settings"},
-    "learning/pictures": {"envs", "envs/base"},
+    "learning/pictures": {"envs", "envs/base", "observations"},
     "learning/agents": {
         *("algorithms", "learning/draws", "learning/experience", "envs/base", "envs/spaces", "scheme", "regularizers"),
         "types",
@@ -67,7 +69,7 @@ MAY_IMPORT = {
     "learning/experience": {"learning/draws", "envs/base", "envs/host", "types"},
     "learning/acting": {
         *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/base", "envs/host"),
-        *("envs/spaces", "mdp", "regularizers", "types"),
+        *("envs/spaces", "mdp", "observations", "regularizers", "types"),
     },
     "learning/runs": {
         *("learning/agents", "learning/experience", "learning/request", "learning/settings", "envs", "envs/base"),
@@ -86,7 +88,7 @@ MAY_IMPORT = {
     "learning/compare": {"learning/results", "report"},
     "learning/train": {
         *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs", "envs"),
-        *("envs/names", "progress"),
+        *("envs/given", "envs/names", "progress"),
     },
     "learning": set(),
     "report": set(),

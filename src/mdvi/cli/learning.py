@@ -265,7 +265,7 @@ def export_command(
     program = export.program_beside(file)
     check_targets(None, run=folder, file=file, program=program)
     run = _load(folder, env, best)
-    write(export.files_of(file, *run.networks(member), run.first_action))
+    write(export.files_of(file, run.env, *run.networks(member)))
     tell(f"wrote {file} and {program}")
 
 

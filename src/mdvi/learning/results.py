@@ -228,7 +228,7 @@ class Run:
         """
         file = Path(file)
         program = export.program_beside(file)
-        for path, content in export.files_of(file, *self.networks(member), self.first_action).items():
+        for path, content in export.files_of(file, self.env, *self.networks(member)).items():
             output.write(path, content)
         return file, program
 

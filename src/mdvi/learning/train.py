@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from mdvi.checks import within
-from mdvi.envs import Environment, Hosted, names
+from mdvi.envs import given, names
 from mdvi.learning.agents import catalogue
 from mdvi.learning.agents.catalogue import Entry
 from mdvi.learning.arrange import population_of
@@ -41,7 +41,8 @@ def train(
     """Train an agent, for every seed and every point of the grid of numbers, as one compiled program.
 
     Args:
-        env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment.
+        env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment; also a class or
+            a function that makes Gymnasium environments, and what `gymnasium.make` has made, which stands for its name.
         agent: a name, see `mdvi list agents`; or an `mdvi.agents.Entry` of your own.
         out: the folder to keep the run in, and to resume from; default keeps nothing.
         fresh: refuse a folder that is not empty.
@@ -76,7 +77,7 @@ def train(
             where there is a folder; its `run` is the `Run` as far as it came. A second Ctrl-C raises KeyboardInterrupt
             at once.
     """
-    _check_kind(env)
+    env = given.accepted(env)
     if workers is not None:
         within("workers", workers, 1, 2**20)
     if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
@@ -168,12 +169,6 @@ def _known_start(folder: str | Path | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _check_kind(env: Any) -> None:
-    if isinstance(env, type) or not isinstance(env, str | Environment | Hosted):
-        found = f"the class {env.__name__} itself" if isinstance(env, type) else type(env).__name__
-        raise ValueError(f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {found}")
-
-
 def _written(
     value: Any, folder: str | Path | None, say: Callable[[str], None], what: Literal["env", "agent"] = "env"
 ) -> str:
@@ -246,7 +241,8 @@ def load(
 
     Args:
         folder: where it was kept.
-        env: the environment, where it was given as an object; its name, where that names code of your own.
+        env: the environment as it was given to `train`, where that was an object; its name, where that names code of
+            your own.
         remark: called with a line for each checkpoint that is damaged, and about what of an object cannot be compared
             with the environment of the run; default a warning.
         agent: the agent, where it was given as an `Entry`.
@@ -266,7 +262,7 @@ def load(
     if agent is not None:
         _identified(agent, config["agent"], folder, remark, "agent")
     if env is not None:
-        _check_kind(env)
+        env = given.accepted(env)
         if not isinstance(env, str):
             _identified(env, name, folder, remark)
         elif env != name:
