@@ -38,9 +38,19 @@ MAY_IMPORT = {
     "algorithms": {"scheme", "regularizers", "references"},
     "named": {"algorithms"},
     "mdp": {"door", "types", "input", "output"},
-    "planning": {"native", "regularizers", "mdp", "types", "input"},
+    "planning": {"native", "regularizers", "mdp", "types", "input", "progress", "report"},
     "pytrees": {"mdp"},
-    "laboratory": {"algorithms", "pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "types"},
+    "laboratory": {
+        "algorithms",
+        "pytrees",
+        "scheme",
+        "dual_averaging",
+        "regularizers",
+        "mdp",
+        "progress",
+        "report",
+        "types",
+    },
     "envs/base": {"types"},
     "envs/spaces": set(),
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},
@@ -138,8 +148,8 @@ MAY_IMPORT = {
     "cli": {"cli/common", "cli/laboratory", "cli/learning", "cli/planning", "cli/study", "interrupt"},
     "__main__": {"cli", "interrupt"},
     "__init__": {
-        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/agents", "learning/runs", "learning/train"),
-        *("mdp", "planning", "regularizers", "scheme", "study"),
+        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/agents", "learning/compare"),
+        *("learning/runs", "learning/train", "mdp", "planning", "regularizers", "scheme", "study"),
     },
 }
 ONE_DOOR = {
@@ -147,9 +157,11 @@ ONE_DOOR = {
     "gymnasium": {"door.py"},
     "jinja2": {"report/page.py"},
     "imageio": {"learning/acting/film.py"},
-    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/page.py"},
+    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/maps.py", "report/page.py"},
     "mlflow": {"learning/runs/track.py"},
+    "networkx": {"mdp/graph.py"},
     "optax": {"learning/training/learner.py"},
+    "pandas": {"report/frames.py"},
     "PIL": {"learning/acting/film.py"},
     "pgx": {"envs/native/minatar.py"},
     "psutil": {"learning/training/memory.py"},
@@ -159,6 +171,7 @@ ONE_DOOR = {
     "sqlite3": {"study/database.py", "study/store.py"},
     "safetensors": {"learning/runs/checkpoint.py"},
     "tensorboardX": {"learning/runs/track.py"},
+    "xarray": {"report/frames.py"},
     "wandb": {"learning/runs/track.py"},
     "numba": {"native.py"},
 }
@@ -209,7 +222,8 @@ def test_public_names_are_there_and_listed():
         mdvi.study.nothing
 
 
-LEAN = ("types", "words", "checks", "extras", "references", "shipped", "interrupt", "native", "door", "input", "output")
+LEAN = ("types", "words", "checks", "extras", "references", "shipped", "interrupt", "progress", "native")
+LEAN += ("door", "input", "output")
 LEAN += ("regularizers", "mdp", "planning", "report", "cli")
 
 
@@ -227,7 +241,7 @@ for kl, entropy in ((0, 0), (.1, .1)):
     assert mdvi.certify(model, solution.action, kl, entropy).status == "certified"
 assert mdvi.backward_induction(model, 5) is not None
 mdvi.mdp.inventory()
-slow = [name for name in ("scipy.stats", "rich", "typer", "pydantic", "pandas") if name in sys.modules]
+slow = [name for name in ("scipy.stats", "rich", "typer", "pydantic", "pandas") if sys.modules.get(name)]
 for room in {rooms!r}:
     importlib.import_module("mdvi." + room)
 from mdvi.report import stats

@@ -28,6 +28,9 @@ class DualAveraging(eqx.Module):
 
     Equal to MD-MPI(λ, τ), policy by policy, without errors in the greedy step and from a uniform π_0. Meant for
     float64: it subtracts large numbers where `Scheme` does not. Source: the paper, equations 4 and 5, Proposition 1.
+
+    Attributes:
+        scheme: the point (κ, β), with constant coefficients, a moving prior and the soft maximum.
     """
 
     scheme: Scheme
@@ -36,6 +39,10 @@ class DualAveraging(eqx.Module):
 
     def __repr__(self) -> str:
         return f"DualAveraging({self.scheme!r})"
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return self.scheme._repr_html_().replace("Scheme", "DualAveraging", 1)
 
     def __check_init__(self) -> None:
         if self.scheme.prior == "fixed" or not self.scheme.entropic:

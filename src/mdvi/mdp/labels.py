@@ -15,6 +15,10 @@ class Names(NamedTuple):
 
     A name is text, a number, or any other value that can be hashed, a pair (row, column) among others. Files hold
     names as text.
+
+    Attributes:
+        states: one name for each state, or none at all.
+        actions: one name for each action, or none at all.
     """
 
     states: tuple[Any, ...] = ()

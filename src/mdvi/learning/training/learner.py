@@ -61,8 +61,12 @@ def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransf
     return optax.flatten(direction) if small else direction
 
 
-def start(settings: Settings, env: Interface, agent: Agent, seed: Any) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
+def start(
+    settings: Settings, env: Interface, agent: Agent, seed: Any, given: Networks | None = None
+) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
     """A learner before its first step, and the keys of the first states and of the steps that fill the replay.
+
+    Its networks are those that are `given`, or have random weights.
 
     Everything random comes from the seed alone, so that members that differ in λ, τ or learning rate start alike.
     """
@@ -72,7 +76,7 @@ def start(settings: Settings, env: Interface, agent: Agent, seed: Any) -> tuple[
     actor = make(env, more_weights) if agent.has_actor else None
     if agent.network is not None:
         check_network(env, critic)
-    online = Networks(critic, actor)
+    online = Networks(critic, actor) if given is None else given
     learner = Learner(
         key=life,
         updates=jnp.zeros((), jnp.int32),
