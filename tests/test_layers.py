@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "algorithms": {"scheme", "regularizers", "references"},
     "named": {"algorithms"},
     "mdp": {"door", "types", "input", "output"},
-    "planning": {"native", "regularizers", "mdp", "types", "input", "progress", "report"},
+    "planning": {"native", "regularizers", "mdp", "input", "progress", "report"},
     "pytrees": {"mdp"},
     "laboratory": {
         "algorithms",
@@ -82,12 +82,14 @@ MAY_IMPORT = {
     },
     "learning/arrange": {
         *("learning/agents", "learning/pictures", "learning/request", "learning/runs", "learning/settings"),
-        *("learning/training", "envs/base"),
+        *("learning/start", "learning/training", "envs/base"),
     },
+    "learning/start": {"learning/agents", "learning/results", "learning/runs"},
     "learning/results": {"learning/acting", "learning/agents", "learning/runs", "envs/spaces", "output", "report"},
     "learning/compare": {"learning/results", "report"},
     "learning/train": {
-        *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs", "envs"),
+        *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs"),
+        "learning/start",
         *("envs/given", "envs/names", "progress"),
     },
     "learning": set(),
@@ -113,7 +115,7 @@ MAY_IMPORT = {
     "study": {"study/execute", "study/plan", "study/spec", "study/store"},
     "cli/names": {"shipped"},
     "cli/common": {"cli/names", "output"},
-    "cli/planning": {"cli/common", "cli/names", "planning", "mdp", "report", "shipped"},
+    "cli/planning": {"progress", "cli/common", "cli/names", "planning", "mdp", "report", "shipped"},
     "cli/laboratory": {
         *("cli/common", "cli/names", "algorithms", "scheme", "laboratory", "mdp", "envs", "learning/agents", "report"),
         "progress",
