@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/reproduce
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods deep hosts learning profile storm figures floors release \
+.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods deep hosts learning profile storm docs figures floors release \
 	lock clean
 
 help:            ## list the targets
@@ -87,8 +87,20 @@ profile: venv    ## a study of 320 small runs: how much of its time is compiled 
 learning: venv   ## six variants, DQN and M-DQN on CartPole with ten seeds, the paper's network, MinAtar, LunarLander; resumable, hours
 	$(BIN)/python benchmarks/learning.py --small --paper --minatar --lander
 
+# In an environment of its own: what builds pages is needed by nothing else.
+.venv-docs/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --upgrade 'pip==26.3'
+	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[learn,plots,envs,frames]' --group docs
+	@touch $@
+
+docs: .venv-docs/ready  ## the documentation site → site/index.html, with every example executed; no network is needed to read it
+	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs site
+	@echo 'site/index.html'
+
 figures: venv    ## the pictures in docs/
 	$(BIN)/python docs/half_strip.py
+	$(BIN)/python docs/first.py
 
 # In an environment of its own, which has the lowest versions that pyproject.toml allows: those of the core first, which
 # may be lower than what the extras need. Old versions warn of their own future, so warnings are no errors there.
@@ -105,8 +117,8 @@ floors:          ## the core, then learning, with the lowest versions allowed; P
 	$(FLOORS)/uv pip install --quiet --python $(FLOORS)/python --requirements .venv-floors/learn.txt
 	$(FLOORS)/pytest -n 2 -o filterwarnings= $(LEARN_TESTS)
 CORE_TESTS := $(addprefix tests/,planning/test_solve.py planning/test_criteria.py planning/test_choice.py planning/test_road.py \
-	mdp/test_strange_files.py test_words.py test_input.py test_output.py report/test_stats.py cli/test_planner_cli.py)
-LEARN_TESTS := $(addprefix tests/,mdp/test_formats.py test_algorithms.py regularizers laboratory/test_iterate.py \
+	mdp/test_strange_files.py test_words.py test_input.py test_output.py report/test_stats.py)
+LEARN_TESTS := $(addprefix tests/,cli/test_planner_cli.py mdp/test_formats.py test_algorithms.py regularizers laboratory/test_iterate.py \
 	learning/test_targets.py learning/test_agents.py learning/test_request.py report/test_figures.py)
 
 .venv-release/ready: pyproject.toml constraints.txt
@@ -120,7 +132,7 @@ release: .venv-release/ready  ## build the sdist and the wheel in dist/, check w
 
 lock: venv       ## renew constraints.txt: newest versions that fit together, for every supported Python
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint --group bench --group bench-deep --group release pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint --group bench --group bench-deep --group docs --group release pyproject.toml -o constraints.txt
 
 clean:           ## remove the virtual environment and results
-	rm -rf .venv .venv-peers .venv-deep-peers .venv-floors .venv-release dist results
+	rm -rf .venv .venv-peers .venv-deep-peers .venv-docs .venv-floors .venv-release dist results site docs/built

@@ -23,9 +23,8 @@ def main(folder: Path) -> int:
         found = {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {installed(name): data for name, data in tracked.items() if installed(name)}
     wrong += [f"{wheel.name}: {line}" for line in differences(wanted, found)]
-    print(
-        "\n".join(wrong) or f"{sdist.name} and {wheel.name} hold what git holds: {len(tracked)} and {len(wanted)} files"
-    )
+    right = f"{sdist.name} and {wheel.name} hold what git holds: {len(tracked)} and {len(wanted)} files"
+    print("\n".join(wrong) or right)
     return bool(wrong)
 
 

@@ -28,6 +28,9 @@ class DualAveraging(eqx.Module):
 
     Equal to MD-MPI(λ, τ), policy by policy, without errors in the greedy step and from a uniform π_0. Meant for
     float64: it subtracts large numbers where `Scheme` does not. Source: the paper, equations 4 and 5, Proposition 1.
+
+    Attributes:
+        scheme: the point (κ, β), with constant coefficients, a moving prior and the soft maximum.
     """
 
     scheme: Scheme

@@ -17,17 +17,23 @@ _BAR = 20  # characters of it
 Words = Callable[..., tuple[str, float]]  # what a callback is told → the line, and the share that is done
 
 
+def console_of_bars() -> Any:
+    """Where progress bars are drawn: on stderr if it is a terminal, and nowhere if it is a file."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    console.quiet = not console.is_terminal  # some versions of Rich end a bar that is disabled with an empty line
+    return console
+
+
 @contextlib.contextmanager
 def bars_on_stderr() -> Iterator[Track]:
     """A factory of progress callbacks, a bar for each name until it is done on stderr; in a file a line at times."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = console_of_bars()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=console.quiet) as bar:
         tasks: dict[str, TaskID] = {}
         told = time.monotonic()
 
@@ -38,7 +44,7 @@ def bars_on_stderr() -> Iterator[Track]:
             def update(done: int) -> None:
                 nonlocal told
                 bar.update(tasks[name], completed=done, description=words_for(name, done), visible=done < total)
-                if not console.is_terminal and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+                if console.quiet and time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                     told = time.monotonic()
                     print(f"{plain(name)}: {done} of {total}", file=sys.stderr, flush=True)
 

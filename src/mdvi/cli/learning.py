@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mdvi.learning.train import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
+BestPolicy = Annotated[
+    bool, typer.Option("--best", help="The policy that did best in evaluations during training, instead of the last.")
+]
 OwnEnv = Annotated[
     str | None,
     typer.Option("--env", metavar="ENV", help="The environment of the run, where it is a class of your own."),
@@ -69,6 +72,10 @@ def train_command(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The folder of the run; a run that is there is resumed.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Start from the networks of another run; RUN:2 for its member 2."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that is not empty.")] = False,
     checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
     memory: Annotated[float | None, number("Bytes that may be used; default most of what is free.", least=0)] = None,
@@ -117,14 +124,20 @@ def train_command(
             "preset": preset,
             **settings,
         }
-    where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
+    where: dict[str, Any] = {
+        "out": out,
+        "fresh": fresh,
+        "checkpoint_every": checkpoint_every,
+        "memory": memory,
+        "start": start,
+    }
     with bars_on_stderr() as track_bar, tracker(tensorboard, track, tell) as tables:
 
         def progress(done: int, goal: int) -> None:
             track_bar("training", goal)(done)
 
         try:
-            run = train.train(**request, **where, report=Report(progress, tell, tables))
+            run = train.train(**request, **where, start=start, report=Report(progress, tell, tables))
         except Interrupted as stop:
             kept = f"; everything is in {out}, the same command goes on" if out else "; nothing was kept (no --out)"
             tell(f"mdvi: {stop}{kept}")
@@ -145,13 +158,14 @@ def evaluate_command(
     epsilon: Annotated[float, number("The probability of a random action.")] = 0.0,
     seed: Annotated[int, count(0, help="The seed of the episodes.")] = 0,
     limit: Annotated[int, count(1, help="Steps after which an episode is stopped.")] = 27_000,
+    best: BestPolicy = False,
     env: OwnEnv = None,
     json_: Json = False,
 ) -> None:
     """Play episodes with every trained policy."""
     from mdvi.report.stats import averaged
 
-    run = _load(folder, env)
+    run = _load(folder, env, best)
     rows = []
     with bars_on_stderr() as track:
         bar = track("evaluating", len(run))
@@ -193,6 +207,7 @@ def play_command(
     sampled: Sampled = False,
     seed: Annotated[int, count(0, help="The seed of the episode.")] = 0,
     limit: Annotated[int, count(1, help="Steps at most.")] = 1000,
+    best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
     """Film one episode of a trained policy."""
@@ -202,7 +217,7 @@ def play_command(
     if video.suffix not in (".gif", ".mp4"):
         raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
     check_installed(*(("PIL",) if video.suffix == ".gif" else ("imageio", "imageio_ffmpeg")))
-    run = _load(folder, env)
+    run = _load(folder, env, best)
     frames, total = run.film(member, seed=seed, sampled=sampled, limit=limit)
     write({video: film_file(frames, video.suffix)})
     tell(f"return {total:g} in {len(frames) - 1} steps; wrote {video}")
@@ -241,6 +256,7 @@ def export_command(
         Path, typer.Argument(metavar="FILE", help="The .npz file to write; a .py of the same name is put beside it.")
     ],
     member: Member = 0,
+    best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
     """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
@@ -248,8 +264,8 @@ def export_command(
 
     program = export.program_beside(file)
     check_targets(None, run=folder, file=file, program=program)
-    run = _load(folder, env)
-    write(export.files_of(file, *run.networks(member), run.first_action))
+    run = _load(folder, env, best)
+    write(export.files_of(file, run.env, *run.networks(member)))
     tell(f"wrote {file} and {program}")
 
 
@@ -258,10 +274,11 @@ def _of(run: "Run", member: int, name: str) -> float:
     return float(run.metrics[name][run.metrics["member"] == member][0])
 
 
-def _load(folder: Path, env: str | None) -> "Run":
+def _load(folder: Path, env: str | None, best: bool) -> "Run":
     from mdvi.learning.train import load
 
-    return load(folder, env, tell)
+    run = load(folder, env, tell)
+    return run.best if best else run
 
 
 def _show(run: "Run", out: Path | None) -> None:

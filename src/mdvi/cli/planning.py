@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -204,10 +203,11 @@ def _announce(given: "Given", regularized: bool) -> None:
 def _interval_bar(tolerance: float) -> Iterator[Any]:
     """A progress callback: how far the interval has narrowed, on a logarithmic scale, when a person is looking."""
     from mdvi.planning.watch import narrowing
+    from mdvi.progress import console_of_bars
 
-    console = Console(stderr=True)
+    console = console_of_bars()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("compiling and starting", total=1.0)
         words = narrowing(tolerance)
 

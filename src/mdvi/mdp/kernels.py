@@ -231,6 +231,7 @@ class MatrixFree:
         shape: (states, actions).
         terms: the longest sum the function forms, which bounds its rounding: at most this many products are
             added up for one (s, a).
+        kept: the pairs (s, a) whose rows count, shape (states, actions); None for all of them.
     """
 
     function: Callable[[np.ndarray], np.ndarray]

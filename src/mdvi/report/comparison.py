@@ -77,14 +77,13 @@ class Comparison:
 
     @property
     def _rows(self) -> list[list[str]]:
-        rows = []
+        rows: list[list[str]] = []
         for name, one, other in zip(self.names, self.results, self.beside_first, strict=True):
             steps = f"{np.nanmax(one.steps):.0f}" if len(one.steps) else "–"
             scores = [in_words(*averaged(getattr(one, score))) for score in SCORES]
             compared = [in_words(other.difference, other.reach), str(other.seeds), in_words(other.chance, np.nan)]
-            if one is self.results[0]:
-                compared = [""] * 3
-            rows.append([name, str(len(one.seeds)), steps, *scores, *compared, str(one.failed or "")])
+            shown = compared if rows else [""] * len(compared)
+            rows.append([name, str(len(one.seeds)), steps, *scores, *shown, str(one.failed or "")])
         return rows
 
     def frame(self) -> "DataFrame":
