@@ -99,8 +99,10 @@ class Trace:
         schemes = self.scheme if "scheme" in self.axes else [self.scheme]
         loss = self._by_scheme(self.loss)
         bound = self._by_scheme(self.records.get("bound", np.full_like(self.loss, np.inf)))
-        labels = [_label(scheme) for scheme in schemes] if len(schemes) > 1 else [""]
-        return traces_plot(list(zip(labels, loss, bound, strict=True)), title or (labels[0] or _label(schemes[0])))
+        labels = [_label(scheme) for scheme in schemes]
+        if len(labels) == 1:  # which the title can name
+            title, labels = title or labels[0], [""]
+        return traces_plot(list(zip(labels, loss, bound, strict=True)), title)
 
     def _by_scheme(self, series: np.ndarray) -> np.ndarray:
         """Means over models and seeds, shape (schemes, k)."""

@@ -51,6 +51,7 @@ class Arguments(TypedDict, total=False):
     width: int | None
     hidden: Sequence[int]
     torso: Literal["none", "minatar", "nature"]
+    normalize: bool
     environments: int
     update_period: int
     target_period: int

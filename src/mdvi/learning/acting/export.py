@@ -65,6 +65,6 @@ def exported(agent: Agent, networks: Networks, first: int = 0, layout: str = "")
     found["strides"] = np.array([convolution.stride[0] for convolution in network.torso], np.int64)
     for i, convolution in enumerate(network.torso):
         found[f"kernel_{i}"], found[f"offset_{i}"] = np.asarray(convolution.weight), np.asarray(convolution.bias)
-    for i, layer in enumerate(network.layers):
-        found[f"weight_{i}"], found[f"bias_{i}"] = np.asarray(layer.weight), np.asarray(layer.bias)
+    for i, (weight, bias) in enumerate(network.dense()):
+        found[f"weight_{i}"], found[f"bias_{i}"] = weight, bias
     return found

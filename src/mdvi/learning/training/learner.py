@@ -71,7 +71,9 @@ def start(
     Everything random comes from the seed alone, so that members that differ in λ, τ or learning rate start alike.
     """
     weights, more_weights, worlds, filling, life = jax.random.split(jax.random.key(seed), 5)
-    make = agent.network or partial(network, torso=settings.torso, hidden=settings.hidden)
+    if agent.network is not None and settings.normalize:
+        raise ValueError("normalize: is a setting of mdvi's own layers, and the agent has a network of its own")
+    make = agent.network or partial(network, torso=settings.torso, hidden=settings.hidden, normalize=settings.normalize)
     critic = make(env, weights)
     actor = make(env, more_weights) if agent.has_actor else None
     if agent.network is not None:
@@ -114,6 +116,9 @@ def learn(
         direction, state = optimizer_of(settings, learner.online).update(gradients, learner.optimizer, learner.online)
     rate = agent.learning_rate_at(settings.warmup + learner.updates * settings.update_period)
     online = jax.tree.map(lambda p, d: p - rate * d, learner.online, direction)
+    if settings.normalize:
+        actor = None if online.actor is None else online.actor.after(first.obs)
+        online = Networks(online.critic.after(first.obs), actor)
     target = learner.target
     if settings.polyak:
         target = jax.tree.map(lambda old, new: old + settings.polyak * (new - old), target, online)
