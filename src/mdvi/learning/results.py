@@ -70,8 +70,8 @@ class Run:
     def __repr__(self) -> str:
         cells = f" ({len(self.results)} cells)" if len(self.results) > 1 else ""
         return (
-            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}{cells}, steps={self._steps},\n"
-            f"    status={self.status!r}, last_100={self._score})"
+            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}{cells}, "
+            f"steps={self._steps},\n    status={self.status!r}, last_100={self._score})"
         )
 
     def _repr_html_(self) -> str:
