@@ -91,3 +91,8 @@ def test_a_shell_in_a_terminal_is_no_notebook(monkeypatch):
     assert not progress.in_notebook()
     monkeypatch.delitem(sys.modules, "IPython")
     assert not progress.in_notebook()
+
+
+def test_there_are_no_bars_in_a_pipe(capsys):
+    with progress.bars() as track:
+        assert track is None

@@ -11,7 +11,8 @@ import pytest
 
 import mdvi
 from mdvi import envs, observations
-from mdvi.envs.host import checked
+from mdvi.envs.host import checked, hosted
+from mdvi.learning import pictures
 from mdvi.observations import as_seen, flattened
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -108,7 +109,7 @@ def test_an_answer_that_does_not_fit_ends_its_member():
     assert "obs['a']: expected [1] to [3], got [9]" in run.population.ledger.status[0]
 
 
-@pytest.mark.parametrize("kind", ["discrete", "several from", "bits", "dictionary", "tuple", "nested"])
+@pytest.mark.parametrize("kind", ["several from", "dictionary", "tuple"])
 def test_they_are_learned_from_and_acted_on_as_they_are_or_flattened(kind, tmp_path):
     space = SPACES[kind]
     told = []
@@ -135,25 +136,29 @@ def test_they_are_learned_from_and_acted_on_as_they_are_or_flattened(kind, tmp_p
     np.testing.assert_array_equal(again.policy(batch), wanted)
 
 
+@pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP", "DISABLED"])
 @pytest.mark.parametrize("kind", ["discrete", "nested"])
-@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
 def test_vectors_of_environments_have_parts_too(kind, mode):
-    mode = gymnasium.vector.AutoresetMode(getattr(gymnasium.vector.AutoresetMode, {
-        "NextStep": "NEXT_STEP", "SameStep": "SAME_STEP", "Disabled": "DISABLED"
-    }[mode]))  # fmt: skip
+    modes, space = gymnasium.vector.AutoresetMode, SPACES[kind]
 
     def make(count):
-        return gymnasium.vector.SyncVectorEnv([partial(Parts, kind)] * count, autoreset_mode=mode)
+        return gymnasium.vector.SyncVectorEnv([partial(Parts, kind)] * count, autoreset_mode=modes[mode])
 
-    run = mdvi.train(envs.vectored(make), seeds=2, **SMALL)
-    assert run.summary["status"] == "ok"
-    assert run.env.spaces.shape == spaces.flatten_space(SPACES[kind]).shape
-    frames = run.population.replay.frames.reshape(-1, *run.env.spaces.shape)
-    seen = frames[frames.any(-1)].astype(float)
-    assert len(seen) > 50
-    if kind == "discrete":
-        np.testing.assert_array_equal(seen.sum(-1), 1)
-        assert seen.any(0).all()
+    env = envs.vectored(make)
+    worlds = env.source.worlds(2, 1)
+    with contextlib.closing(worlds):
+        told, everybody = worlds.reset(np.arange(2), np.ones(2, bool)), np.ones(2, bool)
+        space.seed(1)  # of the last environment, which shares the space: so it draws what we draw
+        wanted = spaces.flatten(space, space.sample())
+        np.testing.assert_array_equal(told.fresh[1], wanted)
+        for _ in range(12):
+            if not worlds.renews and told.over.any():
+                told = worlds.reset(np.array([3, 3]), told.over)
+            told = hosted.step(worlds, np.zeros(2, int), everybody)
+            assert told.wrong == ["", ""]
+            for vector in (*told.following[told.real], *told.fresh[told.began]):
+                assert space.contains(spaces.unflatten(space, vector.astype(spaces.flatten_space(space).dtype)))
+                assert vector.any()
 
 
 def test_an_environment_of_the_registry_runs_in_another_process_too():
@@ -203,9 +208,11 @@ def test_pictures_among_the_parts_are_refused_with_the_wrapper_that_helps():
     alone = eval(wrapper, {"gymnasium": gymnasium, "env": Parts(space)})  # noqa: S307  what the message says works
     assert alone.observation_space.shape == (40, 40, 3)
     assert alone.reset()[0].shape == (40, 40, 3)
-    assert mdvi.train(env, torso="none", **SMALL).summary["status"] == "ok"
+    pictures.check_seen(env, "none", named=True)
     small = spaces.Dict({"see": spaces.Box(0, 255, (7, 7, 3), np.uint8), "way": spaces.Discrete(4)})
-    assert mdvi.train(envs.made(partial(Parts, small)), **SMALL).env.spaces.shape == (151,)
+    found = envs.made(partial(Parts, small))
+    pictures.check_seen(found, "none", named=False)
+    assert found.spaces.shape == (151,)
 
 
 def test_what_no_vector_can_hold_is_refused():

@@ -200,5 +200,5 @@ def test_environments_of_all_kinds_are_told_apart_by_their_numbers():
 
 def test_a_run_prints_itself_in_two_lines(named):
     first, second = repr(library.load(named)).split("\n")
-    assert first == "Run('dqn' in 'probe-matched', members=2, steps=200,"
+    assert first == "Run('dqn' in 'probe-matched', members=2, steps=240,"
     assert second.startswith("    status='ok', last_100=")

@@ -15,6 +15,7 @@ import mdvi
 from mdvi import FiniteMDP, Report
 from mdvi.envs import FiniteEnvironment, TimeLimit
 from mdvi.learning import results
+from mdvi.learning import train as training
 from mdvi.learning.acting import policy
 from mdvi.learning.acting.play import log_policy
 from mdvi.learning.runs import record, signals
@@ -262,6 +263,6 @@ def test_grids_of_other_rates_are_not_pooled():
     assert "rate = 0.2" in learning.curves_of(columns)[4][0]
 
 
-@pytest.mark.parametrize("module", [results, policy, learning, signals])
+@pytest.mark.parametrize("module", [results, policy, learning, signals, training])
 def test_examples_in_docstrings_run(module):
     assert doctest.testmod(module).failed == 0

@@ -69,10 +69,9 @@ class Run:
 
     def __repr__(self) -> str:
         cells = f" ({len(self.results)} cells)" if len(self.results) > 1 else ""
-        steps = max(member["env_steps"] for member in self._members)
         return (
-            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}{cells}, steps={steps},\n"
-            f"    status={self.status!r}, last_100={self._score})"
+            f"Run({self.config['agent']!r} in {self.config['env']!r}, members={len(self)}{cells}, "
+            f"steps={self._steps},\n    status={self.status!r}, last_100={self._score})"
         )
 
     def _repr_html_(self) -> str:
@@ -81,7 +80,7 @@ class Run:
             "environment": self.config["env"],
             "agent": self.config["agent"],
             "members": len(self),
-            "environment steps of each": self.config["steps"],
+            "environment steps of each": f"{self._steps}, {self.config['steps']} were asked for",
             "status": self.status,
         }
         return as_html("Run", facts, COLUMNS, [results.row for results in self.results])
@@ -95,6 +94,11 @@ class Run:
     def results(self) -> list[Results]:
         """The results of each cell, in the order of the first members, without members that failed."""
         return results_of(self._members)
+
+    @property
+    def _steps(self) -> int:
+        """Environment steps of the member that came furthest."""
+        return max(member["env_steps"] for member in self._members)
 
     @property
     def curves(self) -> list[tuple[np.ndarray, np.ndarray]]:

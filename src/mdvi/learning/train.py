@@ -76,6 +76,12 @@ def train(
         Interrupted: after SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM or SIGHUP, with everything saved
             where there is a folder; its `run` is the `Run` as far as it came. A second Ctrl-C raises KeyboardInterrupt
             at once.
+
+    Examples:
+        >>> import mdvi
+        >>> run = mdvi.train("probe-matched", "munchausen", seeds=2, steps=2000, hidden=(16,), batch=16, epsilon=0.5)
+        >>> run.status, run.policy([[True, False, False], [False, True, False]]).tolist()
+        ('ok', [0, 1])
     """
     env = given.accepted(env)
     if workers is not None:

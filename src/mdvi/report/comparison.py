@@ -56,7 +56,10 @@ class Comparison:
     def __repr__(self) -> str:
         rows = [list(_COLUMNS), *self._rows]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(plain(text).rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+        lines = (
+            "  ".join([plain(row[0]).ljust(widths[0]), *map(str.rjust, map(plain, row[1:]), widths[1:])])
+            for row in rows
+        )
         return "\n".join([self._title, *lines])
 
     def _repr_html_(self) -> str:

@@ -120,7 +120,7 @@ class Hosted(eqx.Module):
         return jax.ShapeDtypeStruct(shape, self.spaces.dtype)  # type: ignore[no-untyped-call]
 
     @property
-    def layout(self) -> str:
+    def observation_layout(self) -> str:
         """How an observation of several parts becomes the vector that agents see, see `mdvi.observations`.
 
         "" where that is not to be done, also where agents see several observations together.

@@ -28,7 +28,7 @@ def program_beside(file: Path) -> Path:
 
 def files_of(file: Path, env: Interface, agent: Agent, networks: Networks) -> dict[Path, str | bytes]:
     """What is written to a .npz file, and to the .py file beside it."""
-    first, layout = actions_of(env).first, getattr(env, "layout", "")
+    first, layout = actions_of(env).first, getattr(env, "observation_layout", "")
     return {program_beside(file): program(), file: arrays.save(exported(agent, networks, first, layout))}
 
 

@@ -131,7 +131,7 @@ class Policy:
 
     def _batch(self, obs: Any) -> tuple[np.ndarray, bool]:
         """Observations along a first axis, and whether it was a single one."""
-        layout, shape = getattr(self._env, "layout", ""), self._env.observation.shape
+        layout, shape = getattr(self._env, "observation_layout", ""), self._env.observation.shape
         obs = as_seen(layout, obs) if layout else np.asarray(obs)
         if obs.dtype.kind not in "buif" or not np.isfinite(obs).all():
             raise ValueError("obs: expected finite numbers")
