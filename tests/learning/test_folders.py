@@ -138,7 +138,7 @@ def test_a_lost_configuration_is_written_again_for_what_the_checkpoints_are_of(e
         mdvi.train(**ASK, out=ended, report=Report(remark=remarks.append))
         assert path.read_text() == text
         assert (
-            sum("it is written again, since the checkpoints are of what is asked for" in line for line in remarks) == 1
+            sum("rewriting it: the checkpoints match this command" in line for line in remarks) == 1
         )
 
 
