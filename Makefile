@@ -4,7 +4,8 @@ BIN := .venv/bin
 OUT ?= runs/reproduce
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods deep hosts learning profile storm docs figures lock clean
+.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods deep hosts learning profile storm docs figures floors release \
+	lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -101,9 +102,37 @@ figures: venv    ## the pictures in docs/
 	$(BIN)/python docs/half_strip.py
 	$(BIN)/python docs/first.py
 
+# In an environment of its own, which has the lowest versions that pyproject.toml allows: those of the core first, which
+# may be lower than what the extras need. Old versions warn of their own future, so warnings are no errors there.
+FLOORS := .venv-floors/bin
+LOWEST := $(FLOORS)/uv pip compile --quiet --resolution lowest-direct --no-header --no-annotate pyproject.toml --group test-core
+floors:          ## the core, then learning, with the lowest versions allowed; PYTHON=python3.11 tests the very lowest
+	$(PYTHON) -m venv --clear .venv-floors
+	$(FLOORS)/python -m pip install --quiet --constraint constraints.txt uv
+	$(LOWEST) --output-file .venv-floors/core.txt
+	$(FLOORS)/uv pip install --quiet --python $(FLOORS)/python --requirements .venv-floors/core.txt
+	$(FLOORS)/uv pip install --quiet --python $(FLOORS)/python --no-deps --editable .
+	$(FLOORS)/pytest -n 2 -o filterwarnings= $(CORE_TESTS)
+	$(LOWEST) --extra learn --extra plots --extra envs --output-file .venv-floors/learn.txt
+	$(FLOORS)/uv pip install --quiet --python $(FLOORS)/python --requirements .venv-floors/learn.txt
+	$(FLOORS)/pytest -n 2 -o filterwarnings= $(LEARN_TESTS)
+CORE_TESTS := $(addprefix tests/,planning/test_solve.py planning/test_criteria.py planning/test_choice.py planning/test_road.py \
+	mdp/test_strange_files.py test_words.py test_input.py test_output.py report/test_stats.py)
+LEARN_TESTS := $(addprefix tests/,cli/test_planner_cli.py mdp/test_formats.py test_algorithms.py regularizers laboratory/test_iterate.py \
+	learning/test_targets.py learning/test_agents.py learning/test_request.py report/test_figures.py)
+
+.venv-release/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --upgrade 'pip==26.3'
+	.venv-release/bin/python -m pip install --quiet --constraint constraints.txt --group release
+	@touch $@
+
+release: .venv-release/ready  ## build the sdist and the wheel in dist/, check what is in them, and prove a certificate with the wheel
+	.ci/release
+
 lock: venv       ## renew constraints.txt: newest versions that fit together, for every supported Python
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint --group bench --group bench-deep --group docs pyproject.toml -o constraints.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --all-extras --group test --group lint --group bench --group bench-deep --group docs --group release pyproject.toml -o constraints.txt
 
 clean:           ## remove the virtual environment and results
-	rm -rf .venv .venv-peers .venv-deep-peers .venv-docs results site docs/built
+	rm -rf .venv .venv-peers .venv-deep-peers .venv-docs .venv-floors .venv-release dist results site docs/built

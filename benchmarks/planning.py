@@ -149,7 +149,7 @@ class Bench:
         return path
 
     def _truth(self, model: FiniteMDP, path: Path) -> np.ndarray:
-        for narrow in (TRUTH, ACCURACY / 4):  # rounding may hide the first
+        for narrow in (TRUTH, ACCURACY / 4, ACCURACY / 2):  # rounding may hide the first ones
             solution = solve(model, tolerance=narrow)
             if solution.status == CERTIFIED:
                 break

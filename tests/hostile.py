@@ -8,7 +8,7 @@ import time
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text
 
 
 class Row(gymnasium.Env):
@@ -236,6 +236,6 @@ class Several(Hostile):
 
 
 class Mixed(Hostile):
-    """Its observations are a dictionary."""
+    """Its observations have a text in them."""
 
-    observation_space = Dict({"a": Box(-1, 1, (2,), np.float32)})
+    observation_space = Dict({"a": Box(-1, 1, (2,), np.float32), "b": Text(3)})

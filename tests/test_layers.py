@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "shipped": set(),
     "interrupt": set(),
     "progress": set(),
+    "observations": set(),
     "native": set(),
     "door": set(),
     "input": set(),
@@ -37,19 +38,30 @@ MAY_IMPORT = {
     "algorithms": {"scheme", "regularizers", "references"},
     "named": {"algorithms"},
     "mdp": {"door", "types", "input", "output"},
-    "planning": {"native", "regularizers", "mdp", "types", "input"},
+    "planning": {"native", "regularizers", "mdp", "input", "progress", "report"},
     "pytrees": {"mdp"},
-    "laboratory": {"algorithms", "pytrees", "scheme", "dual_averaging", "regularizers", "mdp", "types"},
+    "laboratory": {
+        "algorithms",
+        "pytrees",
+        "scheme",
+        "dual_averaging",
+        "regularizers",
+        "mdp",
+        "progress",
+        "report",
+        "types",
+    },
     "envs/base": {"types"},
     "envs/spaces": set(),
     "envs/native": {"pytrees", "envs/base", "mdp", "types"},
-    "envs/host": {"envs/spaces", "door", "mdp", "types"},
+    "envs/host": {"envs/spaces", "door", "mdp", "observations", "types"},
     "envs/names": {"envs", "door", "mdp"},
+    "envs/given": {"envs", "envs/names", "door"},
     "envs": {"envs/base", "envs/spaces", "envs/native", "envs/host", "door"},
     "learning/draws": {"types"},
     "learning/settings": set(),
     "learning/request": {"learning/settings"},
-    "learning/pictures": {"envs", "envs/base"},
+    "learning/pictures": {"envs", "envs/base", "observations"},
     "learning/agents": {
         *("algorithms", "learning/draws", "learning/experience", "envs/base", "envs/spaces", "scheme", "regularizers"),
         "types",
@@ -57,7 +69,7 @@ MAY_IMPORT = {
     "learning/experience": {"learning/draws", "envs/base", "envs/host", "types"},
     "learning/acting": {
         *("learning/agents", "learning/draws", "learning/experience", "learning/settings", "envs/base", "envs/host"),
-        *("envs/spaces", "mdp", "regularizers", "types"),
+        *("envs/spaces", "mdp", "observations", "regularizers", "types"),
     },
     "learning/runs": {
         *("learning/agents", "learning/experience", "learning/request", "learning/settings", "envs", "envs/base"),
@@ -70,13 +82,15 @@ MAY_IMPORT = {
     },
     "learning/arrange": {
         *("learning/agents", "learning/pictures", "learning/request", "learning/runs", "learning/settings"),
-        *("learning/training", "envs/base"),
+        *("learning/start", "learning/training", "envs/base"),
     },
+    "learning/start": {"learning/agents", "learning/results", "learning/runs"},
     "learning/results": {"learning/acting", "learning/agents", "learning/runs", "envs/spaces", "output", "report"},
     "learning/compare": {"learning/results", "report"},
     "learning/train": {
-        *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs", "envs"),
-        *("envs/names", "progress"),
+        *("learning/agents", "learning/arrange", "learning/request", "learning/results", "learning/runs"),
+        "learning/start",
+        *("envs/given", "envs/names", "progress"),
     },
     "learning": set(),
     "report": set(),
@@ -101,7 +115,7 @@ MAY_IMPORT = {
     "study": {"study/execute", "study/plan", "study/spec", "study/store"},
     "cli/names": {"shipped"},
     "cli/common": {"cli/names", "output"},
-    "cli/planning": {"cli/common", "cli/names", "planning", "mdp", "report", "shipped"},
+    "cli/planning": {"progress", "cli/common", "cli/names", "planning", "mdp", "report", "shipped"},
     "cli/laboratory": {
         *("cli/common", "cli/names", "algorithms", "scheme", "laboratory", "mdp", "envs", "learning/agents", "report"),
         "progress",
@@ -136,8 +150,8 @@ MAY_IMPORT = {
     "cli": {"cli/common", "cli/laboratory", "cli/learning", "cli/planning", "cli/study", "interrupt"},
     "__main__": {"cli", "interrupt"},
     "__init__": {
-        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/agents", "learning/runs", "learning/train"),
-        *("mdp", "planning", "regularizers", "scheme", "study"),
+        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/agents", "learning/compare"),
+        *("learning/runs", "learning/train", "mdp", "planning", "regularizers", "scheme", "study"),
     },
 }
 ONE_DOOR = {
@@ -145,9 +159,11 @@ ONE_DOOR = {
     "gymnasium": {"door.py"},
     "jinja2": {"report/page.py"},
     "imageio": {"learning/acting/film.py"},
-    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/page.py"},
+    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/maps.py", "report/page.py"},
     "mlflow": {"learning/runs/track.py"},
+    "networkx": {"mdp/graph.py"},
     "optax": {"learning/training/learner.py"},
+    "pandas": {"report/frames.py"},
     "PIL": {"learning/acting/film.py"},
     "pgx": {"envs/native/minatar.py"},
     "psutil": {"learning/training/memory.py"},
@@ -157,6 +173,7 @@ ONE_DOOR = {
     "sqlite3": {"study/database.py", "study/store.py"},
     "safetensors": {"learning/runs/checkpoint.py"},
     "tensorboardX": {"learning/runs/track.py"},
+    "xarray": {"report/frames.py"},
     "wandb": {"learning/runs/track.py"},
     "numba": {"native.py"},
 }
@@ -207,7 +224,8 @@ def test_public_names_are_there_and_listed():
         mdvi.study.nothing
 
 
-LEAN = ("types", "words", "checks", "extras", "references", "shipped", "interrupt", "native", "door", "input", "output")
+LEAN = ("types", "words", "checks", "extras", "references", "shipped", "interrupt", "progress", "native")
+LEAN += ("door", "input", "output")
 LEAN += ("regularizers", "mdp", "planning", "report", "cli")
 
 
@@ -225,7 +243,7 @@ for kl, entropy in ((0, 0), (.1, .1)):
     assert mdvi.certify(model, solution.action, kl, entropy).status == "certified"
 assert mdvi.backward_induction(model, 5) is not None
 mdvi.mdp.inventory()
-slow = [name for name in ("scipy.stats", "rich", "typer", "pydantic", "pandas") if name in sys.modules]
+slow = [name for name in ("scipy.stats", "rich", "typer", "pydantic", "pandas") if sys.modules.get(name)]
 for room in {rooms!r}:
     importlib.import_module("mdvi." + room)
 from mdvi.report import stats

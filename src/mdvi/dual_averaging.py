@@ -40,6 +40,10 @@ class DualAveraging(eqx.Module):
     def __repr__(self) -> str:
         return f"DualAveraging({self.scheme!r})"
 
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return self.scheme._repr_html_().replace("Scheme", "DualAveraging", 1)
+
     def __check_init__(self) -> None:
         if self.scheme.prior == "fixed" or not self.scheme.entropic:
             raise ValueError("dual averaging needs prior='previous' and the soft maximum")

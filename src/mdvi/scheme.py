@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float
 
 from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, soft_maximum
 from mdvi.types import Array, Reduced, Scalar
-from mdvi.words import numbers
+from mdvi.words import as_html, numbers
 
 Q = Float[Array, "states actions"]
 V = Float[Reduced, " states"]
@@ -169,6 +169,19 @@ class Scheme(eqx.Module):
             if value != field.default:
                 shown.append(f"{field.name}={getattr(value, '__name__', repr(value))}")
         return f"Scheme{of}({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        facts = {
+            "λ (kl)": numbers(self.kl),
+            "τ (entropy)": numbers(self.entropy),
+            "κ = λ + τ": numbers(self.temperature),
+            "β = λ / κ": numbers(self.beta),
+            "evaluation": self.evaluation,
+            "backups": self.backups,
+            "prior": self.prior,
+        }
+        return as_html("Scheme", facts)
 
     def __check_init__(self) -> None:
         whole = isinstance(self.backups, int | float | np.integer) and self.backups >= 1

@@ -4,16 +4,22 @@ import csv
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib import metadata
+from pathlib import Path
 
 import pytest
+import typer
 from rich.table import Table
 
 from commands import run
-from mdvi import progress
-from mdvi.cli import common
+from mdvi import algorithms, cli, envs, errors, mdp, progress
+from mdvi.cli import common, names
 from mdvi.learning.agents import catalogue as agents
+from mdvi.learning.settings import PRESETS
+from mdvi.planning.methods import METHODS
 from mdvi.words import plain
 
 
@@ -57,10 +63,111 @@ def test_list_for_people(mdvi, what):
 
 def test_cite(mdvi):
     assert "Munchausen Reinforcement Learning" in mdvi("cite", "munchausen")[1]
-    assert "Leverage the Average" in mdvi("cite")[1]
+    own = mdvi("cite", "mdvi")[1]
+    assert own == mdvi("cite")[1]
+    assert "Leverage the Average" in own
+    version = metadata.version("mdvi")
+    assert own.startswith("@software{mdvi,")
+    assert "author  = {{The mdvi developers}}" in own
+    assert f"version = {{{version}}}" in own
+    citation = (Path(__file__).parents[2] / "CITATION.cff").read_text()
+    assert f"\nversion: {version}\n" in citation
     for agent in agents.ALL:
         assert mdvi("cite", agent)[1].startswith("@")
     assert "Human-level control" in mdvi("cite", "dqn")[1]
+
+
+def test_counts_may_be_written_with_an_exponent(mdvi):
+    code, out, _ = mdvi("iterate", "garnet:states=5", "-k", "1e1", "--seeds", "2e0", "--json")
+    assert code == 0
+    assert len(json.loads(out)["loss"]) == 11
+    assert json.loads(out)["seeds"] == 2
+
+
+def options_of(command, path="mdvi"):
+    """Every option of every command, with the command that it belongs to."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from options_of(below, f"{path} {name}")
+    context = typer.Context(command)
+    yield from ((path, param) for param in command.get_params(context) if param.param_type_name == "option")
+
+
+OPTIONS = list(options_of(typer.main.get_command(cli.app)))
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(command, option.opts[0]) for command, option in OPTIONS if option.metavar == "N"]
+)
+@pytest.mark.parametrize("text", ["1.5", "many", "inf", "-1", "1e400"])
+def test_every_count_refuses_what_is_no_whole_number(mdvi, command, name, text):
+    needed = {
+        "play": ("run", "--video", "x.gif"),
+        "evaluate": ("run",),
+        "export": ("run", "x.npz"),
+        "iterate": ("lake",),
+    }
+    words = command.split()[1:]
+    code, out, err = mdvi(*words, *needed.get(words[-1], ()), name, text)
+    assert (code, out) == (2, "")
+    assert re.search(rf"'{name}'.*: expected a (whole|finite) number.*, got '?{text}'?", err), err
+
+
+def test_the_help_names_what_is_typed_and_shows_no_types(mdvi):
+    code, out, _ = mdvi("train", "--help")
+    assert code == 0
+    assert re.search(r"--steps +N ", out)
+    assert re.search(r"--json +Print JSON", out)
+    for command, option in OPTIONS:
+        assert bool(option.metavar) != option.is_flag, (command, option.name)
+
+
+SUGGESTED = {
+    "train --agent mun": ["munchausen"],
+    "train probe-c": ["probe-constant", "probe-chosen"],
+    "train Cart": ["CartPole-v1"],
+    "solve garn": ["garnet"],
+    "solve lake --method gauss": ["gauss-seidel"],
+    "iterate lake --algorithm spee": ["speedy_q"],
+    "iterate lake --errors sam": ["sampled"],
+    "convert x y --from cass": ["cassandra"],
+    "train CartPole-v1 --preset carT": [],
+    "train CartPole-v1 --preset cart": ["cartpole"],
+    "study run figure": ["figure1"],
+    "cite md": ["mdvi", "md_vi", "md-direct", "md-indirect"],
+    "list mo": ["models"],
+}
+
+
+@pytest.mark.parametrize("typed", SUGGESTED)
+def test_the_shell_completes_names(capsys, monkeypatch, typed):
+    monkeypatch.setenv("_MDVI_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"mdvi {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split())))
+    with pytest.raises(SystemExit):
+        cli.app(prog_name="mdvi")
+    assert capsys.readouterr().out.split() == SUGGESTED[typed]
+
+
+def test_completion_imports_nothing_slow():
+    script = (
+        "import os, sys; os.environ.update(_MDVI_COMPLETE='complete_bash', COMP_WORDS='mdvi cite m', COMP_CWORD='2')\n"
+        "from mdvi.cli import app\ntry: app(prog_name='mdvi')\nexcept SystemExit: pass\n"
+        "sys.exit(any(m in sys.modules for m in ('jax', 'matplotlib', 'scipy', 'numpy')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "munchausen" in done.stdout
+
+
+def test_names_that_are_completed_are_the_names_there_are():
+    assert list(agents.ALL) == list(names.AGENTS)
+    assert list(algorithms.ALL) == list(names.ALGORITHMS)
+    assert list(envs.NAMES) == list(names.ENVIRONMENTS)
+    assert list(errors.ALL) == list(names.ERRORS)
+    assert list(mdp.FORMATS) == list(names.FORMATS)
+    assert list(mdp.FAMILIES) == list(names.MODELS)
+    assert ["auto", *METHODS] == list(names.METHODS)
+    assert ["paper", *PRESETS] == list(names.PRESETS)
 
 
 def test_iterate_for_scripts(mdvi, tmp_path):
@@ -206,7 +313,7 @@ BAD = {
     "negative kl": (["iterate", "garnet", "--kl", "-1"], "'--kl': expected a finite number of at least 0, got -1.0"),
     "nan entropy": (
         ["iterate", "garnet", "--entropy", "nan"],
-        "'--entropy': expected a finite number of at least 0, got nan",
+        "'--entropy': expected a number, got 'nan'",
     ),
     "unknown model": (
         ["iterate", "garnett"],

@@ -100,8 +100,8 @@ def test_an_exported_policy_needs_numpy_alone_and_agrees(mdvi, trained, tmp_path
     code, _, _ = mdvi("export", trained, tmp_path / "policy.npz", "--member", 2)
     assert code == 0
     program = (tmp_path / "policy.py").read_text()
-    assert len(program.splitlines()) < 60
-    assert "jax" not in program
+    assert len(program.splitlines()) < 200
+    assert not [word for word in ("jax", "from mdvi", "import mdvi") if word in program]
     policy = runpy.run_path(str(tmp_path / "policy.py"))["Policy"](tmp_path / "policy.npz")
     mine = library.load(trained)
     obs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)

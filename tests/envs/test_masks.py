@@ -97,7 +97,7 @@ def test_every_agent_acts_and_learns_legally(agent, options):
 
 
 def test_a_compiled_program_acts_legally_too(monkeypatch):
-    monkeypatch.setattr(numpy_acting, "suits", lambda settings: False)
+    monkeypatch.setattr(numpy_acting, "suits", lambda settings, agents: False)
     for agent in ("dqn", "munchausen"):
         assert trained(envs.made(Masked), agent, environments=2)[0] == ["ok"] * 2
 

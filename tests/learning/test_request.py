@@ -20,7 +20,7 @@ HINTS = typing.get_type_hints(Arguments)
 
 
 def test_a_type_checker_knows_every_argument_and_no_other():
-    fields = set(Request.model_fields) - {"env", "agent", "settings"}
+    fields = set(Request.model_fields) - {"env", "agent", "settings", "start"}
     assert set(HINTS) == fields | set(Settings.model_fields) | set(NUMBERS)
 
 
@@ -30,7 +30,7 @@ def test_the_shell_and_the_grids_of_a_study_have_every_field():
     assert {renamed.get(name, name) for name in Request.model_fields} - options == {"width"}  # of machines, not agents
     renamed = dict.fromkeys(("evaluate_kl", "evaluate_entropy"), "evaluation")
     keys = set(spec._Grid.model_fields)
-    assert {renamed.get(name, name) for name in Request.model_fields} - {"width"} == keys
+    assert {renamed.get(name, name) for name in Request.model_fields} - {"width", "start"} == keys
 
 
 @pytest.mark.parametrize("name", ["torso", "optimizer", "loss"])
@@ -54,7 +54,9 @@ def test_a_later_field_renames_a_request_only_where_it_differs_from_its_default(
         reference: str = Field(default="uniform")
 
     content = Request.of("CartPole-v1", "dqn").content
-    assert identifying(content) == content
+    assert content.pop("start") is None
+    assert identifying(content) == identifying(content | {"start": None}) == content
+    assert identifying(content | {"start": "0123"}) != content
     assert identifying(content | {"reference": "uniform"}, Later.model_fields) == content
     other = content | {"reference": "other"}
     assert identifying(other, Later.model_fields) == other

@@ -8,9 +8,8 @@ import pytest
 
 from exact import exact_value
 from mdvi import FiniteMDP
-from mdvi.planning.certificate import evaluation_of
 from mdvi.planning.criteria import CRITERIA
-from mdvi.planning.problem import problem_of
+from mdvi.planning.problem import evaluation_of, problem_of
 from mdvi.planning.requests import log_prior_of
 from mdvi.planning.solve import solve, solve_problem
 from models import random_case, signed_garnet

@@ -13,8 +13,8 @@ import scipy.sparse.linalg
 from numba.core import event
 
 from exact import exact_value
-from mdvi import FiniteMDP, backward_induction, certify, mdp
-from mdvi.planning import native, order
+from mdvi import FiniteMDP, backward_induction, certify, mdp, native
+from mdvi.planning import order
 from mdvi.planning.chain import Chain
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.linear import solved

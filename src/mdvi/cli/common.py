@@ -36,16 +36,13 @@ class Group(TyperGroup):
         return _named(super().get_params(ctx))
 
 
-_VALUES = {"float": "NUMBER", "int": "N", "Path": "PATH", "str": "TEXT"}  # what the help calls the value of an option
-
-
 def _named(params: list[Any]) -> list[Any]:
-    """The same parameters; switches and arguments show no type in the help, other options what has to be typed."""
+    """The same parameters; the help shows no type beside switches and arguments."""
     for param in params:
         if isinstance(param, TyperArgument):
             param.display_type_rich = lambda ctx: ""  # type: ignore[method-assign]
-        elif param.metavar is None:
-            param.metavar = "" if param.is_flag else _VALUES.get(param.bare_type())
+        elif param.is_flag:
+            param.metavar = ""
     return params
 
 

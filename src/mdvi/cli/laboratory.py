@@ -63,8 +63,12 @@ def iterate_command(
     iterations: Annotated[int, count(1, "--iterations", "-k", help="How many iterations.")] = 200,
     seed: Annotated[int, count(0, help="The first seed.")] = 0,
     seeds: Annotated[int, count(1, help="How many runs, with consecutive seeds.")] = 1,
-    csv: Annotated[Path | None, typer.Option(help="Write iteration, loss and bound to this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw loss and bound to this .png, .svg or .pdf file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write iteration, loss and bound to this file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw loss and bound to this .png, .svg or .pdf file.")
+    ] = None,
     discount: Discount = None,
     format_: Format = None,
     reward: Reward = None,
@@ -133,7 +137,7 @@ def iterate_command(
 
 
 def figure1(
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("results/figure1"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")] = Path("results/figure1"),
     garnets: Annotated[int, count(2, help="How many Garnets; two are needed for an interval.")] = 100,
     iterations: Annotated[int, count(1, help="How many iterations.")] = 800,
     seed: Annotated[int, count(0, help="The seed of the first Garnet and of the sampling.")] = 1000,

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from mdvi.learning.train import Run
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
+BestPolicy = Annotated[
+    bool, typer.Option("--best", help="The policy that did best in evaluations during training, instead of the last.")
+]
 OwnEnv = Annotated[
-    str | None, typer.Option("--env", help="The environment of the run, where it is a class of your own.")
+    str | None,
+    typer.Option("--env", metavar="ENV", help="The environment of the run, where it is a class of your own."),
 ]
 Member = Annotated[int, count(0, help="The member of the population.")]
 Sampled = Annotated[bool, typer.Option("--sampled", help="Sample the policy instead of its most probable action.")]
@@ -38,10 +42,10 @@ def train_command(
     agent: Annotated[
         str, typer.Option(metavar="NAME", help="See `mdvi list agents`.", autocompletion=suggest(*AGENTS))
     ] = "munchausen",
-    kl: Annotated[str | None, typer.Option(help="λ, or several: 0.01,0.1,1")] = None,
-    entropy: Annotated[str | None, typer.Option(help="τ, or several.")] = None,
-    beta: Annotated[str | None, typer.Option(help="β = λ/(λ + τ) instead of λ, or several.")] = None,
-    learning_rate: Annotated[str | None, typer.Option(help="One, or several.")] = None,
+    kl: Annotated[str | None, typer.Option(metavar="NUMBERS", help="λ, or several: 0.01,0.1,1")] = None,
+    entropy: Annotated[str | None, typer.Option(metavar="NUMBERS", help="τ, or several.")] = None,
+    beta: Annotated[str | None, typer.Option(metavar="NUMBERS", help="β = λ/(λ + τ) instead of λ, or several.")] = None,
+    learning_rate: Annotated[str | None, typer.Option(metavar="NUMBERS", help="The learning rate, or several.")] = None,
     no_kl: Annotated[bool, typer.Option("--no-kl-in-evaluation", help="Leave the KL out of the evaluation.")] = False,
     no_entropy: Annotated[
         bool, typer.Option("--no-entropy-in-evaluation", help="Leave the entropy out of the evaluation.")
@@ -65,12 +69,18 @@ def train_command(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder of the run; a run that is there is resumed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder of the run; a run that is there is resumed.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Start from the networks of another run; RUN:2 for its member 2."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that is not empty.")] = False,
     checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
     memory: Annotated[float | None, number("Bytes that may be used; default most of what is free.", least=0)] = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Also write the metrics to this folder for TensorBoard.")
+        Path | None, typer.Option(metavar="FOLDER", help="Also write the metrics to this folder for TensorBoard.")
     ] = None,
     track: Annotated[
         str | None,
@@ -114,14 +124,20 @@ def train_command(
             "preset": preset,
             **settings,
         }
-    where: dict[str, Any] = {"out": out, "fresh": fresh, "checkpoint_every": checkpoint_every, "memory": memory}
+    where: dict[str, Any] = {
+        "out": out,
+        "fresh": fresh,
+        "checkpoint_every": checkpoint_every,
+        "memory": memory,
+        "start": start,
+    }
     with bars_on_stderr() as track_bar, tracker(tensorboard, track, tell) as tables:
 
         def progress(done: int, goal: int) -> None:
             track_bar("training", goal)(done)
 
         try:
-            run = train.train(**request, **where, report=Report(progress, tell, tables))
+            run = train.train(**request, **where, start=start, report=Report(progress, tell, tables))
         except Interrupted as stop:
             kept = f"; everything is in {out}, the same command continues" if out else "; nothing was kept (no --out)"
             tell(f"mdvi: {stop}{kept}")
@@ -142,13 +158,14 @@ def evaluate_command(
     epsilon: Annotated[float, number("The probability of a random action.")] = 0.0,
     seed: Annotated[int, count(0, help="The seed of the episodes.")] = 0,
     limit: Annotated[int, count(1, help="Steps after which an episode is stopped.")] = 27_000,
+    best: BestPolicy = False,
     env: OwnEnv = None,
     json_: Json = False,
 ) -> None:
     """Play episodes with every trained policy."""
     from mdvi.report.stats import averaged
 
-    run = _load(folder, env)
+    run = _load(folder, env, best)
     rows = []
     with bars_on_stderr() as track:
         bar = track("evaluating", len(run))
@@ -185,11 +202,12 @@ def evaluate_command(
 
 def play_command(
     folder: RunFolder,
-    video: Annotated[Path, typer.Option(help="The .gif or .mp4 file to write.", show_default=False)],
+    video: Annotated[Path, typer.Option(metavar="FILE", help="The .gif or .mp4 file to write.", show_default=False)],
     member: Member = 0,
     sampled: Sampled = False,
     seed: Annotated[int, count(0, help="The seed of the episode.")] = 0,
     limit: Annotated[int, count(1, help="Steps at most.")] = 1000,
+    best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
     """Film one episode of a trained policy."""
@@ -199,7 +217,7 @@ def play_command(
     if video.suffix not in (".gif", ".mp4"):
         raise ValueError(f"{video}: expected a name ending in .gif or .mp4")
     check_installed(*(("PIL",) if video.suffix == ".gif" else ("imageio", "imageio_ffmpeg")))
-    run = _load(folder, env)
+    run = _load(folder, env, best)
     frames, total = run.film(member, seed=seed, sampled=sampled, limit=limit)
     write({video: film_file(frames, video.suffix)})
     tell(f"return {total:g} in {len(frames) - 1} steps; wrote {video}")
@@ -207,7 +225,9 @@ def play_command(
 
 def plot_command(
     folder: RunFolder,
-    out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf file; default RUN/curves.png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file; default RUN/curves.png.")
+    ] = None,
 ) -> None:
     """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
     from mdvi.learning.runs.record import read_config, read_metrics, read_summary
@@ -232,8 +252,11 @@ def plot_command(
 
 def export_command(
     folder: RunFolder,
-    file: Annotated[Path, typer.Argument(help="The .npz file to write; a .py of the same name is put beside it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The .npz file to write; a .py of the same name is put beside it.")
+    ],
     member: Member = 0,
+    best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
     """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
@@ -241,8 +264,8 @@ def export_command(
 
     program = export.program_beside(file)
     check_targets(None, run=folder, file=file, program=program)
-    run = _load(folder, env)
-    write(export.files_of(file, *run.networks(member), run.first_action))
+    run = _load(folder, env, best)
+    write(export.files_of(file, run.env, *run.networks(member)))
     tell(f"wrote {file} and {program}")
 
 
@@ -251,10 +274,11 @@ def _of(run: "Run", member: int, name: str) -> float:
     return float(run.metrics[name][run.metrics["member"] == member][0])
 
 
-def _load(folder: Path, env: str | None) -> "Run":
+def _load(folder: Path, env: str | None, best: bool) -> "Run":
     from mdvi.learning.train import load
 
-    return load(folder, env, tell)
+    run = load(folder, env, tell)
+    return run.best if best else run
 
 
 def _show(run: "Run", out: Path | None) -> None:

@@ -1,7 +1,6 @@
 """Commands of the planner: solve a model, certify a policy, convert a file."""
 
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -57,9 +55,15 @@ def solve_command(
     format_: Format = None,
     reward: Reward = None,
     json_: Json = False,
-    out: Annotated[Path | None, typer.Option(help="Write value and policy to this .npz or .csv file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw value and policy to this .png, .svg or .pdf file.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="Write the certificate to this .npz file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write value and policy to this .npz or .csv file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw value and policy to this .png, .svg or .pdf file.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the certificate to this .npz file.")
+    ] = None,
 ) -> int:
     """The optimum, with an interval that is proved to hold it. Exit code 0: certified; 3: not within the tolerance."""
     check_targets(plot, out=out, certificate=certificate)
@@ -98,7 +102,10 @@ def solve_command(
 def certify_command(
     source: Source,
     policy: Annotated[
-        Path, typer.Option(help="π: .npz with `policy` or `log_policy`, or CSV of S × A.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FILE", help="π: .npz with `policy` or `log_policy`, or CSV of S × A.", show_default=False
+        ),
     ],
     kl: Kl = 0.0,
     entropy: Entropy = 0.0,
@@ -195,16 +202,18 @@ def _announce(given: "Given", regularized: bool) -> None:
 @contextmanager
 def _interval_bar(tolerance: float) -> Iterator[Any]:
     """A progress callback: how far the interval has narrowed, on a logarithmic scale, when a person is looking."""
-    console = Console(stderr=True)
+    from mdvi.planning.watch import narrowing
+    from mdvi.progress import console_of_bars
+
+    console = console_of_bars()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=console.quiet) as bar:
         task = bar.add_task("compiling and starting", total=1.0)
-        first: list[float] = []
+        words = narrowing(tolerance)
 
         def update(backups: int, gap: float) -> None:
-            first.append(gap)
-            done = math.log(first[0] / gap) / math.log(first[0] / tolerance) if first[0] > tolerance else 1.0
-            bar.update(task, completed=done, description=f"backup {backups}: interval {gap:.1e} → {tolerance:.0e}")
+            description, done = words(backups, gap)
+            bar.update(task, completed=done, description=description)
 
         yield update
 

@@ -26,7 +26,10 @@ File = Annotated[
         autocompletion=studies_named,
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="The folder of its results; default runs/NAME.", show_default=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="The folder of its results; default runs/NAME.", show_default=False),
+]
 OwnEnvs = Annotated[
     list[str] | None,
     typer.Option("--env", help="An environment of the study that is code of yours, named as there.", metavar="ENV"),
@@ -69,11 +72,17 @@ def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json =
 def run_command(
     file: File,
     out: Out = None,
-    shard: Annotated[str, typer.Option(help="i/n: the i-th of n shares, for machines that share nothing.")] = "1/1",
+    shard: Annotated[
+        str, typer.Option(metavar="i/n", help="The i-th of n shares, for machines that share nothing.")
+    ] = "1/1",
     env: OwnEnvs = None,
     ray: Annotated[
         str | None,
-        typer.Option(help="Train on a Ray cluster: its address, or local to start one here.", show_default=False),
+        typer.Option(
+            metavar="ADDRESS|local",
+            help="Train on a Ray cluster: its address, or local to start one here.",
+            show_default=False,
+        ),
     ] = None,
     memory: Annotated[
         float | None, number("GB that may be used; with --ray, by each worker.", show_default=False)
@@ -155,7 +164,9 @@ def retry_command(
 @study.command("merge", cls=Command)
 def merge_command(
     file: File,
-    others: Annotated[list[Path], typer.Argument(help="Folders of results from elsewhere.", show_default=False)],
+    others: Annotated[
+        list[Path], typer.Argument(metavar="FOLDERS...", help="Folders of results from elsewhere.", show_default=False)
+    ],
     out: Out = None,
 ) -> None:
     """Take in what other machines have trained."""
@@ -204,10 +215,11 @@ def report_command(
     file: File,
     out: Out = None,
     score: Annotated[
-        str, typer.Option(help="score_mean_training, as in the paper, or score_last100.")
+        str, typer.Option(metavar="NAME", help="score_mean_training, as in the paper, or score_last100.")
     ] = "score_mean_training",
     baseline: Annotated[
-        str | None, typer.Option(help="The agent that others are held against; default dqn.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="The agent that others are held against; default dqn.", show_default=False),
     ] = None,
 ) -> None:
     """One HTML page: heatmaps, curves, tables, comparisons, provenance; the figures beside it as PNG, SVG and PDF."""

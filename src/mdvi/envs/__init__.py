@@ -2,7 +2,8 @@
 
 `NAMES` are the JAX programs that can be named; a `FiniteMDP` becomes one as `FiniteEnvironment(mdp)`. Whatever
 Gymnasium makes becomes a `Hosted` by `gymnasium` (an id, or a class of your own), `made` (a function), `vectored` (a
-function that makes vector environments) or `atari`.
+function that makes vector environments) or `atari`. The other way round, `as_gymnasium` makes an environment of
+Gymnasium's of a `FiniteMDP`.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from mdvi.envs.base import Environment, TimeLimit, Transition
 from mdvi.envs.host.atari import atari
 from mdvi.envs.host.gymnasium import gymnasium, made, vectored
 from mdvi.envs.host.hosted import Hosted
+from mdvi.envs.host.model import as_gymnasium
 from mdvi.envs.native import minatar, probes
 from mdvi.envs.native.cartpole import CartPole
 from mdvi.envs.native.finite import FiniteEnvironment
@@ -28,6 +30,7 @@ __all__ = [
     "Hosted",
     "TimeLimit",
     "Transition",
+    "as_gymnasium",
     "atari",
     "gymnasium",
     "is_known",

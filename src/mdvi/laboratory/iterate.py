@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,6 +32,7 @@ from mdvi.laboratory.inputs import (
 from mdvi.laboratory.trace import Trace, of_records
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount
+from mdvi.progress import shown
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -84,7 +85,7 @@ def iterate(
     initial_policy: Any = None,
     record: Sequence[str] = RECORDS,
     dtype: Any = np.float64,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | Literal[False] | None = None,
 ) -> Trace:
     """Run a scheme on a model for a number of iterations, with errors, and evaluate every policy exactly.
 
@@ -108,7 +109,8 @@ def iterate(
         record: what to keep, among "q", "log_policy", "errors" (each K + 1 tables a run), "loss",
             "normalized_loss", "bound" (each K + 1 numbers a run). What is not kept is not computed.
         dtype: the floating-point type of the loop; the default is the only one meant for results.
-        progress: called now and then with the number of iterations done.
+        progress: called now and then with the number of iterations done; False for nothing. By default, runs of more
+            than a second show a line of progress in terminals and notebooks.
 
     Raises:
         ValueError: for inputs of the wrong shape or value, naming them.
@@ -137,7 +139,8 @@ def iterate(
         runs, carry = _prepare(
             tuple(record), mdps, dense, stack("scheme", schemes), errors, jnp.asarray(seeds), q, log_policy
         )
-        records = _loop(runs, carry, int(iterations), tuple(record), progress)
+        with shown(progress, lambda done: (f"iteration {done} of {iterations}", done / iterations)) as told:
+            records = _loop(runs, carry, int(iterations), tuple(record), told)
         optimal_q = None if runs.optimal_q is None else np.where(mdps.legal, runs.optimal_q, -np.inf)
     facts = {"uniform_start": initial_policy is None, "exact_greedy_step": errors.perturb is None}
     trace = of_records(mdp, scheme, seed, optimal_q, records, **facts)

@@ -2,14 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from mdvi.dual_averaging import DualAveraging
 from mdvi.laboratory.inputs import is_batch
+from mdvi.mdp import Names
 from mdvi.scheme import Scheme
+from mdvi.words import as_html, numbers
+
+if TYPE_CHECKING:
+    from mdvi.report.frames import Dataset
+    from mdvi.report.plots import Figure
 
 AXES = ("scheme", "mdp", "seed")
 
@@ -22,7 +28,7 @@ class Trace:
     `trace[i, j]` picks one run out of the grid. What a loss is measured against is the problem the scheme settles
     on: maximal reward plus τ times entropy (minus λ times the KL to a fixed prior).
 
-    Reading a series that `record` left out is a ValueError that says so.
+    Reading a series that `record` left out is a ValueError that says so. A trace is equal (`==`) to itself alone.
 
     Attributes:
         mdp: the model, or a list of them.
@@ -51,6 +57,92 @@ class Trace:
             lines.append(f"last loss in [{last.min():.6g}, {last.max():.6g}]")
         lines.append(f"records={sorted(self.records)}")
         return f"Trace({', '.join(filter(None, lines))})"
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        facts: dict[str, object] = {"runs": " × ".join(map(str, self._grid)) + f" ({', '.join(self.axes)})"}
+        if not self.axes:
+            facts = {"scheme": repr(self.scheme), "bound": self.theorem or "no theorem covers this run"}
+        if self.records.keys() - {"optimal_q"}:
+            facts["iterations"] = self._iterations
+        facts["records"] = ", ".join(sorted(self.records))
+        for name in ("loss", "bound"):
+            if name in self.records:
+                last = self.records[name][..., -1]
+                facts[f"last {name}"] = f"{last.min():.6g} … {last.max():.6g}" if self.axes else f"{last:.6g}"
+        return as_html("Trace", facts)
+
+    @property
+    def _grid(self) -> tuple[int, ...]:
+        """The sizes of `axes`."""
+        series = next((x for name, x in self.records.items() if name != "optimal_q"), np.empty(0))
+        return series.shape[: len(self.axes)]
+
+    @property
+    def _iterations(self) -> int:
+        """K."""
+        series = next(x for name, x in self.records.items() if name != "optimal_q")
+        return int(series.shape[len(self.axes)]) - 1
+
+    def plot(self, title: str = "") -> "Figure":
+        """Loss beside its bound, both axes logarithmic, a curve for each scheme: means over models and seeds.
+
+        Args:
+            title: above the picture.
+
+        Raises:
+            ValueError: when `record` left out the losses.
+            ModuleNotFoundError: when Matplotlib is not installed, with the command that installs it.
+        """
+        from mdvi.report.plots import traces_plot
+
+        schemes = self.scheme if "scheme" in self.axes else [self.scheme]
+        loss = self._by_scheme(self.loss)
+        bound = self._by_scheme(self.records.get("bound", np.full_like(self.loss, np.inf)))
+        labels = [_label(scheme) for scheme in schemes]
+        if len(labels) == 1:  # which the title can name
+            title, labels = title or labels[0], [""]
+        return traces_plot(list(zip(labels, loss, bound, strict=True)), title)
+
+    def _by_scheme(self, series: np.ndarray) -> np.ndarray:
+        """Means over models and seeds, shape (schemes, k)."""
+        others = tuple(i for i, axis in enumerate(self.axes) if axis != "scheme")
+        return series.mean(others).reshape(-1, series.shape[-1])
+
+    def to_xarray(self) -> "Dataset":
+        """Every series as a data set of xarray, with the axes of the grid, "iteration", "state" and "action".
+
+        Pairs (s, a) that cannot be met, in terminal states or by illegal actions, are missing values (NaN), so means
+        leave them out. Coordinates are schemes, iterations, and names of states and actions if the models share them.
+
+        Raises:
+            ModuleNotFoundError: when xarray is not installed, with the command that installs it.
+        """
+        from mdvi.report.frames import dataset_of
+
+        models = self.mdp if "mdp" in self.axes else [self.mdp]
+        live = np.stack([np.asarray(model.live) for model in models])
+        variables = {}
+        for name, series in self.records.items():
+            grid = [axis for axis in self.axes if name != "optimal_q" or axis != "seed"]
+            axes = [*grid, *([] if name == "optimal_q" else ["iteration"])]
+            if series.ndim > len(axes):
+                axes += ["state", "action"]
+                shape = [len(models) if axis == "mdp" else 1 for axis in axes[:-2]]
+                series = np.where(live.reshape(*shape, *live.shape[1:]), series, np.nan)
+            variables[name] = axes, series
+        names = {model.names for model in models}
+        called = names.pop() if len(names) == 1 else Names()
+        coordinates: dict[str, Any] = {
+            "state": called.states or range(live.shape[1]),
+            "action": called.actions or range(live.shape[2]),
+        }
+        if any("iteration" in axes for axes, _ in variables.values()):
+            coordinates["iteration"] = range(self._iterations + 1)
+        if "scheme" in self.axes:
+            coordinates["scheme"] = [_label(scheme) for scheme in self.scheme]
+            return dataset_of(variables, coordinates, {})
+        return dataset_of(variables, coordinates, {"scheme": _label(self.scheme)})
 
     @property
     def q(self) -> Float[np.ndarray, "*grid k states actions"]:
@@ -140,6 +232,13 @@ class Trace:
         if scheme.beta == 1:
             return "theorem 1"
         return "theorem 2" if scheme.temperature > 0 or scheme.beta > 0 else "avi"
+
+
+def _label(scheme: Scheme | DualAveraging) -> str:
+    """λ and τ, and for schemes that differ in more, everything that they were made with."""
+    if isinstance(scheme, Scheme) and scheme == Scheme.of(scheme.kl, scheme.entropy):
+        return f"λ = {numbers(scheme.kl)}, τ = {numbers(scheme.entropy)}"
+    return repr(scheme)
 
 
 def _fully_evaluated(scheme: Scheme) -> bool:

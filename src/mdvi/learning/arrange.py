@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from mdvi.checks import check_positive
 from mdvi.envs.base import Interface
 from mdvi.learning.agents import catalogue
@@ -17,6 +19,8 @@ from mdvi.learning.pictures import check_seen, preset_for, remark_on
 from mdvi.learning.request import AXES, EXPLORATION, NUMBERS, Cell, Request, check_count, check_settings
 from mdvi.learning.runs.driver import Driver, Room
 from mdvi.learning.settings import Settings, changed, preset_of
+from mdvi.learning.start import Start, for_members
+from mdvi.learning.training import learner
 from mdvi.learning.training.drivers import driver_of
 
 
@@ -27,6 +31,7 @@ def population_of(
     memory: float | None = None,
     out: Any = None,
     agent: Entry | None = None,
+    start: Start | None = None,
 ) -> tuple[Driver, list[dict[str, Any]]]:
     """The members that a request asks for, and the facts that head their lines of metrics.
 
@@ -37,6 +42,7 @@ def population_of(
         memory: bytes that may be used.
         out: the folder of the run.
         agent: the agent, where the request does not name one of the catalogue.
+        start: the networks of another run that members start from.
     """
     axes = {name: getattr(request, name) or [None] for name in AXES}
     axes["seeds"] = seeds = request.seeds
@@ -47,7 +53,7 @@ def population_of(
             raise ValueError(f"{name}: {Counter(values).most_common(1)[0][0]:g} is listed twice")
     check_count(math.prod(map(len, axes.values())))
     cells = [Cell(*numbers) for numbers in itertools.product(*axes.values())]
-    return population_with(request, cells, env, workers, memory, out, agent)
+    return population_with(request, cells, env, workers, memory, out, agent, start)
 
 
 @functools.lru_cache(4096)
@@ -69,6 +75,7 @@ def population_with(
     memory: float | None = None,
     out: Any = None,
     agent: Entry | None = None,
+    start: Start | None = None,
 ) -> tuple[Driver, list[dict[str, Any]]]:
     """The same with these numbers and seeds instead of those of the request."""
     entry = catalogue.find(agent or request.agent)
@@ -93,7 +100,11 @@ def population_with(
     if not 1 <= request.steps <= 2**30:  # counters have 32 bits
         raise ValueError(f"steps: expected 1 to 2^30, got {request.steps}")
     room = Room(request.width, workers, memory, Path(out) if out else None)
-    driver = driver_of(env).arranged(settings, env, members, request.steps, room)
+    networks = None
+    if start is not None:
+        like = jax.eval_shape(lambda: learner.start(settings, env, members[0][0], 0)[0].online)
+        networks = for_members(start, len(members), like)
+    driver = driver_of(env).arranged(settings, env, members, request.steps, room, networks)
     if line := remark_on(env, settings.torso, "torso" in request.settings):
         driver.ledger.remarks.append(line)
     return driver, columns

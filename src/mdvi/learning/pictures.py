@@ -6,11 +6,13 @@ taken for something else, or for as many numbers that have nothing to do with ea
 
 import math
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
 from mdvi.envs import Hosted
 from mdvi.envs.base import Interface
+from mdvi.observations import described, leaves, parsed
 
 _SIDE = 36  # rows and columns that the convolutions of the Atari preset need
 _BYTES = (255.0,)
@@ -53,6 +55,13 @@ def check_seen(env: Interface, torso: str, named: bool) -> None:
 def _(env: Hosted, torso: str, named: bool) -> None:
     if env.earlier:
         return
+    for where, (_, shape, _) in [] if torso != "none" or named else _pictures_in(env):
+        raise ValueError(
+            f"env: observations hold a picture, obs{where} of shape {tuple(shape)}, and become one vector, in which it "
+            f"is none; learn from it alone with gymnasium.wrappers.TransformObservation(env, lambda obs: obs{where}, "
+            f"env.observation_space{where}), or name torso=none for a dense network on all "
+            f"{math.prod(env.observation.shape)} numbers"
+        )
     shape, advice = env.observation.shape, _advice(env)
     if advice and (len(shape) == 3 if torso != "none" else not named):
         otherwise = f"or name torso=none for a dense network on all {math.prod(shape)} numbers"
@@ -61,13 +70,18 @@ def _(env: Hosted, torso: str, named: bool) -> None:
 
 @singledispatch
 def remark_on(env: Interface, torso: str, named: bool) -> str:
-    """A line where pixels reach a dense network whose torso nobody has named, and "" elsewhere."""
+    """A line where pixels reach a dense network whose torso nobody has named, or parts become one vector, or ""."""
     return ""
 
 
 @remark_on.register
 def _(env: Hosted, torso: str, named: bool) -> str:
     shape = env.observation.shape
+    if env.spaces.layout:
+        return (
+            f"observations are seen as one vector of {env.spaces.shape[0]} numbers, one-hot where they are one of "
+            f"several: {described(env.spaces.layout)}"
+        )
     if torso != "none" or named:
         return ""
     if not _is_picture(env) and not (len(shape) > 1 and sorted(shape)[-2] >= _SIDE):
@@ -76,6 +90,16 @@ def _(env: Hosted, torso: str, named: bool) -> str:
         f"a dense network sees observations of shape {shape} as {math.prod(shape)} numbers without neighbours; "
         "for pictures, (rows, columns, channels), the torso nature has convolutions"
     )
+
+
+def _pictures_in(env: Hosted) -> list[tuple[str, Any]]:
+    """The parts of observations that are pictures which convolutions could see."""
+    parts = leaves(parsed(env.spaces.layout)) if env.spaces.layout else []
+    return [
+        (where, part)
+        for where, part in parts
+        if part[0] == "numbers" and len(part[1]) in (2, 3) and sorted(part[1])[-2] >= _SIDE
+    ]
 
 
 def _is_picture(env: Hosted) -> bool:

@@ -51,6 +51,7 @@ class Arguments(TypedDict, total=False):
     width: int | None
     hidden: Sequence[int]
     torso: Literal["none", "minatar", "nature"]
+    normalize: bool
     environments: int
     update_period: int
     target_period: int
@@ -94,6 +95,7 @@ class Request(BaseModel):
         steps: environment steps of each member.
         preset: sizes and numbers to start from; None for the environment's own.
         width: members that share a call; None for as many as suit.
+        start: what the networks that members start from are told apart by; None for random ones.
         settings: changes of the preset: fields of `Settings`, and `NUMBERS` of the agent.
     """
 
@@ -112,6 +114,7 @@ class Request(BaseModel):
     preset: str | None
     width: int | None
     settings: dict[str, Any]
+    start: str | None = None
 
     @classmethod
     def of(cls, env: str, agent: str, /, **arguments: Unpack[Arguments]) -> "Request":
@@ -125,11 +128,12 @@ class Request(BaseModel):
         given: dict[str, Any] = dict(arguments)
         steps, preset = given.pop("steps", None), given.pop("preset", None)
         steps = preset_of(preset or "small", env).steps if steps is None else steps
+        axes: dict[str, Any] = {name: _listed(name, given.pop(name, None)) for name in AXES}
         try:
             return cls(
                 env=env,
                 agent=agent,
-                **{name: _listed(name, given.pop(name, None)) for name in AXES},
+                **axes,
                 evaluate_kl=_switch(given.pop("evaluate_kl", None)),
                 evaluate_entropy=_switch(given.pop("evaluate_entropy", None)),
                 seeds=_seeds(given.pop("seeds", 1)),
@@ -171,7 +175,7 @@ class Request(BaseModel):
         return self.model_copy(update={"settings": explored(self.settings, self.preset, steps or self.steps)})
 
 
-_FIRST = frozenset(Request.model_fields)  # the fields that requests of version 0.1.0 have
+_FIRST = frozenset(Request.model_fields) - {"start"}  # the fields that requests of version 0.1.0 have
 
 
 def identifying(content: Mapping[str, Any], fields: Mapping[str, Any] = Request.model_fields) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What training leaves: `mdvi.Run`, the members with their policies, metrics and pictures."""
 
+import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ from mdvi.report.stats import averaged, in_words
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 _WHOLE = ("env_steps", "member", "seed", "episodes")  # columns of whole numbers
 
@@ -61,6 +62,7 @@ class Run:
         self.metrics = record.columns_of(record.metrics_csv(population.ledger, columns).splitlines())
         self._members = record.summary_of(population.ledger, population.settings, columns)["members"]
         self._predictors: dict[int, Policy] = {}
+        self._best = False  # whether its policies are the best instead of the last ones
 
     def __len__(self) -> int:
         return len(self.population.agents)
@@ -116,7 +118,24 @@ class Run:
         """
         if not isinstance(member, int | np.integer) or not 0 <= member < len(self):
             raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
-        return self.population.networks(member)
+        return self.population.best(member) if self._best else self.population.networks(member)
+
+    @property
+    def best(self) -> "Run":
+        """The same run with the policies that did best in the evaluations during training, instead of the last ones.
+
+        Examples:
+            >>> import mdvi
+            >>> sizes = {"hidden": (16,), "batch": 16, "warmup": 100, "log_period": 100, "evaluation_period": 100}
+            >>> run = mdvi.train("probe-matched", "munchausen", steps=600, **sizes)
+            >>> member = run.summary["members"][0]
+            >>> returns, _ = run.best.evaluate(20, seed=member["best_seed"])
+            >>> bool(returns.mean(dtype=float) == member["best_return"])
+            True
+        """
+        other = copy.copy(self)
+        other._best, other._predictors = True, {}
+        return other
 
     @property
     def first_action(self) -> int:
@@ -165,6 +184,16 @@ class Run:
         """
         return self.predictor(member).probabilities(obs, legal)
 
+    def predict(
+        self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[Actions, Any]:  # fmt: skip
+        """Actions of member 0 as Stable-Baselines3 asks for them, so that its `evaluate_policy(run, env)` works.
+
+        See `Policy.predict`; `run.predictor(member)` is the same of another member.
+        """
+        return self.predictor().predict(obs, state, episode_start, deterministic, action_masks)
+
     def evaluate(
         self, episodes: int = 100, member: int = 0, *, seed: int = 0, sampled: bool = False, epsilon: float = 0.0,
         limit: int = 27_000,
@@ -209,11 +238,11 @@ class Run:
         """
         file = Path(file)
         program = export.program_beside(file)
-        for path, content in export.files_of(file, *self.networks(member), self.first_action).items():
+        for path, content in export.files_of(file, self.env, *self.networks(member)).items():
             output.write(path, content)
         return file, program
 
-    def frame(self, *, failed: bool = False) -> "pd.DataFrame":
+    def frame(self, *, failed: bool = False) -> "DataFrame":
         """The lines of metrics as a data frame of pandas, with the status of the member in each line.
 
         Args:

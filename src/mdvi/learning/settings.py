@@ -22,6 +22,9 @@ class Settings(BaseModel):
 
     hidden: tuple[int, ...] = Field(default=(512, 512), description="widths of the fully connected layers")
     torso: Literal["none", "minatar", "nature"] = Field(default="none", description="convolutions before them")
+    normalize: bool = Field(
+        default=False, description="shift and scale observations by the mean and the deviation of those seen"
+    )
     environments: int = Field(default=1, ge=1, le=2**30, description="environments that one member steps side by side")
     update_period: int = Field(default=4, ge=1, le=2**30, description="F: environment steps per gradient step")
     target_period: int = Field(
@@ -76,6 +79,8 @@ class Settings(BaseModel):
                 f"warmup: expected n_step · environments ≤ warmup ≤ replay, that is "
                 f"{self.n_step * self.environments} to {self.replay}, got {self.warmup}"
             )
+        if self.normalize and self.torso != "none":
+            raise ValueError("normalize: is for observations that are no pictures; those are scaled already")
         if self.stop_at is not None and not self.evaluation_period:
             raise ValueError("stop_at: is a return of evaluations during training: set evaluation_period too")
         if self.batch > self.replay:

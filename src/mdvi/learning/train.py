@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from mdvi.checks import within
-from mdvi.envs import Environment, Hosted, names
+from mdvi.envs import given, names
 from mdvi.learning.agents import catalogue
 from mdvi.learning.agents.catalogue import Entry
 from mdvi.learning.arrange import population_of
@@ -18,6 +18,7 @@ from mdvi.learning.runs import checkpoint, kept, record, run
 from mdvi.learning.runs.identity import fingerprint, identity_of, is_object, same
 from mdvi.learning.runs.run import Report
 from mdvi.learning.runs.signals import Interrupted
+from mdvi.learning.start import Start, folder_and_member, start_of
 from mdvi.progress import bars
 from mdvi.words import plain
 
@@ -34,12 +35,14 @@ def train(
     workers: int | None = None,
     memory: float | None = None,
     report: Report | None = None,
+    start: Run | str | Path | None = None,
     **request: Unpack[Arguments],
 ) -> Run:
     """Train an agent, for every seed and every point of the grid of numbers, as one compiled program.
 
     Args:
-        env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment.
+        env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment; also a class or
+            a function that makes Gymnasium environments, and what `gymnasium.make` has made, which stands for its name.
         agent: a name, see `mdvi list agents`; or an `mdvi.agents.Entry` of your own.
         out: the folder to keep the run in, and to resume from; default keeps nothing.
         fresh: refuse a folder that is not empty.
@@ -48,6 +51,8 @@ def train(
         memory: bytes that may be used.
         report: what is called with progress, remarks and lines of metrics; `Report()` for silence. Default a progress
             bar with remarks above it, in a notebook and where standard error is a terminal.
+        start: another run whose networks members start from, or its folder, or FOLDER:member. It has one member, from
+            which all members start, or as many as this one. `run.best` has its best policies.
         request: what is trained:
 
             kl: λ, or several.
@@ -72,7 +77,7 @@ def train(
             where there is a folder; its `run` is the `Run` as far as it came. A second Ctrl-C raises KeyboardInterrupt
             at once.
     """
-    _check_kind(env)
+    env = given.accepted(env)
     if workers is not None:
         within("workers", workers, 1, 2**20)
     if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
@@ -86,11 +91,13 @@ def train(
         if made != asked.steps and asked.explored() != asked.explored(made):
             say(f"exploration stays that of {made} steps; set epsilon_steps in a new run for another one")
         asked = asked.explored(made)
+    first = None if start is None else _start(start, env, say)
+    asked = asked.model_copy(update={"start": _known_start(out) if first is None else first.name})
     if isinstance(env, str):
         env = names.environment_of(env)
     if out is not None:
         env = kept.shown(env, Path(out))
-    population, columns = population_of(asked, env, workers, memory, out, own)
+    population, columns = population_of(asked, env, workers, memory, out, own, first)
     try:
         with _shown(report) as told:
             summary = run.train(
@@ -143,10 +150,23 @@ def _made_steps(folder: str | Path | None, steps: int) -> int:
     return made if isinstance(made, int) and 0 < made < steps else steps
 
 
-def _check_kind(env: Any) -> None:
-    if isinstance(env, type) or not isinstance(env, str | Environment | Hosted):
-        found = f"the class {env.__name__} itself" if isinstance(env, type) else type(env).__name__
-        raise ValueError(f"env: expected a name, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {found}")
+def _start(given: Run | str | Path, env: Any, say: Callable[[str], None]) -> Start:
+    """The networks that a run starts from: those of another run, of its folder, or of FOLDER:member."""
+    if isinstance(given, Run):
+        return start_of(given)
+    folder, member = folder_and_member(given)
+    return start_of(load(folder, None if isinstance(env, str) else env, say), member)
+
+
+def _known_start(folder: str | Path | None) -> str | None:
+    """What the run in a folder started from, once it has a checkpoint and does not need it any more."""
+    if folder is None or not checkpoint.serials(Path(folder) / record.CHECKPOINT):
+        return None
+    try:
+        found = record.read_config(Path(folder)).get("start")
+    except ValueError:  # which is told elsewhere
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _written(
@@ -204,7 +224,9 @@ def request_in(folder: str | Path) -> dict[str, Any]:
         if is_object(config[what]):
             raise ValueError(_object(folder, what))
     names.check_named_by_file(config["env"])
-    return {name: config[name] for name in Request.model_fields if name != "settings"} | config["settings"]
+    return {name: config[name] for name in Request.model_fields if name not in ("settings", "start")} | config[
+        "settings"
+    ]
 
 
 def _object(folder: str | Path, what: str) -> str:
@@ -219,7 +241,8 @@ def load(
 
     Args:
         folder: where it was kept.
-        env: the environment, where it was given as an object; its name, where that names code of your own.
+        env: the environment as it was given to `train`, where that was an object; its name, where that names code of
+            your own.
         remark: called with a line for each checkpoint that is damaged, and about what of an object cannot be compared
             with the environment of the run; default a warning.
         agent: the agent, where it was given as an `Entry`.
@@ -239,7 +262,7 @@ def load(
     if agent is not None:
         _identified(agent, config["agent"], folder, remark, "agent")
     if env is not None:
-        _check_kind(env)
+        env = given.accepted(env)
         if not isinstance(env, str):
             _identified(env, name, folder, remark)
         elif env != name:

@@ -127,7 +127,8 @@ def maze(
     cells = np.arange(rows * columns)
     pairs = [(cells, _move(rows, columns, direction)) for direction in (1, 2)]
     here, there = (np.concatenate(side) for side in zip(*((a[a != b], b[a != b]) for a, b in pairs), strict=True))
-    walls = scipy.sparse.csr_array((1.0 + rng.random(len(here)), (here, there)), shape=(cells.size, cells.size))
+    ends = here.astype(np.int32), there.astype(np.int32)  # SciPy's graphs had no wider indices before 1.16
+    walls = scipy.sparse.csr_array((1.0 + rng.random(len(here)), ends), shape=(cells.size, cells.size))
     tree = scipy.sparse.csgraph.minimum_spanning_tree(walls).tocoo()
     opened = rng.random(len(here)) < openings
     ways = np.concatenate([tree.row.astype(np.int64) * cells.size + tree.col, (here * cells.size + there)[opened]])

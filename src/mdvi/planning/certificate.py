@@ -16,9 +16,11 @@ from mdvi.mdp.names import model_of
 from mdvi.planning.evaluation import policy_table, problem_of_policy
 from mdvi.planning.problem import U, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of
-from mdvi.planning.solution import Progress, Solution
+from mdvi.planning.solution import Asked, Solution
 from mdvi.planning.solve import solve, solve_problem
 from mdvi.planning.views import first_states, size_of
+from mdvi.planning.watch import narrowing
+from mdvi.progress import shown
 from mdvi.words import as_html
 
 
@@ -73,7 +75,7 @@ def certify(
     tolerance: float = 1e-6,
     time_limit: float | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Asked = None,
 ) -> PolicyCertificate:
     """How much a policy loses, wherever it came from.
 
@@ -87,7 +89,7 @@ def certify(
         prior: μ; default uniform over legal actions.
         tolerance: how wide the intervals of v* and of v_π may be.
         time_limit: in seconds, for each of the two.
-        progress: called after every backup with their number and the gap.
+        progress: as in `solve`.
 
     Raises:
         ValueError: for bad arguments, naming them.
@@ -96,7 +98,8 @@ def certify(
     check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
     problem = problem_of_policy(mdp, policy_table(mdp, policy), kl, entropy, log_prior_of(mdp, kl, prior))
     optimum = solve(mdp, kl, entropy, prior, tolerance, time_limit=time_limit, progress=progress)
-    own = solve_problem(problem, tolerance, time_limit=time_limit, progress=progress)
+    with shown(progress, narrowing(tolerance)) as told:
+        own = solve_problem(problem, tolerance, time_limit=time_limit, progress=told)
     gap = float(np.max(optimum.upper - own.lower, initial=0.0)) * (1 + 4 * U)
     least = float(np.max(optimum.lower - own.upper, initial=0.0)) * (1 - 4 * U)
     worse = own if optimum.status == "certified" else optimum

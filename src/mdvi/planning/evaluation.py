@@ -14,16 +14,18 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.planning.problem import Problem, Values, evaluation_of
 from mdvi.planning.requests import check_request, log_prior_of, policy_of
-from mdvi.planning.solution import Progress, Solution
+from mdvi.planning.solution import Asked, Solution
 from mdvi.planning.solve import solve_problem
 from mdvi.planning.views import first_states, picture, size_of, states_frame
+from mdvi.planning.watch import narrowing
+from mdvi.progress import shown
 from mdvi.regularizers import entropy as entropy_of
 from mdvi.regularizers import expectation
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ class Evaluation:
         q = np.asarray(mdp.reward) + float(mdp.discount) * np.asarray(mdp.expect(self.value))
         return np.where(mdp.terminal[:, None], 0.0, np.where(mdp.legal, q, -np.inf))
 
-    def to_frame(self) -> "pd.DataFrame":
+    def to_frame(self) -> "DataFrame":
         """A row for each state, with its value and the interval, as a data frame of pandas."""
         return states_frame(self.mdp, self._columns)
 
@@ -98,7 +100,7 @@ def evaluate(
     tolerance: float = 1e-6,
     time_limit: float | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Asked = None,
 ) -> Evaluation:
     """The value of a policy in the regularised problem; with λ = τ = 0, its expected discounted return.
 
@@ -120,7 +122,7 @@ def evaluate(
         prior: μ; default uniform over legal actions.
         tolerance: how wide the interval may be.
         time_limit: in seconds.
-        progress: called after every backup with their number and the gap.
+        progress: as in `solve`.
 
     Raises:
         ValueError: for bad arguments, naming them.
@@ -129,7 +131,8 @@ def evaluate(
     check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
     pi = policy_table(mdp, policy)
     problem = problem_of_policy(mdp, pi, kl, entropy, log_prior_of(mdp, kl, prior))
-    found = solve_problem(problem, tolerance, time_limit=time_limit, progress=progress)
+    with shown(progress, narrowing(tolerance)) as told:
+        found = solve_problem(problem, tolerance, time_limit=time_limit, progress=told)
     return Evaluation(found.value, found.lower, found.upper, found.gap, found.status, found.message, pi, mdp)
 
 

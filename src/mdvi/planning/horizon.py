@@ -14,6 +14,8 @@ from mdvi.mdp.names import model_of
 from mdvi.mdp.validation import physical_memory
 from mdvi.planning.problem import Problem, problem_of
 from mdvi.planning.requests import check_weights, log_prior_of
+from mdvi.planning.views import first_states, size_of
+from mdvi.words import as_html
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,9 @@ class HorizonSolution:
         lower: proved lower bound, the same shape.
         upper: proved upper bound.
         action: an optimal action of decision h, shape (horizon, states).
+        problem: the model with (λ, τ) and the prior, ready for backups.
+
+    A solution is equal (`==`) to itself alone.
     """
 
     value: Float[np.ndarray, "stages states"]
@@ -39,6 +44,21 @@ class HorizonSolution:
             f"HorizonSolution(decisions={decisions}, states={states}, gap={np.max(self.upper - self.lower):.3g},\n"
             f"                value[0] in [{self.value[0].min():.6g}, {self.value[0].max():.6g}])"
         )
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with the first states."""
+        mdp = self.problem.mdp
+        facts = {
+            "decisions": len(self.action),
+            "interval": f"at most {np.max(self.upper - self.lower):.3g} wide",
+            "model": size_of(mdp),
+        }
+        columns = {"value": self.value[0], "lower": self.lower[0], "upper": self.upper[0]}
+        return as_html("HorizonSolution", facts, *first_states(mdp, columns, self.action[0]))
+
+    def policy(self, stage: int) -> Float[np.ndarray, "states actions"]:
+        """π_h of decision h = `stage`, the probabilities behind `log_policy`: exactly 0 for illegal actions."""
+        return np.exp(self.log_policy(stage))
 
     def log_policy(self, stage: int) -> Float[np.ndarray, "states actions"]:
         """Log π_h of decision h = `stage`; uniform over ties when λ = τ = 0."""

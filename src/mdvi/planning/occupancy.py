@@ -26,8 +26,8 @@ from mdvi.planning.watch import Stopped, Watch, stoppable
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 _ACCURACY = 1e-9  # of each solve, relative to its right-hand side
 _SOLVES = 8  # of the equation for what the solves before it have left
@@ -67,7 +67,7 @@ class Occupancy:
         facts = {"status": f"{self.status}: {self.message}", "model": size_of(self.mdp)}
         return as_html("Occupancy", facts, *first_states(self.mdp, {"visits": self.state}))
 
-    def to_frame(self, pairs: bool = False) -> "pd.DataFrame":
+    def to_frame(self, pairs: bool = False) -> "DataFrame":
         """The visits of each state, or of each legal action of each state, as a data frame of pandas."""
         if pairs:
             return pairs_frame(self.mdp, {"visits": self.state_action})

@@ -18,7 +18,7 @@ from mdvi.planning.views import size_of
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from mdvi.report.frames import DataFrame
 
 NOTHING = -1  # the state and the action after the end of an episode
 
@@ -65,7 +65,7 @@ class Episodes:
             "mean return": f"{mean:.6g}",
         }
 
-    def to_frame(self) -> "pd.DataFrame":
+    def to_frame(self) -> "DataFrame":
         """A row for each action taken: episode, step, state, action, reward and next state, by their names.
 
         The next state is missing where an episode ended without one, in a model whose rows sum to less than 1.

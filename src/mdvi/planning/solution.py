@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,8 +15,8 @@ from mdvi.planning.views import first_states, pairs_frame, picture, size_of, sta
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
@@ -24,6 +24,7 @@ NO_PROGRESS = "no progress"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 Progress = Callable[[int, float], None]
+Asked = Progress | Literal[False] | None  # a callback, no line of progress, or a line where somebody can see it
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class Solution:
         """π, the probabilities behind `log_policy`: exactly 0 for illegal actions, and every row sums to 1."""
         return np.exp(self.log_policy)
 
-    def to_frame(self, pairs: bool = False) -> "pd.DataFrame":
+    def to_frame(self, pairs: bool = False) -> "DataFrame":
         """A data frame of pandas, with the names of states and actions where the model has some.
 
         Args:

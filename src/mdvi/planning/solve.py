@@ -14,8 +14,9 @@ from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import Problem, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of, start_of
 from mdvi.planning.road import Road
-from mdvi.planning.solution import Progress, Solution
-from mdvi.planning.watch import stoppable
+from mdvi.planning.solution import Asked, Progress, Solution
+from mdvi.planning.watch import narrowing, stoppable
+from mdvi.progress import shown
 
 
 def solve(
@@ -28,7 +29,7 @@ def solve(
     time_limit: float | None = None,
     *,
     start: Any = None,
-    progress: Progress | None = None,
+    progress: Asked = None,
 ) -> Solution:
     """The optimum of a regularised problem, with an interval that is proved to hold it.
 
@@ -47,7 +48,8 @@ def solve(
         time_limit: in seconds; the compilation of functions, once on a machine, does not count.
         start: where to start from, another `Solution` or values of shape (states,); default zero. A close start, such
             as the solution for a reward that differs little, saves work. The interval is proved from any start.
-        progress: called after every backup with their number and the gap.
+        progress: called after every backup with their number and the gap; False for nothing. By default, a solve of
+            more than a second shows a line of progress in terminals and notebooks.
 
     Returns:
         A `Solution`, `certified` when the tolerance is met. There is no cap on iterations: otherwise it is the
@@ -64,7 +66,8 @@ def solve(
     check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
     problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
     first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
-    return solve_problem(problem, tolerance, method, time_limit, progress, began, first)
+    with shown(progress, narrowing(tolerance)) as told:
+        return solve_problem(problem, tolerance, method, time_limit, told, began, first)
 
 
 def solve_problem(

@@ -13,15 +13,15 @@ from mdvi.mdp.labels import COMPASS, Layout
 from mdvi.mdp.model import FiniteMDP
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 _SHOWN = 8  # states in a notebook
 _ORDERED = 400  # states, up to which a picture has a row for each
 _WALLED = 60  # cells in a row, up to which walls are drawn
 
 
-def states_frame(mdp: FiniteMDP, columns: Mapping[str, np.ndarray], action: np.ndarray | None = None) -> "pd.DataFrame":
+def states_frame(mdp: FiniteMDP, columns: Mapping[str, np.ndarray], action: np.ndarray | None = None) -> "DataFrame":
     """A row for each state: its name, the columns, and the name of an action, missing in terminal states."""
     from mdvi.report.frames import frame_of
 
@@ -31,7 +31,7 @@ def states_frame(mdp: FiniteMDP, columns: Mapping[str, np.ndarray], action: np.n
     return frame_of(named)
 
 
-def pairs_frame(mdp: FiniteMDP, columns: Mapping[str, np.ndarray]) -> "pd.DataFrame":
+def pairs_frame(mdp: FiniteMDP, columns: Mapping[str, np.ndarray]) -> "DataFrame":
     """A row for each legal action of each state that is not terminal, with columns of shape (states, actions)."""
     from mdvi.report.frames import frame_of
 

@@ -1,5 +1,6 @@
-"""Stopping a solve: when time is up, or on Ctrl-C."""
+"""Watching a solve: how far it is, and stopping it when time is up, or on Ctrl-C."""
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,18 @@ Watch = Callable[[], None]  # called between sweeps; raises Stopped
 
 class Stopped(Exception):  # noqa: N818
     """Time is up, or the user has asked to stop; says which."""
+
+
+def narrowing(tolerance: float) -> Callable[[int, float], tuple[str, float]]:
+    """The words for a backup and the gap that it left, and the share that is done, on a logarithmic scale."""
+    first: list[float] = []
+
+    def told(backups: int, gap: float) -> tuple[str, float]:
+        first.append(max(gap, tolerance))
+        share = math.log(first[0] / first[-1]) / math.log(first[0] / tolerance) if first[0] > tolerance else 1.0
+        return f"backup {backups}: interval {gap:.1e} → {tolerance:.0e}", share
+
+    return told
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from mdvi.report.stats import averaged, improvement, in_words
 from mdvi.words import as_html, plain
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from mdvi.report.frames import DataFrame
+    from mdvi.report.plots import Figure
 
 SCORES = {"last_100": "last 100 episodes", "mean_return": "all episodes"}
 _COLUMNS = ("", "seeds", "steps", *SCORES.values(), "difference", "seeds in both", "P(higher)", "failed")
@@ -77,17 +77,16 @@ class Comparison:
 
     @property
     def _rows(self) -> list[list[str]]:
-        rows = []
+        rows: list[list[str]] = []
         for name, one, other in zip(self.names, self.results, self.beside_first, strict=True):
             steps = f"{np.nanmax(one.steps):.0f}" if len(one.steps) else "–"
             scores = [in_words(*averaged(getattr(one, score))) for score in SCORES]
             compared = [in_words(other.difference, other.reach), str(other.seeds), in_words(other.chance, np.nan)]
-            if one is self.results[0]:
-                compared = [""] * 3
-            rows.append([name, str(len(one.seeds)), steps, *scores, *compared, str(one.failed or "")])
+            shown = compared if rows else [""] * len(compared)
+            rows.append([name, str(len(one.seeds)), steps, *scores, *shown, str(one.failed or "")])
         return rows
 
-    def frame(self) -> "pd.DataFrame":
+    def frame(self) -> "DataFrame":
         """A row for each entry, as a data frame of pandas: its numbers, its scores, and how it compares with the first.
 
         Columns that end in `_reach` are half-widths of 95 % intervals, NaN below three seeds.

@@ -8,11 +8,11 @@ import numpy as np
 from mdvi.extras import explained
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import xarray as xr
+    from pandas import DataFrame as DataFrame  # for those who say in their signatures what they return
+    from xarray import Dataset as Dataset
 
 
-def frame_of(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> "pd.DataFrame":
+def frame_of(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> "DataFrame":
     """A data frame of columns of the same length; None in a column of whole numbers is a missing value there."""
     with explained():
         import pandas as pd
@@ -23,7 +23,7 @@ def dataset_of(
     variables: Mapping[str, tuple[Sequence[str], np.ndarray]],
     coordinates: Mapping[str, Sequence[Any]],
     attributes: Mapping[str, Any],
-) -> "xr.Dataset":
+) -> "Dataset":
     """A data set of arrays, each with the names of its axes, and what is written along these axes."""
     with explained():
         import xarray as xr

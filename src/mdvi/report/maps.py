@@ -53,6 +53,7 @@ def grid_plot(
         axes.set_facecolor(_BLANK)
         axes.set_xticks([])
         axes.set_yticks([])
+        axes.spines[:].set_visible(False)
         figure.colorbar(image, label=label)
         ink = inks(shown, image.norm)
         _arrows(axes, policy[:count].reshape(*cells, -1), ~blank[:count].reshape(cells), moves, ink)

@@ -15,7 +15,7 @@ from mdvi.words import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure  # for those who say in their signatures what they return
 
 _TITLES = {
     "left": "KL only (τ = 0), sampled",

@@ -13,6 +13,7 @@ in the original figure are not known; those used here span the same regimes.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -59,8 +60,8 @@ def run(
     }
     curves = []
 
-    def track(panel: str) -> Callable[[int], None] | None:
-        return None if progress is None else lambda done: progress(panel, done)
+    def track(panel: str) -> Callable[[int], None] | Literal[False]:
+        return False if progress is None else lambda done: progress(panel, done)
 
     for panel, (schemes, error_model) in panels.items():
         trace = iterate(

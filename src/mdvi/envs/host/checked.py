@@ -12,11 +12,13 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+_MOST = 2**24  # numbers in an observation of several parts
 LONGEST = 300  # bytes of a message about what went wrong
 _FLAG = (bool, np.bool_)
 _UNSEEN = "the observation was not finite"
@@ -34,6 +36,7 @@ class Spaces(NamedTuple):
             each; None where they stay as they are.
         first: the number of the first action.
         classes: of the environment and its wrappers, the outermost first; none where it is in another process.
+        layout: how observations of several parts become one vector, see `mdvi.observations`; "" for a Box.
     """
 
     actions: int
@@ -42,6 +45,7 @@ class Spaces(NamedTuple):
     scale: tuple[float, ...] | None = None
     first: int = 0
     classes: tuple[type, ...] = ()
+    layout: str = ""
 
 
 class Step(NamedTuple):
@@ -177,7 +181,7 @@ def agreed(spaces: Sequence[Spaces]) -> Spaces:
         ValueError: when some have others.
     """
     for other in spaces[1:]:
-        if other[:3] != spaces[0][:3]:
+        if other[:3] != spaces[0][:3] or other.layout != spaces[0].layout:
             one, two = (f"{s.actions} actions and observations {s.dtype}{list(s.shape)}" for s in (spaces[0], other))
             raise ValueError(f"environments of one kind differ: one has {one}, another {two}")
     return spaces[0]
@@ -187,7 +191,7 @@ def spaces_of(env: Any, name: str) -> Spaces:
     """What an environment can be told and tells.
 
     Raises:
-        ValueError: unless actions are Discrete and observations a Box.
+        ValueError: unless actions are Discrete, and observations a Box, or made of what `mdvi.observations` flattens.
     """
     action: Any = getattr(env, "action_space", None)
     observation: Any = getattr(env, "observation_space", None)
@@ -198,20 +202,67 @@ def spaces_of(env: Any, name: str) -> Spaces:
         raise ValueError(f"{name}: its actions are continuous ({action}); mdvi learns with Discrete actions only")
     if kinds[0] != "Discrete":
         raise ValueError(f"{name}: its actions are {kinds[0]}; mdvi learns with Discrete actions only")
-    if kinds[1] == "Discrete":
-        raise ValueError(
-            f"{name}: its observations are Discrete; mdvi learns from Box observations only, "
-            f"but solves a model of so few states exactly where the environment has a table P: mdvi solve gym:{name}"
-        )
+    first = int(getattr(action, "start", 0))
     if kinds[1] != "Box":
-        raise ValueError(f"{name}: its observations are {kinds[1]}; mdvi learns from Box observations only")
+        return _of_parts(observation, name)._replace(actions=int(action.n), first=first, classes=classes_of(env))
     if 0 in observation.shape:
         raise ValueError(f"{name}: its observations have shape {observation.shape}, which holds no number")
     kept = observation.dtype if observation.dtype in (np.uint8, np.bool_) else np.float32
-    first = int(getattr(action, "start", 0))
     return Spaces(
         int(action.n), tuple(observation.shape), np.dtype(kept), _scale_of(observation), first, classes_of(env)
     )
+
+
+def _of_parts(space: Any, name: str) -> Spaces:
+    """What observations of several parts look like as one vector; without actions.
+
+    Raises:
+        ValueError: for parts that have no such form, and for more numbers than anybody means.
+    """
+    from mdvi.observations import leaves, numbers_in
+
+    layout: list[Any] = _layout_of(space, name)
+    text, parts = json.dumps(layout), leaves(layout)
+    numbers = numbers_in(text)
+    if not 0 < numbers <= _MOST:
+        raise ValueError(f"{name}: its observations would be seen as {numbers} numbers; expected 1 to {_MOST}")
+    kept = np.bool_ if all(part[0] == "choices" for _, part in parts) else np.float32
+    scale = None
+    if any(part[0] == "numbers" for _, part in parts):
+        scale = _shortened(np.concatenate(_scales_of(space)))
+    return Spaces(0, (numbers,), np.dtype(kept), scale, layout=text)
+
+
+def _layout_of(space: Any, name: str) -> list[Any]:
+    """The layout of a space of Gymnasium's, see `mdvi.observations`."""
+    kind = type(space).__name__
+    if kind in ("Box", "MultiBinary"):
+        return ["numbers", list(space.shape), np.dtype(space.dtype).name]
+    if kind == "Discrete":
+        return ["choices", [], [int(space.n)], [int(space.start)]]
+    if kind == "MultiDiscrete":
+        return ["choices", list(space.shape), space.nvec.ravel().tolist(), np.ravel(space.start).tolist()]
+    if kind == "Tuple":
+        return ["tuple", [_layout_of(part, name) for part in space.spaces]]
+    if kind == "Dict" and all(isinstance(key, str) for key in space.spaces):
+        return ["dict", [[key, _layout_of(part, name)] for key, part in space.spaces.items()]]
+    raise ValueError(
+        f"{name}: its observations are {kind}; mdvi learns from Box, Discrete, MultiDiscrete and MultiBinary, and from "
+        "Dict and Tuple of these"
+    )
+
+
+def _scales_of(space: Any) -> list[np.ndarray]:
+    """What the numbers of each part are divided by."""
+    from mdvi.observations import numbers_in
+
+    kind = type(space).__name__
+    if kind in ("Dict", "Tuple"):
+        parts = space.spaces.values() if kind == "Dict" else space.spaces
+        return [scale for part in parts for scale in _scales_of(part)]
+    if kind == "Box":
+        return [np.resize(_scale_of(space) or (1.0,), int(np.prod(space.shape)))]
+    return [np.ones(numbers_in(json.dumps(_layout_of(space, ""))))]
 
 
 def classes_of(env: Any) -> tuple[type, ...]:
@@ -233,7 +284,11 @@ def _scale_of(space: Any) -> tuple[float, ...] | None:
     bounded = space.bounded_below & space.bounded_above
     if kind.itemsize > 2:  # a space without bounds has those of its dtype
         bounded = bounded & (high < np.iinfo(kind).max) & ((low > np.iinfo(kind).min) | (low == 0))
-    scale = np.where(bounded & (scale > 0), scale, 1.0).reshape(-1)
+    return _shortened(np.where(bounded & (scale > 0), scale, 1.0).reshape(-1))
+
+
+def _shortened(scale: np.ndarray) -> tuple[float, ...] | None:
+    """One divisor for all where they are the same, and None where that is 1."""
     if (scale == scale[0]).all():
         return None if scale[0] == 1 else (float(scale[0]),)
     return tuple(scale.tolist())
@@ -250,7 +305,11 @@ class Cell:
     def __init__(self, env: Any, name: str, limit: int) -> None:
         """Args: the environment, what to call it, and the steps after which an episode is truncated."""
         self.env, self.spaces, self.limit = env, spaces_of(env, name), limit
-        self._shape = self.spaces.shape
+        self._shape, self._flat = self.spaces.shape, np.asarray
+        if self.spaces.layout:
+            from mdvi.observations import flattened
+
+            self._flat = partial(flattened, self.spaces.layout)
         kind = np.dtype(getattr(env.action_space, "dtype", np.int64)).type
         self._first, self._clock = kind(getattr(env.action_space, "start", 0)), 0
 
@@ -285,7 +344,7 @@ class Cell:
         return self._checked(obs), float(reward), bool(terminated), bool(truncated) or self._clock >= self.limit, legal
 
     def _checked(self, obs: Any) -> np.ndarray:
-        array = np.asarray(obs)
+        array = self._flat(obs)
         if array.shape != self._shape:
             raise ValueError(f"an observation has shape {array.shape}, its space says {self._shape}")
         return fitting(array, self.spaces.dtype)

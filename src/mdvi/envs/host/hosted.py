@@ -119,6 +119,14 @@ class Hosted(eqx.Module):
         shape = stacked(self.spaces.shape, self.stack)
         return jax.ShapeDtypeStruct(shape, self.spaces.dtype)  # type: ignore[no-untyped-call]
 
+    @property
+    def layout(self) -> str:
+        """How an observation of several parts becomes the vector that agents see, see `mdvi.observations`.
+
+        "" where that is not to be done, also where agents see several observations together.
+        """
+        return self.spaces.layout if self.stack == 1 else ""
+
     def as_kept(self, note: dict[str, Any]) -> "Hosted":
         """The environment as it was shown to agents when a checkpoint with this note was written."""
         if "scale" in note:

@@ -118,7 +118,8 @@ class Process:
             raise kind(hello.get("wrong", f"{name}: {self.ended}"))
         scale = None if hello["scale"] is None else tuple(hello["scale"])
         dtype = np.dtype(hello["dtype"])
-        self.spaces = Spaces(hello["actions"], tuple(hello["shape"]), dtype, scale, hello["first"])
+        shape, layout = tuple(hello["shape"]), hello["layout"]
+        self.spaces = Spaces(hello["actions"], shape, dtype, scale, hello["first"], layout=layout)
 
     def send(self, order: bytes) -> None:
         """Pass an order on, if there is anybody to take it; from now on the time to answer runs."""

@@ -19,6 +19,7 @@ from mdvi.envs.host.checked import (
     spaces_of,
     together,
 )
+from mdvi.observations import flattened
 
 
 def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int | None]:
@@ -77,7 +78,7 @@ class Vector:
         options = {"options": {"reset_mask": who}} if some else {}
         try:
             obs, info = self._reset(seeds, who, options)
-            told.fresh[who] = self._shaped(obs)[who]
+            told.fresh[who] = self._shaped(self._array(obs))[who]
             told = told._replace(fresh_legal=self._legal(_masks(info), who, told.wrong))
             self._note(who, told.fresh_legal)
             told.began[:] = who & [not text for text in told.wrong]
@@ -105,7 +106,7 @@ class Vector:
         self.asked = False
         try:
             obs, reward, terminated, truncated, info = self._answer()
-            obs = obs if getattr(self.env, "copy", True) else np.copy(obs)
+            obs = self._array(obs) if self.spaces.layout or getattr(self.env, "copy", True) else np.copy(obs)
             over = np.asarray(terminated | truncated)
             ended = np.count_nonzero(over)
             masks = _masks(info)
@@ -119,7 +120,7 @@ class Vector:
             if self.mode == "SameStep" and ended:
                 last = fresh.copy()
                 for i in np.flatnonzero(over):
-                    last[i] = self._shaped(info["final_obs"][i])[0]
+                    last[i] = self._shaped(self._array(info["final_obs"][i]))[0]
             cut, wrong = truncated & ~terminated, [""] * len(over)
             goes = np.ones_like(over) if self.mode == "SameStep" else ~np.asarray(terminated)
             legal = fresh_legal = self._legal(masks, goes, wrong)
@@ -179,8 +180,12 @@ class Vector:
         """Close the environments."""
         self.env.close()
 
-    def _shaped(self, obs: Any) -> np.ndarray:
-        array = fitting(np.asarray(obs), self.spaces.dtype)
+    def _array(self, obs: Any) -> np.ndarray:
+        """Observations as numbers; those of several parts as vectors."""
+        return flattened(self.spaces.layout, obs) if self.spaces.layout else np.asarray(obs)
+
+    def _shaped(self, obs: np.ndarray) -> np.ndarray:
+        array = fitting(obs, self.spaces.dtype)
         if array.dtype != self.spaces.dtype:
             with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
                 array = array.astype(self.spaces.dtype)
@@ -210,7 +215,7 @@ def single_spaces(env: Any, name: str = "") -> Spaces:
     """The spaces of one environment of a vector.
 
     Raises:
-        ValueError: unless actions are Discrete and observations a Box.
+        ValueError: as `checked.spaces_of` does.
     """
     name = name or type(env).__name__
     if not hasattr(env, "single_action_space"):

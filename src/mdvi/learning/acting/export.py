@@ -6,9 +6,13 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from mdvi.envs.base import Interface
+from mdvi.envs.spaces import actions_of
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
 from mdvi.mdp.formats import arrays
+
+_TAKEN = "from mdvi.observations import as_seen"
 
 
 def program_beside(file: Path) -> Path:
@@ -22,14 +26,27 @@ def program_beside(file: Path) -> Path:
     return file.with_suffix(".py")
 
 
-def files_of(file: Path, agent: Agent, networks: Networks, first: int = 0) -> dict[Path, str | bytes]:
-    """What is written to a .npz file, and to the .py file beside it; `first` is the first action."""
-    program = (files("mdvi.learning.acting") / "numpy_policy.py").read_text(encoding="utf-8")
-    return {program_beside(file): program, file: arrays.save(exported(agent, networks, first))}
+def files_of(file: Path, env: Interface, agent: Agent, networks: Networks) -> dict[Path, str | bytes]:
+    """What is written to a .npz file, and to the .py file beside it."""
+    first, layout = actions_of(env).first, getattr(env, "layout", "")
+    return {program_beside(file): program(), file: arrays.save(exported(agent, networks, first, layout))}
 
 
-def exported(agent: Agent, networks: Networks, first: int = 0) -> dict[str, np.ndarray]:
-    """The policy as arrays for `numpy_policy.py`, which needs NumPy alone; `first` is the first action.
+def program() -> str:
+    """`numpy_policy.py`, with the file that it takes a function from written out in its place."""
+    text = (files("mdvi.learning.acting") / "numpy_policy.py").read_text(encoding="utf-8")
+    taken = (files("mdvi") / "observations.py").read_text(encoding="utf-8")
+    return text.replace(_TAKEN, taken.split('"""', 2)[2].strip())
+
+
+def exported(agent: Agent, networks: Networks, first: int = 0, layout: str = "") -> dict[str, np.ndarray]:
+    """The policy as arrays for `numpy_policy.py`, which needs NumPy alone.
+
+    Args:
+        agent: the agent.
+        networks: what it has learned.
+        first: the number of the first action.
+        layout: of observations of several parts, see `mdvi.observations`.
 
     Raises:
         ValueError: for a network of one's own, which is code.
@@ -43,9 +60,11 @@ def exported(agent: Agent, networks: Networks, first: int = 0) -> dict[str, np.n
     scale = network.scale or (1.0,)
     found["scale"] = np.asarray(scale[0] if len(scale) == 1 else scale, np.float32)
     found["first"] = np.array(first, np.int64)
+    if layout:
+        found["layout"] = np.array(layout)
     found["strides"] = np.array([convolution.stride[0] for convolution in network.torso], np.int64)
     for i, convolution in enumerate(network.torso):
         found[f"kernel_{i}"], found[f"offset_{i}"] = np.asarray(convolution.weight), np.asarray(convolution.bias)
-    for i, layer in enumerate(network.layers):
-        found[f"weight_{i}"], found[f"bias_{i}"] = np.asarray(layer.weight), np.asarray(layer.bias)
+    for i, (weight, bias) in enumerate(network.dense()):
+        found[f"weight_{i}"], found[f"bias_{i}"] = weight, bias
     return found

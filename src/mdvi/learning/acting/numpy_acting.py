@@ -53,7 +53,7 @@ def policies_of(env: Interface, agents: Agent) -> Policies:
 def layers_of(networks: Networks) -> Layers:
     """Weights and offsets of the networks that act, with a leading axis of members."""
     network = networks.critic if networks.actor is None else networks.actor
-    return [(np.asarray(layer.weight), np.asarray(layer.bias)[:, None]) for layer in network.layers]
+    return [(weight, bias[:, None]) for weight, bias in network.dense()]
 
 
 @np.errstate(all="ignore")  # a network that diverges is found out by its numbers

@@ -6,6 +6,8 @@
 
 import numpy as np
 
+from mdvi.observations import as_seen
+
 
 class Policy:
     """π = softmax(x/t), x the output of a network of convolutions and fully connected layers with ReLU between."""
@@ -16,7 +18,8 @@ class Policy:
 
     def scores(self, obs: np.ndarray, legal: np.ndarray | None = None) -> np.ndarray:
         """x for one observation, shape (actions,); −∞ where `legal`, of that shape, is false or 0."""
-        a, x = self.arrays, np.asarray(obs, np.float32)
+        a = self.arrays
+        x = np.asarray(as_seen(str(a["layout"]), obs) if "layout" in a else obs, np.float32)
         if a["scale"].ndim and x.size != a["scale"].size:
             raise ValueError(f"obs: expected {a['scale'].size} numbers, got shape {x.shape}")
         if legal is not None and not np.any(legal):

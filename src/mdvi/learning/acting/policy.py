@@ -10,8 +10,9 @@ from jaxtyping import Float
 from mdvi.envs.base import Interface
 from mdvi.envs.spaces import actions_of
 from mdvi.learning.acting import numpy_acting, play
-from mdvi.learning.agents.agent import Agent, legal_on
+from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
+from mdvi.observations import as_seen
 from mdvi.regularizers import log_soft_argmax
 
 Actions = np.ndarray | np.int64
@@ -25,6 +26,7 @@ class Policy:
 
     Attributes:
         first: the number of the first action, as the action space of the environment counts.
+        rng: what `predict` samples with; `np.random.default_rng(0)` at first.
 
     Examples:
         >>> import mdvi, numpy as np
@@ -47,7 +49,7 @@ class Policy:
         """
         self._env, self._agent, self._networks = env, agent, networks
         self._actions = actions_of(env)
-        self.first = self._actions.first
+        self.first, self.rng = self._actions.first, np.random.default_rng(0)
         self._dense: Any = None
         if dense:
             agents, members = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (agent, networks))
@@ -70,11 +72,39 @@ class Policy:
         rng = None if seed is None else np.random.default_rng(seed)
         return self._chosen(obs, rng, legal)
 
+    def predict(
+        self,
+        obs: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+        action_masks: Any = None,
+    ) -> tuple[Actions, Any]:
+        """Actions as Stable-Baselines3 asks for them, so that its `evaluate_policy(run.predictor(), env)` works.
+
+        Args:
+            obs: as for `probabilities`.
+            state: what a recurrent policy would remember; given back as it is.
+            episode_start: where episodes begin, which makes no difference to a policy without memory.
+            deterministic: take the most probable action, or else sample the policy with `rng`.
+            action_masks: which actions are legal, the `legal` of `probabilities`; as in the maskable agents of
+                sb3-contrib.
+
+        Returns:
+            The actions and the state.
+
+        Raises:
+            ValueError: as `probabilities` does.
+
+        Source: Raffin et al. (2021), "Stable-Baselines3: Reliable Reinforcement Learning Implementations".
+        """
+        return self._chosen(obs, None if deterministic else self.rng, action_masks), state
+
     def probabilities(self, obs: Any, legal: Any = None) -> Float[np.ndarray, "*batch actions"]:
         """π(·|obs), shape (actions,) or (batch, actions): exactly 0 on illegal actions, and every row sums to 1.
 
         Args:
-            obs: an observation, or several along a first axis.
+            obs: an observation, or several along a first axis, as the environment has them or flattened.
             legal: which actions are legal on each observation, as in `info["action_mask"]`; default those that the
                 environment reads off observations, which are all of an environment on the host.
 
@@ -101,7 +131,8 @@ class Policy:
 
     def _batch(self, obs: Any) -> tuple[np.ndarray, bool]:
         """Observations along a first axis, and whether it was a single one."""
-        obs, shape = np.asarray(obs), self._env.observation.shape
+        layout, shape = getattr(self._env, "layout", ""), self._env.observation.shape
+        obs = as_seen(layout, obs) if layout else np.asarray(obs)
         if obs.dtype.kind not in "buif" or not np.isfinite(obs).all():
             raise ValueError("obs: expected finite numbers")
         if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
@@ -120,11 +151,17 @@ class Policy:
         else:
             policies, layers = self._dense
             scores = numpy_acting.scores_of(policies, layers, batch[None])[0]
-            legal = np.asarray(legal_on(self._env, jnp.asarray(batch), told))
+            legal = np.asarray(_legal(self._env, batch)) if told is None else told
             found = np.asarray(log_soft_argmax(scores, policies.temperature.reshape(()), legal))
         if not np.isfinite(found.max(-1)).all():
             raise ValueError("the networks of this member diverged: they hold numbers that are not finite")
         return found
+
+
+@jax.jit
+def _legal(env: Interface, obs: Any) -> Any:
+    """The actions that an environment reads off observations."""
+    return env.legal(obs)
 
 
 def checked_legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:

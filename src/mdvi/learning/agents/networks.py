@@ -3,6 +3,7 @@
 They act on batches, observations in, one number per action out.
 """
 
+import dataclasses
 import itertools
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from mdvi.envs.base import Interface
 from mdvi.envs.spaces import actions_of
 from mdvi.types import Array
 
+_LEAST_VARIANCE, _MOST_COUNTED = 1e-6, 1e6
 # (channels, kernel, stride) of each convolution.
 TORSOS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "none": (),
@@ -42,6 +44,41 @@ class Dense(eqx.Module):
         return x @ self.weight + self.bias[None, :]
 
 
+class Normal(eqx.Module):
+    """(x − mean)/√variance, each number by itself, with the mean and the variance of what was seen.
+
+    Nothing of it is trained: `after` is its only change.
+
+    Attributes:
+        mean: 0 before anything was seen.
+        variance: 1 then; at least 10⁻⁶ is divided by, for numbers that never change.
+        count: of the observations that were seen, up to a million: from there on old ones are forgotten slowly.
+    """
+
+    mean: Float[Array, "*members inputs"]
+    variance: Float[Array, "*members inputs"]
+    count: Float[Array, "*members"]
+
+    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch inputs"]:
+        """For a batch of rows."""
+        mean, variance = jax.lax.stop_gradient((self.mean, self.variance))
+        return (x - mean[None]) / jnp.sqrt(jnp.maximum(variance, _LEAST_VARIANCE))[None]
+
+    def after(self, x: Float[Array, "batch inputs"]) -> "Normal":
+        """With the numbers of a batch. Source: Chan, Golub and LeVeque (1979), equation 2.1."""
+        total = self.count + x.shape[0]
+        share = x.shape[0] / total
+        gap = x.mean(0) - self.mean
+        variance = (1 - share) * self.variance + share * x.var(0) + share * (1 - share) * gap**2
+        return Normal(self.mean + share * gap, variance, jnp.minimum(total, _MOST_COUNTED))
+
+    def folded(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The weights and the offset of a first layer that does the same to observations as they are."""
+        deviation = np.sqrt(np.maximum(np.asarray(self.variance), _LEAST_VARIANCE))
+        shift = ((np.asarray(self.mean) / deviation)[..., None, :] @ weight)[..., 0, :]
+        return weight / deviation[..., None], bias - shift
+
+
 class Network(eqx.Module):
     """Observations ↦ one number per action.
 
@@ -49,14 +86,34 @@ class Network(eqx.Module):
         scale: what each number of an observation, or all of them, are divided by; None for ones.
         torso: convolutions, on channels first.
         layers: fully connected layers.
+        normal: what shifts and scales their inputs; None where nothing does.
     """
 
     scale: tuple[float, ...] | None = eqx.field(static=True)
     torso: tuple[eqx.nn.Conv2d, ...]
     layers: tuple[Dense, ...]
+    normal: Normal | None = None
 
     def __call__(self, obs: Array) -> Float[Array, "batch actions"]:
         """The output for a batch of observations, shape (batch, …)."""
+        x = self._inputs(obs)
+        if self.normal is not None:
+            x = self.normal(x)
+        for layer in self.layers[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)
+
+    def after(self, obs: Array) -> "Network":
+        """The network when it has seen a batch of observations: the same where it has no `normal`."""
+        return self if self.normal is None else dataclasses.replace(self, normal=self.normal.after(self._inputs(obs)))
+
+    def dense(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weights and offset of each fully connected layer, `normal` in the first of them."""
+        found = [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in self.layers]
+        return found if self.normal is None else [self.normal.folded(*found[0]), *found[1:]]
+
+    def _inputs(self, obs: Array) -> Float[Array, "batch inputs"]:
+        """What the fully connected layers take in."""
         x = jnp.asarray(obs, jnp.float32)
         if self.scale is not None:
             shape = obs.shape[1:] if len(self.scale) > 1 else (1,) * (obs.ndim - 1)
@@ -65,10 +122,7 @@ class Network(eqx.Module):
             x = x.transpose(0, 3, 1, 2)
             for convolution in self.torso:
                 x = jax.nn.relu(convolve(convolution, x))
-        x = x.reshape(x.shape[0], -1)
-        for layer in self.layers[:-1]:
-            x = jax.nn.relu(layer(x))
-        return self.layers[-1](x)
+        return x.reshape(x.shape[0], -1)
 
 
 def convolve(convolution: eqx.nn.Conv2d, x: Float[Array, "batch inputs rows columns"]) -> Array:
@@ -93,7 +147,7 @@ def _by_patches(convolution: eqx.nn.Conv2d, x: Array) -> Array:
     return y if convolution.bias is None else y + convolution.bias[None]
 
 
-def network(env: Interface, key: jax.Array, torso: str, hidden: tuple[int, ...]) -> Network:
+def network(env: Interface, key: jax.Array, torso: str, hidden: tuple[int, ...], normalize: bool = False) -> Network:
     """A network for the observations and actions of an environment, with random weights.
 
     Raises:
@@ -115,7 +169,8 @@ def network(env: Interface, key: jax.Array, torso: str, hidden: tuple[int, ...])
     widths = (int(np.prod(shape)), *hidden, actions_of(env).count)
     pairs = zip(itertools.pairwise(widths), keys[len(convolutions) :], strict=True)
     layers = [Dense(inputs, outputs, one) for (inputs, outputs), one in pairs]
-    return Network(env.scale, tuple(convolutions), tuple(layers))
+    normal = Normal(jnp.zeros(widths[0]), jnp.ones(widths[0]), jnp.zeros(())) if normalize else None
+    return Network(env.scale, tuple(convolutions), tuple(layers), normal)
 
 
 def check_network(env: Interface, made: Any) -> None:

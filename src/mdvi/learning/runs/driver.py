@@ -51,7 +51,10 @@ class Driver(Protocol):
     unit: str
 
     @classmethod
-    def arranged(cls, settings: Settings, env: Any, members: Members, steps: int, room: Room) -> "Driver":
+    def arranged(
+        cls, settings: Settings, env: Any, members: Members, steps: int, room: Room,
+        start: Sequence[Networks] | None = None,
+    ) -> "Driver":  # fmt: skip
         """The members, before their first step.
 
         Args:
@@ -60,6 +63,7 @@ class Driver(Protocol):
             members: an agent and a seed for each; agents may differ in their leaves only.
             steps: environment steps of each, rounded up to whole lines of metrics.
             room: what they may use.
+            start: the networks that each member starts from; default random ones.
 
         Raises:
             ValueError: for what members in such environments cannot have, and where there is no room for them.

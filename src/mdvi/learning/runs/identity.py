@@ -174,7 +174,8 @@ class _Reader:
         self._note(f"{kind.__name__}, whose package is installed" for kind in own if _installed(kind))
         if isinstance(source, Named) and ":" in source.name and not spaces.classes:
             self._note([f"{source.name}, which runs in another process"])
-        return self._all("row", source, spaces[:3], spaces.classes, value.discount, value.stack, value.clip)
+        parts = [spaces.layout] if spaces.layout else []  # environments without have the identity they had before
+        return self._all("row", source, spaces[:3], spaces.classes, value.discount, value.stack, value.clip, *parts)
 
     @_parts.register(tuple)
     @_parts.register(list)

@@ -198,7 +198,7 @@ def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]
                 "mean_return": float(total / episodes.sum()) if episodes.sum() else None,
                 "last_100": _finite(rows[-1]["last_100"]) if rows else None,
             }
-            | _best(rows)
+            | _best(rows, int(columns[number]["seed"]))
         )
     good = [member["last_100"] for member in members if member["status"] == "ok" and member["last_100"] is not None]
     failed = sum(member["status"] != "ok" for member in members)
@@ -209,14 +209,19 @@ def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]
     }
 
 
-def _best(rows: list[dict[str, float]]) -> dict[str, Any]:
-    """The best evaluation of a member during training, and when it was; nothing where there was none."""
+def evaluation_seed(seed: int, step: int) -> int:
+    """The seed of the episodes that a member of a seed plays after so many environment steps."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
+
+
+def _best(rows: list[dict[str, float]], seed: int) -> dict[str, Any]:
+    """The best evaluation during training of a member of a seed, and when it was; nothing where there was none."""
     found = [(row["evaluation_return"], int(row["env_steps"])) for row in rows if "evaluation_return" in row]
     found = [pair for pair in found if not math.isnan(pair[0])]
     if not found:
         return {}
     value, step = max(found, key=lambda pair: (pair[0], -pair[1]))
-    return {"best_return": value, "best_step": step}
+    return {"best_return": value, "best_step": step, "best_seed": evaluation_seed(seed, step)}
 
 
 def _finite(value: float) -> float | None:

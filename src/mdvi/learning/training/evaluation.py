@@ -12,6 +12,7 @@ from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.runs import checkpoint
 from mdvi.learning.runs.ledger import Row
+from mdvi.learning.runs.record import evaluation_seed
 from mdvi.learning.settings import Settings
 
 COLUMN = "evaluation_return"
@@ -32,11 +33,6 @@ class Best(NamedTuple):
     networks: Networks
 
 
-def seed_of(seed: int, step: int) -> int:
-    """The seed of the episodes that a member of a seed plays after so many environment steps."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
-
-
 class Evaluations:
     """The evaluations of all members.
 
@@ -55,11 +51,11 @@ class Evaluations:
         if not period or step // period <= self._last[number] // period:
             return {}
         self._last[number] = step
-        seed = seed_of(int(self.seeds[number]), step)
+        seed = evaluation_seed(int(self.seeds[number]), step)
         returns, _ = play.evaluate(
             self.env, agent, networks, self.settings.evaluation_episodes, seed, sampled=False, epsilon=0.0, limit=LIMIT
         )
-        value, best = float(returns.mean()), self.best[number]
+        value, best = float(returns.mean(dtype=np.float64)), self.best[number]
         if best is None or value > best.value:
             self.best[number] = Best(value, step, jax.tree.map(jnp.copy, networks))  # training goes on in their place
         return {COLUMN: value}

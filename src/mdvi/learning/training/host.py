@@ -7,7 +7,7 @@ runs, the environments go on with the networks from before it: the policy that a
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class HostPopulation:
         *,
         memory: float | None = None,
         scratch: Path | None = None,
+        start: Sequence[Networks] | None = None,
     ) -> None:
         """Arrange the members.
 
@@ -68,11 +69,13 @@ class HostPopulation:
             steps: environment steps of each, rounded up to whole lines of metrics.
             memory: bytes that may be used; default four fifths of what is free.
             scratch: a folder for the frames of the replay; default memory.
+            start: the networks that each member starts from; default random ones.
 
         Raises:
             ValueError: when agents differ in structure, or they do not fit into the memory.
         """
         self.settings, self.scratch = settings, scratch
+        self._given = None if start is None else jax.tree.map(lambda *leaves: np.stack(leaves), *start)
         self.env = jax.device_put(jax.tree.map(single, env))
         self.agents = [agent for agent, _ in members]
         stacked, self.seeds = batched(members)
@@ -108,12 +111,15 @@ class HostPopulation:
         self._left = False  # whether they ended without what going on would need
 
     @classmethod
-    def arranged(cls, settings: Settings, env: Hosted, members: Members, steps: int, room: Room) -> "HostPopulation":
+    def arranged(
+        cls, settings: Settings, env: Hosted, members: Members, steps: int, room: Room,
+        start: Sequence[Networks] | None = None,
+    ) -> "HostPopulation":  # fmt: skip
         """See `Driver`."""
         if room.width is not None:
             raise ValueError("width: members in environments on the host always share a call")
         scratch = (room.scratch or Path(tempfile.gettempdir())).absolute() if settings.replay_on_disk else None
-        return cls(settings, env, members, steps, memory=room.memory, scratch=scratch)
+        return cls(settings, env, members, steps, memory=room.memory, scratch=scratch, start=start)
 
     @property
     def bytes_kept(self) -> float:
@@ -186,7 +192,7 @@ class HostPopulation:
         return self.agents[number], self.evaluations.best_of(number)
 
     def _start(self) -> None:
-        self.learner = vmapped.start(self.settings, self.env, self.batch, self.seeds)
+        self.learner = vmapped.start(self.settings, self.env, self.batch, self.seeds, self._given)
         self._act_by(self.learner.online)
         self._draws = [np.random.default_rng([int(seed), 1]) for seed in self.seeds]
         self.replay = self._empty()

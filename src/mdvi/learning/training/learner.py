@@ -61,18 +61,24 @@ def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransf
     return optax.flatten(direction) if small else direction
 
 
-def start(settings: Settings, env: Interface, agent: Agent, seed: Any) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
+def start(
+    settings: Settings, env: Interface, agent: Agent, seed: Any, given: Networks | None = None
+) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
     """A learner before its first step, and the keys of the first states and of the steps that fill the replay.
+
+    Its networks are those that are `given`, or have random weights.
 
     Everything random comes from the seed alone, so that members that differ in λ, τ or learning rate start alike.
     """
     weights, more_weights, worlds, filling, life = jax.random.split(jax.random.key(seed), 5)
-    make = agent.network or partial(network, torso=settings.torso, hidden=settings.hidden)
+    if agent.network is not None and settings.normalize:
+        raise ValueError("normalize: is a setting of mdvi's own layers, and the agent has a network of its own")
+    make = agent.network or partial(network, torso=settings.torso, hidden=settings.hidden, normalize=settings.normalize)
     critic = make(env, weights)
     actor = make(env, more_weights) if agent.has_actor else None
     if agent.network is not None:
         check_network(env, critic)
-    online = Networks(critic, actor)
+    online = Networks(critic, actor) if given is None else given
     learner = Learner(
         key=life,
         updates=jnp.zeros((), jnp.int32),
@@ -110,6 +116,9 @@ def learn(
         direction, state = optimizer_of(settings, learner.online).update(gradients, learner.optimizer, learner.online)
     rate = agent.learning_rate_at(settings.warmup + learner.updates * settings.update_period)
     online = jax.tree.map(lambda p, d: p - rate * d, learner.online, direction)
+    if settings.normalize:
+        actor = None if online.actor is None else online.actor.after(first.obs)
+        online = Networks(online.critic.after(first.obs), actor)
     target = learner.target
     if settings.polyak:
         target = jax.tree.map(lambda old, new: old + settings.polyak * (new - old), target, online)

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int
 from mdvi.envs.base import Environment, advance
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.diagnostics import start_probe
+from mdvi.learning.agents.networks import Networks
 from mdvi.learning.experience import ring
 from mdvi.learning.experience.ring import Ring
 from mdvi.learning.settings import Settings
@@ -51,9 +52,11 @@ class Finished(eqx.Module):
     paid: Bool[Array, ""]
 
 
-def init(settings: Settings, env: Environment, agent: Agent, seed: Any) -> tuple[Member, Finished]:
+def init(
+    settings: Settings, env: Environment, agent: Agent, seed: Any, given: Networks | None = None
+) -> tuple[Member, Finished]:
     """A member at its first gradient step: networks drawn, replay filled by `warmup` steps of its first policy."""
-    learner, (worlds, filling) = start(settings, env, agent, seed)
+    learner, (worlds, filling) = start(settings, env, agent, seed, given)
     member = Member(
         learner=learner,
         replay=ring.empty(env.observation, settings.replay // settings.environments, settings.environments),

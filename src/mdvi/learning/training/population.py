@@ -7,7 +7,7 @@ does the same arithmetic whoever runs beside it. Members that memory has no room
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -78,6 +78,7 @@ class Population:
         workers: int | None = None,
         memory: float | None = None,
         measure: Callable[[Agent, Networks], Row] | None = None,
+        start: Sequence[Networks] | None = None,
     ) -> None:
         """Arrange the members.
 
@@ -90,11 +91,12 @@ class Population:
             workers: calls at a time; default one for each core of a processor, one on an accelerator.
             memory: bytes that may be used; default four fifths of what is free.
             measure: more columns for the lines of metrics, from an agent and its networks.
+            start: the networks that each member starts from; default random ones.
 
         Raises:
             ValueError: when agents differ in structure, or one group does not fit into the memory.
         """
-        self.settings, self.width, self.measure = settings, width, measure
+        self.settings, self.width, self.measure, self._start = settings, width, measure, start
         self.env = jax.tree.map(single, env)
         self.agents = [agent for agent, _ in members]
         if len(members) % width:
@@ -113,7 +115,10 @@ class Population:
         self._keeps = self.at_once == len(self.groups) and self.bytes_kept <= MOST_KEPT
 
     @classmethod
-    def arranged(cls, settings: Settings, env: Any, members: Members, steps: int, room: Room) -> "Population":
+    def arranged(
+        cls, settings: Settings, env: Any, members: Members, steps: int, room: Room,
+        start: Sequence[Networks] | None = None,
+    ) -> "Population":  # fmt: skip
         """See `Driver`."""
         if settings.replay_on_disk:
             raise ValueError("replay_on_disk: is for environments on the host")
@@ -122,7 +127,7 @@ class Population:
         width = room.width or (1 if jax.default_backend() == "cpu" else len(members))
         return cls(
             settings, env, members, steps, width=min(width, len(members)), workers=room.workers, memory=room.memory,
-            measure=exact_loss(env) if settings.diagnostics else None,
+            measure=exact_loss(env) if settings.diagnostics else None, start=start,
         )  # fmt: skip
 
     @property
@@ -258,7 +263,7 @@ class Population:
         many = self.width > 1
         member, pending = group.member, None
         if member is None:
-            member, pending = _init(self.settings, many, self.env, group.agents, group.seeds)
+            member, pending = _init(self.settings, many, self.env, group.agents, group.seeds, self._given(group))
             if stopping():  # the program of the chunk would have to be compiled first
                 return
         group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, member)
@@ -273,6 +278,13 @@ class Population:
                 if not learner.finite(self.networks(number)[1]):
                     step = self.settings.steps_after(group.chunks)
                     self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {step}")
+
+    def _given(self, group: Group) -> Networks | None:
+        """The networks that these members start from, where they are given."""
+        if self._start is None:
+            return None
+        networks = [self._start[number] for number in group.numbers]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *networks) if self.width > 1 else networks[0]
 
     def _done(self, group: Group) -> bool:
         """Whether nothing is left to do for these members."""
@@ -302,9 +314,9 @@ class Population:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _init(settings: Settings, many: bool, env: Environment, agents: Agent, seeds: Any) -> Any:
+def _init(settings: Settings, many: bool, env: Environment, agents: Agent, seeds: Any, given: Any = None) -> Any:
     run = partial(loop.init, settings)
-    return jax.vmap(run, (None, 0, 0))(env, agents, seeds) if many else run(env, agents, seeds[0])
+    return jax.vmap(run, (None, 0, 0, 0))(env, agents, seeds, given) if many else run(env, agents, seeds[0], given)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=4)

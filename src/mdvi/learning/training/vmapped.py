@@ -17,9 +17,11 @@ from mdvi.learning.training import learner as learning
 
 
 @partial(jax.jit, static_argnums=0)
-def start(settings: Settings, env: Hosted, agents: Agent, seeds: Any) -> learning.Learner:
-    """What learns, from a seed each."""
-    return jax.vmap(lambda member, seed: learning.start(settings, env, member, seed)[0])(agents, seeds)
+def start(
+    settings: Settings, env: Hosted, agents: Agent, seeds: Any, given: Networks | None = None
+) -> learning.Learner:
+    """What learns, from a seed each, and from networks where they are given."""
+    return jax.vmap(lambda *member: learning.start(settings, env, *member)[0])(agents, seeds, given)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
