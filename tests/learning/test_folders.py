@@ -137,9 +137,7 @@ def test_a_lost_configuration_is_written_again_for_what_the_checkpoints_are_of(e
         remarks = []
         mdvi.train(**ASK, out=ended, report=Report(remark=remarks.append))
         assert path.read_text() == text
-        assert (
-            sum("rewriting it: the checkpoints match this command" in line for line in remarks) == 1
-        )
+        assert sum("rewriting it: the checkpoints match this command" in line for line in remarks) == 1
 
 
 def test_folders_of_others_are_not_taken_for_runs(tmp_path):

@@ -121,7 +121,10 @@ def test_a_run_is_loaded_with_the_environment_it_was_trained_in(mdvi, trained):
         library.load(trained, 3)
     code, _, err = mdvi("evaluate", trained)
     assert code == 2
-    assert f"this run was trained with an environment object, which is not stored; pass it: mdvi.load({trained}, env)" in err
+    assert (
+        f"this run was trained with an environment object, which is not stored; pass it: mdvi.load({trained}, env)"
+        in err
+    )
     assert "is it the folder of a training run?" in mdvi("evaluate", trained / "config.json")[2]
 
 

@@ -67,7 +67,9 @@ def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_onl
     loaded = library.load(folder, agent=MINE)
     for one, other in zip(parameters(first), parameters(loaded), strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match=r"was trained with an agent object, which is not stored; pass it: .*agent=agent"):
+    with pytest.raises(
+        ValueError, match=r"was trained with an agent object, which is not stored; pass it: .*agent=agent"
+    ):
         library.load(folder)
     with pytest.raises(ValueError, match=r"is a run of Entry .*, not of Entry"):
         library.load(folder, agent=SHIFTED)

@@ -462,7 +462,10 @@ def test_code_is_run_only_when_it_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     study_in(tmp_path, HEAD.replace("CartPole-v1", "evil:Env") + "[[grid]]\nagent = 'dqn'")
     assert command(monkeypatch, "run", "small.toml") == 2
-    assert "a file names this environment, which would execute code of its own; to allow it, name it yourself" in capsys.readouterr().err
+    assert (
+        "a file names this environment, which would execute code of its own; to allow it, name it yourself"
+        in capsys.readouterr().err
+    )
 
 
 def test_cells_are_put_on_grids_and_strips(straight):

@@ -108,7 +108,8 @@ def train_command(
         options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, no_kl, no_entropy)
         if any(options[0]) or options[1] != ("munchausen", 1, 0, False, False):
             raise ValueError(
-                "ENV is required with these options; without ENV, the run in --out is resumed with its original settings, or more --steps"
+                "ENV is required with these options; without ENV, the run in --out is resumed with its original "
+                "settings, or for more --steps"
             )
         request = train.request_in(out) | ({} if steps is None else {"steps": steps})
     else:

@@ -231,7 +231,10 @@ def request_in(folder: str | Path) -> dict[str, Any]:
 
 def _object(folder: str | Path, what: str) -> str:
     kind, call = ("environment", "env") if what == "env" else (what, "agent=agent")
-    return f"{folder}: this run was trained with an {kind} object, which is not stored; pass it: mdvi.load({folder}, {call})"
+    return (
+        f"{folder}: this run was trained with an {kind} object, which is not stored; "
+        f"pass it: mdvi.load({folder}, {call})"
+    )
 
 
 def load(

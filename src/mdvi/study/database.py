@@ -73,7 +73,10 @@ def connect(path: Path, reading: bool = False) -> sqlite3.Connection:
         with transaction(base, "DEFERRED"):
             version = _check(base, path)
         if version < _LATEST and not writable:
-            raise ValueError(f"{path}: was written by an earlier version of mdvi and is read-only; copy it to a writable folder to upgrade it")
+            raise ValueError(
+                f"{path}: was written by an earlier version of mdvi and is read-only; "
+                "copy it to a writable folder to upgrade it"
+            )
         if version < _LATEST:
             with transaction(base):
                 _bring_up(base, _check(base, path))  # another process may have been faster
