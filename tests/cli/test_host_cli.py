@@ -154,7 +154,7 @@ def test_a_config_cannot_make_code_run(mdvi, tmp_path):
             ("play", folder, "--video", tmp_path / "x.gif"),
         ):
             code, _, err = mdvi(*command)
-            assert (code, "would be run" in err) == (2, True), name
+            assert (code, "which would execute code of its own" in err) == (2, True), name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Box2D has wheels there")

@@ -201,7 +201,7 @@ def test_claims_are_compared_before_anything_is_made(ended, monkeypatch):
     for claim in ({"seeds": list(range(100_000))}, {"env": "garnet:states=3000000"}, {"settings": {"hidden": [10**9]}}):
         (ended / "config.json").write_text(json.dumps(config | claim))
         for use in (mdvi.load, mdvi.learning.train.request_in):
-            with pytest.raises(ValueError, match=r"config.json: is not what the checkpoints were made with"):
+            with pytest.raises(ValueError, match=r"config.json: does not match the checkpoints"):
                 use(ended)
     claim = config | {"seeds": list(range(100_000))}
     arrays, note, _ = checkpoint.latest(ended / "checkpoint", 2**20)

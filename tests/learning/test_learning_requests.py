@@ -159,11 +159,11 @@ def test_episodes_are_played_with_numbers_in_range_only(mdvi, named, options):
         ({"seeds": [None]}, "damaged: seeds"),
         ({"learning_rate": ["1"]}, "damaged: learning_rate"),
         ({"kl": [[1]]}, "damaged: kl"),
-        ({"width": -1}, "is not what the checkpoints were made with"),
-        ({"seeds": [0, 0]}, "is not what the checkpoints were made with"),
-        ({"seeds": [5, 6]}, "is not what the checkpoints were made with"),
-        ({"steps": 400}, "is not what the checkpoints were made with"),
-        ({"learning_rate": [0.1]}, "is not what the checkpoints were made with"),
+        ({"width": -1}, "does not match the checkpoints"),
+        ({"seeds": [0, 0]}, "does not match the checkpoints"),
+        ({"seeds": [5, 6]}, "does not match the checkpoints"),
+        ({"steps": 400}, "does not match the checkpoints"),
+        ({"learning_rate": [0.1]}, "does not match the checkpoints"),
     ],
 )
 def test_a_configuration_that_was_edited_is_not_believed(mdvi, tmp_path, named, change, message):

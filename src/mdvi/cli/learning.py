@@ -138,7 +138,7 @@ def train_command(
             track_bar("training", goal)(done)
 
         try:
-            run = train.train(**request, **where, start=start, report=Report(progress, tell, tables))
+            run = train.train(**request, **where, report=Report(progress, tell, tables))
         except Interrupted as stop:
             kept = f"; everything is in {out}, the same command continues" if out else "; nothing was kept (no --out)"
             tell(f"mdvi: {stop}{kept}")
