@@ -194,8 +194,8 @@ def check_claims(folder: Path, config: dict[str, Any]) -> bool:
 def _check_digest(folder: Path, config: dict[str, Any], note: dict[str, Any]) -> None:
     if note.get("config") != record.digest_of(config):
         raise ValueError(
-            f"{folder / record.CONFIG}: does not match the checkpoints (it was edited after training began); restore it or "
-            "use another folder"
+            f"{folder / record.CONFIG}: does not match the checkpoints (it was edited after training began); "
+            "restore it or use another folder"
         )
 
 
