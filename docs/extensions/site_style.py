@@ -30,7 +30,7 @@ def shown(block: Any, variables: dict[str, Any], gallery_conf: dict[str, Any]) -
 
     Figures of `matplotlib.pyplot` are found by Sphinx-Gallery itself.
     """
-    figure = variables["example_globals"].pop("___", None)
+    figure = variables["example_globals"].get("___")
     if not isinstance(figure, Figure) or hasattr(figure, "number"):  # pyplot numbers its own
         return ""
     path = next(variables["image_path_iterator"])

@@ -17,9 +17,7 @@ for kl in (0.0, 0.1):
     losses = []
     for dimension in dimensions:
         features = mdvi.errors.random_features(model, dimension, seed=1)
-        trace = mdvi.iterate(
-            model, mdvi.Scheme.of(kl=kl), 100, mdvi.errors.projection(features), record=("loss",)
-        )  # fmt: skip
+        trace = mdvi.iterate(model, mdvi.Scheme.of(kl=kl), 100, mdvi.errors.projection(features), record=("loss",))
         losses.append(trace.loss[-20:].mean())
     axes.plot(dimensions, losses, "o-", ms=4, label=f"λ = {kl:g}")
 axes.set_xlabel("features, of 120 pairs (s, a)")

@@ -11,9 +11,14 @@ import matplotlib.pyplot as plt
 import mdvi
 
 run = mdvi.train(
-    "garnet:states=20,discount=0.9,limit=50", "munchausen", seeds=3, steps=12_000, hidden=(32,), log_period=1000,
+    "garnet:states=20,discount=0.9,limit=50",
+    "munchausen",
+    seeds=3,
+    steps=12_000,
+    hidden=(32,),
+    log_period=1000,
     diagnostics=True,
-)  # fmt: skip
+)
 member, steps, loss = (run.metrics[name] for name in ("member", "env_steps", "exact_loss"))
 
 figure, axes = plt.subplots()

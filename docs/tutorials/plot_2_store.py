@@ -36,9 +36,7 @@ table.head()
 #
 # ``from_frame`` is told which column is what. Orders that are not in the table for some stock are illegal there.
 
-model = mdvi.FiniteMDP.from_frame(
-    table, discount=0.98, state="stock", action="order", next="tomorrow", reward="profit"
-)  # fmt: skip
+model = mdvi.FiniteMDP.from_frame(table, discount=0.98, state="stock", action="order", next="tomorrow", reward="profit")
 model
 
 # %%
@@ -47,7 +45,7 @@ model
 try:
     mdvi.FiniteMDP.from_frame(
         table.drop(index=7), 0.98, state="stock", action="order", next="tomorrow", reward="profit"
-    )  # fmt: skip
+    )
 except ValueError as error:
     print(error)
 

@@ -80,9 +80,12 @@ plt.show()
 
 kls = (0.0, 0.01, 0.1, 1.0, 10.0)
 grid = mdvi.iterate(
-    [mdvi.mdp.garnet(seed=seed) for seed in range(10)], [mdvi.Scheme.of(kl=kl) for kl in kls], 400,
-    mdvi.errors.sampled(1), record=("normalized_loss",),
-)  # fmt: skip
+    [mdvi.mdp.garnet(seed=seed) for seed in range(10)],
+    [mdvi.Scheme.of(kl=kl) for kl in kls],
+    400,
+    mdvi.errors.sampled(1),
+    record=("normalized_loss",),
+)
 grid
 
 # %%

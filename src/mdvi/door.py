@@ -1,4 +1,4 @@
-"""The one door from a text to somebody else's environment.
+"""The one door from a text to an environment of another package.
 
 A text may be a Gymnasium id, `module:ID` (the module registers it) or `module:Class`. Modules are imported here and
 nowhere else, and what makes the environments is looked at before it is called: a subclass of `gymnasium.Env`, or a

@@ -127,7 +127,9 @@ def test_a_class_of_ones_own_from_the_command_line(mdvi, tmp_path):
     assert "5 ± 0" in out or " 5 " in out
     code, _, err = mdvi("evaluate", folder)
     assert code == 2
-    assert "hostile:Row:end=truncated,steps=5: this environment is named by a file and its code would be run" in err
+    assert (
+        "hostile:Row:end=truncated,steps=5: a file names this environment, which would execute code of its own" in err
+    )
     assert mdvi("train", "--out", folder)[0] == 2
     code, out, _ = mdvi("evaluate", folder, "--env", "hostile:Row:end=truncated,steps=5", "--episodes", 20, "--json")
     assert code == 0
@@ -152,7 +154,7 @@ def test_a_config_cannot_make_code_run(mdvi, tmp_path):
             ("play", folder, "--video", tmp_path / "x.gif"),
         ):
             code, _, err = mdvi(*command)
-            assert (code, "would be run" in err) == (2, True), name
+            assert (code, "which would execute code of its own" in err) == (2, True), name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Box2D has wheels there")

@@ -179,7 +179,7 @@ def test_agents_and_environments_are_listed(mdvi, what):
             ),
             "limit: expected 1 to 2³¹ − 1, got 0",
         ),
-        (("train", "--out", "nowhere", "--kl", "1"), "ENV: name it too"),
+        (("train", "--out", "nowhere", "--kl", "1"), "ENV is required with these options"),
         (("train", "CartPole-v1", "--seeds", "0"), "at least 1"),
         (("train", "CartPole-v1", "--steps", 2**31), "steps: expected 1 to 2^30"),
         (("train", "CartPole-v1", "--track", "aim"), "expected wandb or mlflow"),
@@ -224,7 +224,7 @@ def test_a_signal_saves_everything_and_is_the_exit_code(mdvi, tmp_path, monkeypa
         patch.setattr(Population, "advance", struck)
         code, out, err = mdvi(*order)
     assert (code, out) == (128 + number, "")
-    assert f"stopped by {number.name}; everything is in {tmp_path / 'run'}, the same command goes on" in err
+    assert f"stopped by {number.name}; everything is in {tmp_path / 'run'}, the same command continues" in err
     assert not (tmp_path / "run" / "summary.json").exists()
     assert library.load(tmp_path / "run").metrics["env_steps"].tolist() == [240, 440]
     assert mdvi(*order)[0] == 0

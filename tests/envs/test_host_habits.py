@@ -63,7 +63,7 @@ def test_environments_in_other_processes_are_closed_and_leave_nobody(here, tmp_p
 
 
 def test_a_process_that_splits_is_given_up(here):
-    assert "it answered more than it was asked" in statuses(envs.gymnasium("hostile:Odd", habit="splits"))[0]
+    assert "its process sent too much data" in statuses(envs.gymnasium("hostile:Odd", habit="splits"))[0]
 
 
 def test_an_environment_that_changes_the_folder_does_not_take_the_run_along(here, tmp_path, monkeypatch):

@@ -137,9 +137,7 @@ def test_a_lost_configuration_is_written_again_for_what_the_checkpoints_are_of(e
         remarks = []
         mdvi.train(**ASK, out=ended, report=Report(remark=remarks.append))
         assert path.read_text() == text
-        assert (
-            sum("it is written again, since the checkpoints are of what is asked for" in line for line in remarks) == 1
-        )
+        assert sum("rewriting it: the checkpoints match this command" in line for line in remarks) == 1
 
 
 def test_folders_of_others_are_not_taken_for_runs(tmp_path):
@@ -203,7 +201,7 @@ def test_claims_are_compared_before_anything_is_made(ended, monkeypatch):
     for claim in ({"seeds": list(range(100_000))}, {"env": "garnet:states=3000000"}, {"settings": {"hidden": [10**9]}}):
         (ended / "config.json").write_text(json.dumps(config | claim))
         for use in (mdvi.load, mdvi.learning.train.request_in):
-            with pytest.raises(ValueError, match=r"config.json: is not what the checkpoints were made with"):
+            with pytest.raises(ValueError, match=r"config.json: does not match the checkpoints"):
                 use(ended)
     claim = config | {"seeds": list(range(100_000))}
     arrays, note, _ = checkpoint.latest(ended / "checkpoint", 2**20)

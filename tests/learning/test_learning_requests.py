@@ -70,8 +70,8 @@ def test_brackets_are_printed_as_they_are(mdvi, tmp_path):
     [
         ({"seeds": 2**40}, "1099511627776 members are asked for, and one run takes 100000 at most"),
         ({"seeds": 1000, "kl": list(range(1, 200))}, "199000 members are asked for"),
-        ({"seeds": [0, 1, 0]}, "seeds: 0 is there twice"),
-        ({"kl": [0.1, 0.2, 0.1]}, "kl: 0.1 is there twice"),
+        ({"seeds": [0, 1, 0]}, "seeds: 0 is listed twice"),
+        ({"kl": [0.1, 0.2, 0.1]}, "kl: 0.1 is listed twice"),
         ({"kl": []}, "kl: expected a number or several, got []"),
         ({"kl": True}, "kl: expected a number or several, got True"),
         ({"kl": 1e-50}, "kl: expected 0, or 1.2e-38 to 3.4e+38 in size, got 1e-50"),
@@ -120,7 +120,10 @@ def test_a_run_is_loaded_with_the_environment_it_was_trained_in(mdvi, trained):
         library.load(trained, 3)
     code, _, err = mdvi("evaluate", trained)
     assert code == 2
-    assert f"is a run of an environment that was an object in Python: mdvi.load({trained}, env)" in err
+    assert (
+        f"this run was trained with an environment object, which is not stored; pass it: mdvi.load({trained}, env)"
+        in err
+    )
     assert "is it the folder of a training run?" in mdvi("evaluate", trained / "config.json")[2]
 
 
@@ -155,11 +158,11 @@ def test_episodes_are_played_with_numbers_in_range_only(mdvi, named, options):
         ({"seeds": [None]}, "damaged: seeds"),
         ({"learning_rate": ["1"]}, "damaged: learning_rate"),
         ({"kl": [[1]]}, "damaged: kl"),
-        ({"width": -1}, "is not what the checkpoints were made with"),
-        ({"seeds": [0, 0]}, "is not what the checkpoints were made with"),
-        ({"seeds": [5, 6]}, "is not what the checkpoints were made with"),
-        ({"steps": 400}, "is not what the checkpoints were made with"),
-        ({"learning_rate": [0.1]}, "is not what the checkpoints were made with"),
+        ({"width": -1}, "does not match the checkpoints"),
+        ({"seeds": [0, 0]}, "does not match the checkpoints"),
+        ({"seeds": [5, 6]}, "does not match the checkpoints"),
+        ({"steps": 400}, "does not match the checkpoints"),
+        ({"learning_rate": [0.1]}, "does not match the checkpoints"),
     ],
 )
 def test_a_configuration_that_was_edited_is_not_believed(mdvi, tmp_path, named, change, message):
@@ -185,7 +188,7 @@ def test_a_configuration_that_is_lost_is_written_again_by_the_command_that_made_
         library.train(**asked | {"seeds": 3})
     library.train(**asked, report=Report(remark=remarks.append))
     assert (folder / "config.json").read_text() == text
-    assert "it is written again" in remarks[0]
+    assert "rewriting it" in remarks[0]
     shutil.rmtree(folder / "checkpoint")
     library.train(**asked, report=Report(remark=remarks.append))
     assert any("its checkpoints are gone; training begins again" in line for line in remarks)

@@ -67,7 +67,9 @@ def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_onl
     loaded = library.load(folder, agent=MINE)
     for one, other in zip(parameters(first), parameters(loaded), strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(ValueError, match=r"is a run of an agent that was an object in Python: .*agent=agent"):
+    with pytest.raises(
+        ValueError, match=r"was trained with an agent object, which is not stored; pass it: .*agent=agent"
+    ):
         library.load(folder)
     with pytest.raises(ValueError, match=r"is a run of Entry .*, not of Entry"):
         library.load(folder, agent=SHIFTED)
@@ -78,7 +80,7 @@ def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_onl
     for command in (("train", "--out", folder), ("evaluate", folder)):
         code, _, err = run(capsys, monkeypatch, *command)
         assert code == 2
-        assert "is a run of an agent that was an object in Python" in err
+        assert "this run was trained with an agent object, which is not stored" in err
 
 
 def test_whether_a_run_of_a_name_is_one_of_an_object_cannot_be_told(tmp_path):

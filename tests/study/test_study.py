@@ -362,7 +362,7 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
             row |= {key: "" if x is None else f"{x:.9g}" if isinstance(x, float) else str(x) for key, x in row.items()}
         assert rows == list(csv.DictReader(io.StringIO((tmp_path / f"runs/small/{name}.csv").read_text())))
     assert command(monkeypatch, "retry", "small.toml") == 0
-    assert "0 runs wait again" in capsys.readouterr().out
+    assert "0 runs queued again" in capsys.readouterr().out
     assert command(monkeypatch, "report", "small.toml", "--score", "score_last10") == 2
     assert "did you mean 'score_last100'" in capsys.readouterr().err
     assert command(monkeypatch, "report", "small.toml", "--baseline", "dqm") == 2
@@ -405,7 +405,7 @@ def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, c
     assert page.count("the &lt;loss&gt; &amp; more") == 3
     for options, count in (("--diverged",), 1), ((), 2), (("--failed", "--diverged"), 0):
         assert command(monkeypatch, "retry", "small.toml", *options) == 0
-        assert f"{count} runs wait again" in capsys.readouterr().out
+        assert f"{count} runs queued again" in capsys.readouterr().out
     assert "2 of 3 seeds" in page
     assert "1 of 3 seeds, 2 failed" in page
     assert page.count("Heatmaps of the") == 1  # the agents in CartPole have no grid
@@ -462,7 +462,10 @@ def test_code_is_run_only_when_it_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     study_in(tmp_path, HEAD.replace("CartPole-v1", "evil:Env") + "[[grid]]\nagent = 'dqn'")
     assert command(monkeypatch, "run", "small.toml") == 2
-    assert "named by a file and its code would be run: name it yourself" in capsys.readouterr().err
+    assert (
+        "a file names this environment, which would execute code of its own; to allow it, name it yourself"
+        in capsys.readouterr().err
+    )
 
 
 def test_cells_are_put_on_grids_and_strips(straight):

@@ -84,7 +84,7 @@ def iterate_command(
     from mdvi.scheme import Scheme
 
     if algorithm is not None and (kl or entropy):
-        raise ValueError("--algorithm sets its own weights; give either it or --kl and --entropy")
+        raise ValueError("--algorithm sets its own weights; give either --algorithm, or --kl and --entropy")
     check_targets(plot, csv=csv)
     given = source_of(model, discount, format_, reward, parameters or ())
     mdp = given.model

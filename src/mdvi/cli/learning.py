@@ -108,7 +108,8 @@ def train_command(
         options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, no_kl, no_entropy)
         if any(options[0]) or options[1] != ("munchausen", 1, 0, False, False):
             raise ValueError(
-                "ENV: name it too; without it, the run in --out goes on as it was made, or for more --steps"
+                "ENV is required with these options; without ENV, the run in --out is resumed with its original "
+                "settings, or for more --steps"
             )
         request = train.request_in(out) | ({} if steps is None else {"steps": steps})
     else:
@@ -139,7 +140,7 @@ def train_command(
         try:
             run = train.train(**request, **where, report=Report(progress, tell, tables))
         except Interrupted as stop:
-            kept = f"; everything is in {out}, the same command goes on" if out else "; nothing was kept (no --out)"
+            kept = f"; everything is in {out}, the same command continues" if out else "; nothing was kept (no --out)"
             tell(f"mdvi: {stop}{kept}")
             raise typer.Exit(128 + stop.number) from None
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # everything is written

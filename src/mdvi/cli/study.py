@@ -89,7 +89,7 @@ def run_command(
     ] = None,
     checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
 ) -> None:
-    """Train what is missing. Whatever stops it, the same command goes on."""
+    """Train what is missing. After any stop, the same command continues."""
     from mdvi.learning.runs.signals import Interrupted
     from mdvi.study.execute import Watch, execute
 
@@ -114,7 +114,7 @@ def run_command(
                 watch=Watch(progress, batch, figure1, tell), ray=ray, own=env or (),
             )  # fmt: skip
         except Interrupted as stop:
-            tell(f"mdvi: {stop}; everything is in {folder}, the same command goes on")
+            tell(f"mdvi: {stop}; everything is in {folder}, the same command continues")
             raise typer.Exit(128 + stop.number) from None
     if busy:
         tell(f"{busy} runs are being trained by another process")
@@ -158,7 +158,7 @@ def retry_command(
         statuses = store.statuses()
         chosen = [run.id for run in found.runs if statuses.get(run.id) in again]
         store.again(chosen)
-    show(f"{len(chosen)} runs wait again")
+    show(f"{len(chosen)} runs queued again")
 
 
 @study.command("merge", cls=Command)

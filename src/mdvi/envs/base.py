@@ -23,7 +23,7 @@ class Transition(eqx.Module):
         action: the action.
         reward: the reward.
         terminated: whether the process ended: the value of `next_obs` is zero.
-        truncated: whether somebody stopped looking: the value of `next_obs` is what it would have been.
+        truncated: whether the episode was cut off: `next_obs` keeps its value.
         next_obs: the observation that followed, also where an episode ended.
         legal: the actions that were told to be legal on `obs`; None where an environment reads them off observations.
         next_legal: the same on `next_obs`.

@@ -70,7 +70,8 @@ def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
         near = nearest(name, envs.NAMES, 0.8)
         hint = f", or correct it to {near}" if near and not plain else ""
         raise ValueError(
-            f"{text}: this environment is named by a file and its code would be run: name it yourself{hint}"
+            f"{text}: a file names this environment, which would execute code of its own; to allow it, "
+            f"name it yourself{hint}"
         )
 
 

@@ -38,5 +38,5 @@ def actions_of(env: Any) -> Discrete:
     """
     space = getattr(env, "action_space", None)
     if isinstance(space, Box):
-        raise ValueError("env: its actions are a Box; agents here choose among finitely many, a Discrete space")
+        raise ValueError("env: its actions are a Box; agents need a Discrete action space")
     return space if isinstance(space, Discrete) else Discrete(int(env.actions))

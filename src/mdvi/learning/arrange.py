@@ -50,7 +50,7 @@ def population_of(
         raise ValueError(f"seeds: expected at least one, all whole and in 0…2³² − 1, got {str(seeds)[:60]}")
     for name, values in axes.items():
         if len(set(values)) < len(values):  # they would pass for independent ones
-            raise ValueError(f"{name}: {Counter(values).most_common(1)[0][0]:g} is there twice")
+            raise ValueError(f"{name}: {Counter(values).most_common(1)[0][0]:g} is listed twice")
     check_count(math.prod(map(len, axes.values())))
     cells = [Cell(*numbers) for numbers in itertools.product(*axes.values())]
     return population_with(request, cells, env, workers, memory, out, agent, start)

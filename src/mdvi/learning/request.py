@@ -121,7 +121,7 @@ class Request(BaseModel):
         """The request that the arguments of `train` stand for.
 
         Raises:
-            ValueError: for what cannot be meant, naming it.
+            ValueError: if an argument is invalid; the message names it.
         """
         if not isinstance(agent, str):
             raise ValueError(f"agent: expected a name, got {agent!r}")

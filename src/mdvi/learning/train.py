@@ -72,7 +72,7 @@ def train(
             first tenth of the steps.
 
     Raises:
-        ValueError: for what cannot be meant, naming it.
+        ValueError: if an argument is invalid; the message names it.
         Interrupted: after SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM or SIGHUP, with everything saved
             where there is a folder; its `run` is the `Run` as far as it came. A second Ctrl-C raises KeyboardInterrupt
             at once.
@@ -237,7 +237,10 @@ def request_in(folder: str | Path) -> dict[str, Any]:
 
 def _object(folder: str | Path, what: str) -> str:
     kind, call = ("environment", "env") if what == "env" else (what, "agent=agent")
-    return f"{folder}: is a run of an {kind} that was an object in Python: mdvi.load({folder}, {call})"
+    return (
+        f"{folder}: this run was trained with an {kind} object, which is not stored; "
+        f"pass it: mdvi.load({folder}, {call})"
+    )
 
 
 def load(

@@ -101,7 +101,7 @@ class Proof:
         if status == BELOW_FLOOR:
             floor = max(self.floor, gap if self.floor <= self.tolerance else 0.0)
             return (
-                f"every value is known to within {gap:.2g}; rounding in float64 hides what is below {floor:.2g} in "
+                f"every value is known to within {gap:.2g}; float64 rounding limits the interval to {floor:.2g} for "
                 f"values of this size, so {self.tolerance:.2g} cannot be proved"
             )
         if status == NO_PROGRESS:

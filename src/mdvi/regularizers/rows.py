@@ -39,7 +39,7 @@ class Rows:
 def exponential(x):  # type: ignore[no-untyped-def]
     """e^x for −40 ≤ x ≤ 0, right to three units in the last place: from a table, times Taylor's polynomial of the rest.
 
-    Of the library's exp LLVM makes a call for each number, of this one instructions for several at once.
+    LLVM cannot vectorise calls to the exp of libm; this polynomial it can.
     """
     steps = np.floor(0.5 - x * _FINENESS)
     r = x + steps / _FINENESS

@@ -1,4 +1,4 @@
-"""Train batches on a Ray cluster: its workers train, whoever asked for it writes down what came of it."""
+"""Train batches on a Ray cluster: its workers train, and the submitting process alone writes results to the store."""
 
 import ipaddress
 import logging

@@ -73,7 +73,10 @@ def connect(path: Path, reading: bool = False) -> sqlite3.Connection:
         with transaction(base, "DEFERRED"):
             version = _check(base, path)
         if version < _LATEST and not writable:
-            raise ValueError(f"{path}: is of an earlier version and may not be written: copy it to be brought up")
+            raise ValueError(
+                f"{path}: was written by an earlier version of mdvi and is read-only; "
+                "copy it to a writable folder to upgrade it"
+            )
         if version < _LATEST:
             with transaction(base):
                 _bring_up(base, _check(base, path))  # another process may have been faster
@@ -159,7 +162,7 @@ def _check(base: sqlite3.Connection, path: Path) -> int:
     """
     kind, version = (base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
     if kind != _APPLICATION:
-        raise ValueError(f"{path}: is a database of something else; name another folder")
+        raise ValueError(f"{path}: is a database of another program; name another folder")
     if version > _LATEST:
         raise ValueError(f"{path}: was written by a later version of mdvi; update it")
     expected, found = _schema_of(version), _schema(base)

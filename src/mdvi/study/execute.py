@@ -34,7 +34,7 @@ WORK = "work"  # the folder of batches that are being trained
 
 @dataclass(frozen=True)
 class Watch:
-    """Who watches a study.
+    """The callbacks of a study.
 
     Attributes:
         progress: called with environment steps of all runs that are done, and those that are wanted.
@@ -68,7 +68,7 @@ def execute(
         shard: i and n: only every n-th batch, beginning with the i-th.
         memory: bytes that may be used; on a cluster, by each worker.
         every: seconds between checkpoints.
-        watch: who watches.
+        watch: callbacks for progress and remarks.
         ray: the address of a Ray cluster whose workers train, or "local"; None trains here.
         own: environments of the study that may be any code, named as there.
 
@@ -100,7 +100,7 @@ def execute(
 
 @dataclass(frozen=True)
 class _Job:
-    """Where and how a study is trained, and who watches; `goal` is its environment steps."""
+    """Where and how a study is trained, and its callbacks; `goal` is its environment steps."""
 
     store: Store
     work: Path

@@ -227,7 +227,7 @@ def read(path: Path, earlier: bool = False) -> Study:
         earlier: with the exploration that runs had in version 0.1.0 where neither a preset nor ε is named.
 
     Raises:
-        ValueError: for a file that cannot be read, or says what cannot be meant.
+        ValueError: if the file cannot be read or is invalid; the message names the place.
     """
     try:
         given = _File.model_validate(_parsed(path))

@@ -69,7 +69,7 @@ class Store:
             self._base = connect(path, reading)
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the database."""
         self._base.close()
 
     def add(self, runs: Iterable[Run]) -> None:
@@ -94,7 +94,7 @@ class Store:
         return {row[0]: row[place] for row in self._rows("runs")}
 
     def mark(self, runs: Iterable[str], status: str) -> None:
-        """Note that runs are being trained, or wait again after that; what has ended stays as it is."""
+        """Mark runs as being trained, or as queued again; runs that have ended stay as they are."""
         runs = list(runs)
         with self._change(runs):
             self._base.executemany(
@@ -103,7 +103,7 @@ class Store:
             )
 
     def again(self, runs: Sequence[str]) -> None:
-        """Let runs wait again that have ended, and forget what came of them."""
+        """Queue runs again that have ended, and remove their results."""
         unknown = ", ".join(f"{name} = NULL" for name in _RESULTS)
         command = f"UPDATE runs SET status = 'queued', reason = '', trace = '', lines = 0, {unknown} WHERE run_id = ?"
         with self._change(runs):

@@ -34,7 +34,7 @@ def train_batch(
         place: the folder it is kept in meanwhile; whoever calls has locked it.
         memory: bytes that may be used.
         every: seconds between checkpoints.
-        report: who watches.
+        report: callbacks for progress, remarks and metrics.
         workers: cores that may be used; default all.
 
     Raises:

@@ -78,7 +78,7 @@ class Screen:
 
     @property
     def asked(self) -> bool:
-        """Whether a step was asked for that nobody has received yet."""
+        """Whether a step was requested whose result has not been received yet."""
         return self.vector.asked
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
@@ -102,7 +102,7 @@ class Screen:
         return np.repeat(self.look.repeat(4, 0).repeat(4, 1)[:, :, None], 3, 2)
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the environments."""
         self.vector.close()
 
 

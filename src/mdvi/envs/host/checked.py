@@ -56,7 +56,7 @@ class Step(NamedTuple):
         fresh: what to act on next: the first observation of the next episode where one began.
         reward: the rewards.
         terminated: whether the process ended.
-        truncated: whether somebody stopped looking.
+        truncated: whether the episode was cut off.
         real: whether a step was made at all.
         began: whether `fresh` is the first observation of an episode.
         wrong: what went wrong, "" for nothing; such a row tells nothing else.
@@ -156,7 +156,7 @@ def make(name: str, options: dict[str, Any]) -> Any:
             text = says(error)
             raise ValueError(text if text.startswith(name) else f"{name}: {text}") from None
     if not isinstance(env, gymnasium.Env):
-        raise ValueError(f"{name}: made an object of type {type(env).__name__}, which is no gymnasium.Env")
+        raise ValueError(f"{name}: made an object of type {type(env).__name__}, which is not a gymnasium.Env")
     return env
 
 
@@ -196,7 +196,7 @@ def spaces_of(env: Any, name: str) -> Spaces:
     action: Any = getattr(env, "action_space", None)
     observation: Any = getattr(env, "observation_space", None)
     if action is None or observation is None:
-        raise ValueError(f"{name}: is no Gymnasium environment: it has no action_space or no observation_space")
+        raise ValueError(f"{name}: is not a Gymnasium environment: it has no action_space or no observation_space")
     kinds = [type(space).__name__ for space in (action, observation)]
     if kinds[0] == "Box":
         raise ValueError(f"{name}: its actions are continuous ({action}); mdvi learns with Discrete actions only")
@@ -427,7 +427,7 @@ class Cells:
         return picture
 
     def close(self) -> None:
-        """Let them go."""
+        """Close the environments."""
         for cell in self.cells:
             with contextlib.suppress(*FAULTS):
                 cell.env.close()

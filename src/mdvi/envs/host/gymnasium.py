@@ -139,7 +139,7 @@ def gymnasium(
 
     Raises:
         ValueError: when there is none of that name, for other actions than Discrete or other observations than a Box,
-            for a number out of range, and for a timeout in this process, which nobody could keep.
+            for a number out of range, and for a timeout in this process, which could not be enforced.
         ModuleNotFoundError: when something is not installed.
     """
     if timeout is None:
@@ -152,7 +152,7 @@ def gymnasium(
     if processes is not None and processes < 0:
         raise ValueError(f"processes: expected at least 0, got {processes}")
     if timeout and processes == 0:
-        raise ValueError(f"timeout: {timeout:g} s can be kept by another process only, and processes is 0")
+        raise ValueError(f"timeout: {timeout:g} s needs a worker process, and processes is 0")
     try:
         text = json.dumps(options)
     except TypeError as error:

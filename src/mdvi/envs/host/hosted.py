@@ -38,7 +38,7 @@ class Worlds(Protocol):
 
     @property
     def asked(self) -> bool:
-        """Whether a step was asked for that nobody has received yet."""
+        """Whether a step was requested whose result has not been received yet."""
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin an episode in some, from a seed each; where that is −1, from whatever random numbers come next."""
@@ -50,7 +50,7 @@ class Worlds(Protocol):
         """What that step told; unless it ended an episode, the actions that follow may be asked for first: `asked`."""
 
     def close(self) -> None:
-        """Let them go."""
+        """Close the environments."""
 
 
 def step(worlds: Worlds, actions: Any, alive: np.ndarray) -> Step:

@@ -138,7 +138,7 @@ class Process:
 
         data = b"" if self.ended else self._read(whole, self.timeout)
         if data and len(data) > size_of(data, self.count, self.spaces):
-            self.ended = "it answered more than it was asked, as a process does that has split"
+            self.ended = "its process sent too much data (did the environment fork?)"
             data = b""
         return unpacked(data, self.spaces) if data else self.silence()
 

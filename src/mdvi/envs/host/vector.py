@@ -41,7 +41,7 @@ class Vector:
     Attributes:
         renews: whether it begins new episodes by itself.
         repeats: whether each of its environments can be begun again from a seed, and so be repeated.
-        asked: whether a step was asked for that nobody has received yet.
+        asked: whether a step was requested whose result has not been received yet.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Vector:
         return pictures[0]
 
     def close(self) -> None:
-        """Let them go."""
+        """Close the environments."""
         self.env.close()
 
     def _array(self, obs: Any) -> np.ndarray:

@@ -61,7 +61,7 @@ class FiniteEnvironment(eqx.Module):
 
     @property
     def scale(self) -> None:
-        """None is needed."""
+        """No scaling: observations are zeros and ones."""
 
     @property
     def discount(self) -> Any:

@@ -54,7 +54,7 @@ class MinAtar(eqx.Module):
 
     @property
     def scale(self) -> None:
-        """None is needed."""
+        """No scaling: observations are zeros and ones."""
 
     def reset(self, key: jax.Array) -> Any:
         """A new game."""

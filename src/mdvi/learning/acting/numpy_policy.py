@@ -23,7 +23,7 @@ class Policy:
         if a["scale"].ndim and x.size != a["scale"].size:
             raise ValueError(f"obs: expected {a['scale'].size} numbers, got shape {x.shape}")
         if legal is not None and not np.any(legal):
-            raise ValueError("legal: no action is")
+            raise ValueError("legal: expected at least one legal action, got none")
         x = x / a["scale"].reshape(x.shape if a["scale"].ndim else ())
         if len(a["strides"]):
             x = x.transpose(2, 0, 1)

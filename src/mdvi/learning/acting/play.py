@@ -1,4 +1,4 @@
-"""What a trained agent is good for: acting, being evaluated, being watched, being taken elsewhere."""
+"""Use a trained agent: act, evaluate, film."""
 
 import dataclasses
 from functools import partial, singledispatch

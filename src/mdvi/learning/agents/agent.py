@@ -35,7 +35,7 @@ class Noise(NamedTuple):
 
 
 def noise(key: jax.Array, batch: int, actions: int) -> Noise:
-    """Those that a key stands for."""
+    """Draw the random numbers for a batch of actions from a key."""
     one, other, third = jax.random.split(key, 3)
     gumbel, uniform = jax.random.gumbel(one, (batch, actions)), jax.random.uniform(other, (batch,))
     return Noise(gumbel, uniform, draws.words(third, (batch,)))

@@ -127,7 +127,9 @@ class Entry:
         if self.kl is None and beta != 0:
             raise ValueError(f"{self.name}: has no beta")
         if not 0 <= beta < 1:
-            raise ValueError(f"beta: expected a number in [0, 1) beside an entropy, got {beta}; beta = 1 is entropy 0")
+            raise ValueError(
+                f"beta: must be in [0, 1) when an entropy is given, got {beta}; for beta = 1 set entropy=0 and kl"
+            )
         if beta > 0 and tau == 0:
             raise ValueError("beta: needs an entropy above 0, since kl = beta · entropy / (1 − beta)")
         return {"kl": beta * tau / (1 - beta), "entropy": tau}

@@ -43,7 +43,7 @@ class Episodes:
 
     @property
     def asked(self) -> bool:
-        """Whether a step was asked for that nobody has received yet."""
+        """Whether a step was requested whose result has not been received yet."""
         return self._worlds is not None and self._worlds.asked
 
     @property

@@ -160,7 +160,7 @@ def _read(path: Path, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         arrays = load(data)
         text, digest = _facts(io.BytesIO(data).read)
         if _digest(arrays, text) != digest:
-            raise ValueError("its digest does not fit its content")
+            raise ValueError("its checksum does not match its content")
         return arrays, _note(text)
     except MemoryError:  # is no fact about the file either
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(path)) from None

@@ -194,8 +194,8 @@ def check_claims(folder: Path, config: dict[str, Any]) -> bool:
 def _check_digest(folder: Path, config: dict[str, Any], note: dict[str, Any]) -> None:
     if note.get("config") != record.digest_of(config):
         raise ValueError(
-            f"{folder / record.CONFIG}: is not what the checkpoints were made with; put back what was changed, or "
-            "train in another folder"
+            f"{folder / record.CONFIG}: does not match the checkpoints (it was edited after training began); "
+            "restore it or use another folder"
         )
 
 
@@ -234,7 +234,7 @@ def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], Non
         note = checkpoint.latest_note(folder / record.CHECKPOINT)
         if note is None or note.get("config") != record.digest_of(config):
             raise ValueError(f"{error}; repeat the command that made the run, or name another folder") from None
-        remark(f"{error}; it is written again, since the checkpoints are of what is asked for")
+        remark(f"{error}; rewriting it: the checkpoints match this command")
         return None
     for name in config:
         if name in ("env", "agent") and same(known[name], config[name]) is not None:

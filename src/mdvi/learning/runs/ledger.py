@@ -9,7 +9,7 @@ RECENT = 100  # episodes in the moving average of returns
 
 
 class Ledger:
-    """The books.
+    """The metrics, the recent returns and the failures of all members.
 
     Attributes:
         rows: lines of metrics so far, by the number of the member.

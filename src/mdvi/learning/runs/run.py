@@ -21,7 +21,7 @@ _ROUND = 0.5  # seconds between looks at the signals and the progress bar
 
 @dataclass
 class Report:
-    """What a training run tells whoever watches.
+    """The callbacks of a training run.
 
     Attributes:
         progress: called with chunks done and chunks in all.
@@ -53,7 +53,7 @@ def train(
         folder: where to keep the run; None keeps nothing.
         fresh: refuse a folder that has anything in it.
         every: seconds between checkpoints.
-        report: who watches.
+        report: callbacks for progress, remarks and metrics.
 
     Returns:
         The summary.

@@ -26,7 +26,7 @@ def dual_target(scheme: Scheme, h: Outputs, q: Outputs) -> Outputs:
 
 def _check(agent: "Agent") -> None:
     if agent.scheme.beta == 1:
-        raise ValueError("a dual agent averages with weight 1 − β: it needs an entropy, or β < 1")
+        raise ValueError("dual agents need entropy > 0 or beta < 1: they average q with weight 1 − β")
 
 
 def _preferences(scheme: Scheme, output: Outputs) -> Preferences:

@@ -32,7 +32,7 @@ class Implicit:
     def check(self, agent: "Agent") -> None:
         """Any scheme whose evaluation keeps the KL, which is part of what the critic holds."""
         if not agent.munchausen and agent.scheme.beta > 0:
-            raise ValueError("munchausen: an implicit agent with beta > 0 needs it")
+            raise ValueError("munchausen: an implicit agent with beta > 0 needs the Munchausen term")
         if not agent.scheme.evaluate_kl and agent.scheme.beta > 0:
             raise ValueError("an implicit agent cannot leave the KL out of its evaluation: it holds q + βs, not q")
 
