@@ -352,7 +352,7 @@ def test_a_crash_around_the_last_checkpoint_loses_no_replay(tmp_path, monkeypatc
     newest = max((tmp_path / "run" / "checkpoint").glob("*.safetensors"))
     newest.write_bytes(b"nothing")  # the one before it has all of its parts too
     assert numbers_of(mdvi.train(**ask, out=tmp_path / "run", checkpoint_every=0.0)) == straight
-    assert not list((tmp_path / "run" / "checkpoint" / "replay").iterdir())
+    assert list((tmp_path / "run" / "checkpoint" / "replay").iterdir())  # the run can be made longer
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -286,8 +286,8 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
 def test_folders_that_hold_something_else_are_refused(tmp_path):
     folder = tmp_path / "run"
     tiny(out=folder, steps=80)
-    with pytest.raises(ValueError, match="was made with steps = 80, not 120"):
-        tiny(out=folder, steps=120)
+    with pytest.raises(ValueError, match="was made with steps = 80, not 60"):
+        tiny(out=folder, steps=60)
     with pytest.raises(ValueError, match="--fresh asks for a folder that is"):
         tiny(out=folder, steps=80, fresh=True)
     (tmp_path / "other").mkdir()

@@ -16,6 +16,7 @@ from mdvi.report import maps, plots
 from mdvi.report.cells import Cell, panels_of
 from mdvi.report.curves import PANELS, Curve
 from mdvi.report.heatmaps import curves_by_row, heatmaps
+from mdvi.report.learning import grid_of, lines_of, results_of
 from mdvi.words import plain
 
 NUMBERS = ("kl", "entropy", "beta", "learning_rate")
@@ -49,6 +50,7 @@ def table_of(monkeypatch, members):
     shown = []
     monkeypatch.setattr(learning, "show", shown.append)
     run = type("Run", (), {"config": {"env": "e", "agent": "a"}, "summary": {"members": members}})
+    run.results = results_of(members)
     learning._show(run(), None)
     Console(width=200, file=(file := io.StringIO())).print(shown[0])
     lines = [line.split("│")[1:-1] for line in file.getvalue().splitlines() if line.startswith("│")]
@@ -59,16 +61,16 @@ def summary_of(members):
     """What the summary says of the same members."""
     return [
         dict(zip(NUMBERS, (kl, entropy, kl / (kl + entropy), rate), strict=True))
-        | {"status": "ok", "env_steps": 200, "last_100": values[-1]}
+        | {"status": "ok", "env_steps": 200, "last_100": values[-1], "member": member, "seed": seed}
         | {"mean_return": float(np.dot(counts, values) / sum(counts)) if sum(counts) else None}
-        for kl, entropy, rate, _, counts, values in members
+        for member, (kl, entropy, rate, seed, counts, values) in enumerate(members)
     ]
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5])
 def test_the_cells_of_a_plot_are_those_of_the_table(rng, monkeypatch, seeds):
     members = grid(rng, seeds)
-    score, (_, rows), (_, columns) = learning._cells(metrics_of(members))
+    score, (_, rows), (_, columns) = grid_of(metrics_of(members))
     lines = table_of(monkeypatch, summary_of(members))
     assert (len(rows), len(columns), len(lines)) == (2, 3, 6)
     assert [f"{value:.4g}" for value in score.ravel()] == [line[5].split(" ± ")[0] for line in lines]
@@ -80,11 +82,11 @@ def test_a_seed_counts_once_however_many_episodes_it_had():
         (kl, entropy, 0.001, seed, (90, 0) if seed == 0 else (5, 5), (10.0, 0.0) if seed == 0 else (80.0, 100.0))
         for kl in (0.1, 1.0) for entropy in (0.01, 0.1) for seed in range(2)
     ]  # fmt: skip
-    np.testing.assert_allclose(learning._cells(metrics_of(members))[0], 50.0)
+    np.testing.assert_allclose(grid_of(metrics_of(members)).score, 50.0)
 
 
 def test_members_that_differ_in_their_learning_rates_are_not_pooled(rng):
-    assert learning._cells(metrics_of(grid(rng, 3, rates=(0.001, 0.01)))) is None
+    assert grid_of(metrics_of(grid(rng, 3, rates=(0.001, 0.01)))) is None
 
 
 def test_failed_members_and_missing_scores_leave_two_seeds_without_an_interval(monkeypatch):
@@ -100,9 +102,9 @@ def test_failed_members_are_left_out_of_plots_as_they_are_of_the_table(rng):
     for number in (0, 5, 6):
         summary["members"][number]["status"] = "diverged: …"
     kept = [member for number, member in enumerate(members) if number not in (0, 5, 6)]
-    score = learning._cells(learning._of_sound(metrics_of(members), summary))[0]
-    np.testing.assert_allclose(score, learning._cells(metrics_of(kept))[0])
-    assert learning._of_sound(metrics_of(members), {})["seed"].size == 2 * len(members)  # not finished
+    score = grid_of(lines_of(metrics_of(members), learning._sound(summary))).score
+    np.testing.assert_allclose(score, grid_of(metrics_of(kept)).score)
+    assert learning._sound({}) == []  # of a run that is not finished: all lines are drawn
 
 
 def bands(figure):
