@@ -336,7 +336,7 @@ BAD = {
     "dense evaluation": (["iterate", "chain", "states=1000000"], "the exact evaluation of 1000000 states"),
     "unknown algorithm": (["iterate", "chain", "--algorithm", "munchhausen"], "did you mean 'munchausen'?"),
     "algorithm parameter": (["iterate", "chain", "--algorithm", "munchausen:alfa=1"], "did you mean 'alpha'?"),
-    "both": (["iterate", "chain", "--algorithm", "vi", "--kl", "1"], "give either it or --kl and --entropy"),
+    "both": (["iterate", "chain", "--algorithm", "vi", "--kl", "1"], "give either --algorithm, or --kl and --entropy"),
     "unknown errors": (["iterate", "chain", "--errors", "gausian=1"], "did you mean 'gaussian'?"),
     "errors without number": (["iterate", "chain", "--errors", "gaussian"], "needs a number, as in gaussian=0.1"),
     "errors with a number": (["iterate", "chain", "--errors", "none=3"], "--errors none: takes no number, got 3"),

@@ -134,7 +134,7 @@ def test_an_exported_policy_is_told_what_is_legal(tmp_path):
         assert mask[policy.act(obs, rng, mask)]
         assert (policy.probabilities(obs, mask) > 0).tolist() == mask.tolist()
     assert policy.act([1, 0, 0]) == policy.act(np.array([True, False, False]))
-    with pytest.raises(ValueError, match="legal: no action is"):
+    with pytest.raises(ValueError, match="legal: expected at least one legal action, got none"):
         policy.act([1, 0, 0], legal=np.zeros(2, bool))
     with pytest.raises(ValueError, match="episodes: expected a whole number, 1 to 1073741824, got 0"):
         mine.evaluate(0)
