@@ -154,7 +154,7 @@ def test_functions_of_the_library_are_refused(stranger, name):
 
 
 def test_a_function_that_makes_something_else_is_named(stranger):
-    with pytest.raises(ValueError, match=r"stranger:lies: made an object of type int, which is no gymnasium\.Env"):
+    with pytest.raises(ValueError, match=r"stranger:lies: made an object of type int, which is not a gymnasium\.Env"):
         names.environment_of("stranger:lies:processes=0")
 
 
