@@ -266,7 +266,7 @@ def try_it(function, **arguments):
 def test_the_user_may_name_what_the_file_names(stranger, capsys, monkeypatch):
     files = files_of("stranger:World", Path.cwd())
     code, _, err = run(capsys, monkeypatch, "study", "plan", files[0])
-    assert (code, "named by a file" in err) == (2, True)
+    assert (code, "a file names this environment" in err) == (2, True)
     assert not stranger.exists()
     assert run(capsys, monkeypatch, "study", "plan", files[0], "--env", "stranger:World:x=1")[0] == 2
     assert not stranger.exists()
@@ -276,7 +276,7 @@ def test_the_user_may_name_what_the_file_names(stranger, capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", [*NAMES, *MORE])
 def test_what_could_run_other_code_is_not_taken_from_a_file(name):
-    with pytest.raises(ValueError, match=r"named by a file|expected KEY=VALUE"):
+    with pytest.raises(ValueError, match=r"a file names this environment|expected KEY=VALUE"):
         names.check_named_by_file(name)
     names.check_named_by_file(name, [name])
 
@@ -295,7 +295,7 @@ def test_modules_in_the_current_folder_stand_for_nothing(stranger):
     where = os.environ | {"PYTHONPATH": str(Path(library.__file__).parents[1])}
     order = [sys.executable, "-m", "mdvi", "study", "plan", "study.toml"]
     done = subprocess.run(order, env=where, capture_output=True, text=True, check=False)
-    assert (done.returncode, "named by a file" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "a file names this environment" in done.stderr) == (2, True), done.stderr
     assert not stranger.exists()
 
 

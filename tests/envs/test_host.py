@@ -472,7 +472,7 @@ def test_other_spaces_are_refused_in_one_line(make, words):
         ("LunarLander-v3:processes=-1", "processes: expected at least 0, got -1"),
         ("LunarLander-v3:processes=1.5", "processes: expected an integer, got '1.5'"),
         ("LunarLander-v3:timeout=-1", r"timeout: expected seconds, 0 to 1e\+06, got -1"),
-        ("LunarLander-v3:timeout=5,processes=0", "5 s can be kept by another process only, and processes is 0"),
+        ("LunarLander-v3:timeout=5,processes=0", "timeout: 5 s needs a worker process, and processes is 0"),
     ],
 )
 def test_names_that_cannot_be_meant_are_refused(text, words, monkeypatch):

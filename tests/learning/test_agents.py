@@ -119,7 +119,7 @@ def test_epsilon_falls_from_one():
         ("dqn", {"beta": 0.5}, "has no beta"),
         ("da", {"kl": 0.1, "entropy": 0.0}, "dual agent"),
         ("md-direct", {"beta": 0.5, "kl": 0.1}, "either kl or beta"),
-        ("md-direct", {"beta": 1.0}, r"beta: expected a number in \[0, 1\)"),
+        ("md-direct", {"beta": 1.0}, r"beta: must be in \[0, 1\) when an entropy is given"),
         ("md-direct", {"beta": 0.9, "entropy": 0.0}, "beta: needs an entropy"),
         ("md-direct", {"kl": -1.0}, "kl: expected a finite number"),
         ("munchausen", {"evaluate_kl": False}, "cannot leave the KL out"),

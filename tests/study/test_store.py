@@ -283,9 +283,9 @@ def test_a_schema_that_is_not_ours_is_refused_before_it_is_used(made, name, read
 def test_databases_of_others_and_later_ones_are_refused(made):
     study, path = made
     for script, words in (
-        ("PRAGMA application_id = 7", "is a database of something else"),
+        ("PRAGMA application_id = 7", "is a database of another program"),
         ("PRAGMA user_version = 99", "was written by a later version of mdvi; update it"),
-        ("PRAGMA application_id = 0; PRAGMA user_version = 0", "is a database of something else"),
+        ("PRAGMA application_id = 0; PRAGMA user_version = 0", "is a database of another program"),
     ):
         copy = path.with_name("copy.sqlite")
         shutil.copy(path, copy)
@@ -491,7 +491,7 @@ def test_an_old_study_that_was_killed_goes_on(monkeypatch, capsys, tmp_path):
 def test_a_store_of_an_earlier_version_that_may_not_be_written_is_named(monkeypatch, old):
     file, folder = old
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(ValueError, match="is of an earlier version and may not be written"):
+    with pytest.raises(ValueError, match="was written by an earlier version of mdvi and is read-only"):
         content(read(file), folder / NAME)
 
 
