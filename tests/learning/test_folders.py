@@ -386,8 +386,13 @@ def test_nohup_stays_in_force_and_a_second_signal_ends_the_process(monkeypatch):
             monkeypatch.setattr(os, "_exit", ends.append)
             os.kill(os.getpid(), signal.SIGTERM)
             assert (stopped.number, ends) == (signal.SIGTERM, [])
+            with pytest.raises(KeyboardInterrupt):  # in Python, where the process has more to lose
+                os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert ends == [128 + signal.SIGTERM]
+            stopped.before[signal.SIGINT] = signal.SIG_DFL  # in a command
             os.kill(os.getpid(), signal.SIGINT)
-            assert ends == [128 + signal.SIGINT]
+            assert ends == [128 + signal.SIGTERM, 128 + signal.SIGINT]
     finally:
         signal.signal(signal.SIGHUP, before)
 
