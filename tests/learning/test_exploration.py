@@ -85,7 +85,7 @@ def test_what_was_resolved_is_written_down_and_the_same_command_goes_on(tmp_path
 def test_a_run_of_0_1_0_keeps_the_exploration_it_was_made_with(tmp_path, monkeypatch, lost):
     options = {"env": "CartPole-v1", "agent": "dqn", "steps": 400, "out": tmp_path / "run"} | TINY
     with monkeypatch.context() as patch:
-        patch.setattr(Request, "explored", lambda request: request)
+        patch.setattr(Request, "explored", lambda request, steps=None: request)
         mdvi.train(**options)
     path = tmp_path / "run" / "config.json"
     text = path.read_text()
