@@ -99,7 +99,7 @@ def in_notebook() -> bool:
 
 
 def bars() -> contextlib.AbstractContextManager[Any]:
-    """The bars for whoever calls from Python: None as their factory where nobody would see them, as in a pipe."""
+    """The bars of a call from Python; their factory is None where they cannot be seen, as in a pipe."""
     if in_notebook():
         return bars_in_notebook()
     return bars_on_stderr() if sys.stderr.isatty() else contextlib.nullcontext()
@@ -107,7 +107,7 @@ def bars() -> contextlib.AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def shown(given: Callable[..., None] | Literal[False] | None, words: Words) -> Iterator[Callable[..., None] | None]:
-    """The callback of a call: the one that was given, or a line for whoever is watching, or None.
+    """The callback of a call: the callback that was given, or a line in a terminal or a notebook, or None.
 
     Args:
         given: a callback, False for no line, or None for a line where it can be seen.

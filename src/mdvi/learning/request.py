@@ -95,7 +95,7 @@ class Request(BaseModel):
         steps: environment steps of each member.
         preset: sizes and numbers to start from; None for the environment's own.
         width: members that share a call; None for as many as suit.
-        start: what the networks that members start from are told apart by; None for random ones.
+        start: a digest of the networks that members start from; None for random networks.
         settings: changes of the preset: fields of `Settings`, and `NUMBERS` of the agent.
     """
 

@@ -17,7 +17,7 @@ class Start(NamedTuple):
     """Networks of another run.
 
     Attributes:
-        name: what they are told apart by in config.json: where they came from does not matter.
+        name: a digest of them, which identifies them in config.json; the folder they came from does not matter.
         networks: those of each of its members.
     """
 

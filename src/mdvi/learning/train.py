@@ -146,12 +146,20 @@ def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:
     return explored(known["settings"], known["preset"], known["steps"]) != known["settings"]
 
 
+def _known(folder: str | Path | None) -> dict[str, Any]:
+    """The configuration of the run in a folder; empty without a run, or without one that can be read.
+
+    A configuration that cannot be read is reported when training opens the folder.
+    """
+    try:
+        return {} if folder is None else record.read_config(Path(folder))
+    except ValueError:
+        return {}
+
+
 def _made_steps(folder: str | Path | None, steps: int) -> int:
     """The steps that the run in a folder was first made for, where it can go on for so many; else just these."""
-    try:
-        known = {} if folder is None else record.read_config(Path(folder))
-    except ValueError:  # there is no run yet, or it cannot be read, which is told elsewhere
-        known = {}
+    known = _known(folder)
     made = record.made_steps(known) if known else steps
     return made if isinstance(made, int) and 0 < made < steps else steps
 
@@ -168,10 +176,7 @@ def _known_start(folder: str | Path | None) -> str | None:
     """What the run in a folder started from, once it has a checkpoint and does not need it any more."""
     if folder is None or not checkpoint.serials(Path(folder) / record.CHECKPOINT):
         return None
-    try:
-        found = record.read_config(Path(folder)).get("start")
-    except ValueError:  # which is told elsewhere
-        return None
+    found = _known(folder).get("start")
     return found if isinstance(found, str) else None
 
 
@@ -185,13 +190,10 @@ def _written(
     Raises:
         ValueError: when the folder has a run of another one.
     """
+    name = fingerprint(value)
     if folder is not None:
-        try:
-            known = record.read_config(Path(folder))[what]
-        except ValueError:  # there is no run yet, or it cannot be read, which is told elsewhere
-            known = fingerprint(value)
-        _identified(value, known, Path(folder), say, what)
-    return fingerprint(value)
+        _identified(value, _known(folder).get(what, name), Path(folder), say, what)
+    return name
 
 
 def _identified(

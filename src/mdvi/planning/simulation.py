@@ -137,9 +137,8 @@ def simulate(
     )
     alive, terminated = np.arange(episodes), np.zeros(episodes, bool)
     for step in range(steps):
-        drawn = rng.random((2, episodes))[
-            :, alive
-        ]  # as many in every step, so that episodes do not depend on each other
+        # As many numbers in every step, so that episodes do not depend on each other.
+        drawn = rng.random((2, episodes))[:, alive]
         chosen = choices.drawn(here, drawn[0]) - here * mdp.actions
         entry = moves.drawn(here * mdp.actions + chosen, drawn[1])
         there = np.where(entry == NOTHING, NOTHING, matrix.indices[entry])
