@@ -15,7 +15,7 @@ import mdvi
 from hostile import Continuous, Counter, Hostile, Mixed, Row, Several
 from mdvi import envs
 from mdvi.envs import names
-from mdvi.envs.host.checked import Cell, Cells, Spaces, Step, packed, unpacked
+from mdvi.envs.host.checked import CheckedEnv, CheckedEnvs, Spaces, Step, packed, unpacked
 from mdvi.envs.host.hosted import step
 from mdvi.envs.host.vector import Vector
 from mdvi.learning.acting import numpy_acting
@@ -61,7 +61,7 @@ def told_by(worlds, rows, count):
 @pytest.mark.parametrize("mode", MODES)
 def test_every_way_to_begin_episodes_tells_the_same_story(mode):
     make = partial(Counter, cut=(0, 3))
-    mine = told_by(Cells([Cell(make(), "counter", 100) for _ in range(3)]), 40, 3)
+    mine = told_by(CheckedEnvs([CheckedEnv(make(), "counter", 100) for _ in range(3)]), 40, 3)
     other = told_by(Vector(vector(make, 3, mode)), 40, 3)
     for a, b in zip(mine, other, strict=True):
         assert len(b) >= 25
@@ -71,7 +71,7 @@ def test_every_way_to_begin_episodes_tells_the_same_story(mode):
 
 
 def test_a_step_survives_its_way_through_a_pipe(rng):
-    spaces = Cell(Counter(), "counter", 9).spaces
+    spaces = CheckedEnv(Counter(), "counter", 9).spaces
     columns = [rng.normal(size=(3, 2)).astype(np.float32) for _ in range(2)] + [rng.normal(size=3)]
     told = Step(*columns, *(rng.random(3) < 0.5 for _ in range(4)), ["", "Fehler: ü", "x" * 300])
     again = unpacked(packed(told, spaces), spaces)
@@ -95,13 +95,13 @@ def test_environments_in_other_processes_tell_what_the_same_ones_do_here(monkeyp
     assert [process.count for process in isolated.processes] == counts
     story = told_by(isolated, 20, 6)
     isolated.close()
-    assert story == told_by(Cells([Cell(Counter(), "counter", 100) for _ in range(6)]), 20, 6)
+    assert story == told_by(CheckedEnvs([CheckedEnv(Counter(), "counter", 100) for _ in range(6)]), 20, 6)
 
 
 def test_ids_stay_in_this_process_unless_others_are_asked_for(monkeypatch):
     monkeypatch.chdir("tests")
-    assert isinstance(envs.gymnasium("CartPole-v1").source.worlds(2, 1), Cells)
-    assert isinstance(envs.gymnasium("hostile:Counter", processes=0).source.worlds(2, 1), Cells)
+    assert isinstance(envs.gymnasium("CartPole-v1").source.worlds(2, 1), CheckedEnvs)
+    assert isinstance(envs.gymnasium("hostile:Counter", processes=0).source.worlds(2, 1), CheckedEnvs)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -15,7 +15,7 @@ from gymnasium.vector import SyncVectorEnv
 import mdvi
 from hostile import Counter, Odd
 from mdvi import envs
-from mdvi.envs.host.checked import Cell, Cells, packed, says, unpacked
+from mdvi.envs.host.checked import CheckedEnv, CheckedEnvs, packed, says, unpacked
 from mdvi.envs.names import environment_of
 from mdvi.learning.runs.run import Report
 from mdvi.learning.train import fingerprint
@@ -76,9 +76,9 @@ def test_an_environment_that_changes_the_folder_does_not_take_the_run_along(here
 
 
 def test_instances_that_differ_are_told_apart():
-    cells = [Cell(Odd(), "a", 9), Cell(Counter(), "b", 9)]
+    cells = [CheckedEnv(Odd(), "a", 9), CheckedEnv(Counter(), "b", 9)]
     with pytest.raises(ValueError, match=r"one has 2 actions and observations float32\[2\], another 3 actions"):
-        Cells(cells)
+        CheckedEnvs(cells)
     with pytest.raises(ValueError, match="was asked for 2 environments and made 3"):
         statuses(envs.vectored(lambda n: SyncVectorEnv([Odd] * 3)))
 
@@ -127,8 +127,8 @@ def test_messages_survive_whatever_is_in_them():
             raise RuntimeError
 
     assert says(MuteError()) == "MuteError: which cannot even say what it is"
-    spaces = Cell(Odd(), "a", 9).spaces
-    told = Cells([Cell(Odd(), "a", 9)]).reset(np.array([0]), np.ones(1, bool))
+    spaces = CheckedEnv(Odd(), "a", 9).spaces
+    told = CheckedEnvs([CheckedEnv(Odd(), "a", 9)]).reset(np.array([0]), np.ones(1, bool))
     assert unpacked(packed(told._replace(wrong=["\udcff"]), spaces), spaces).wrong == ["?"]
 
 

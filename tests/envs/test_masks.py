@@ -14,7 +14,7 @@ import mdvi
 from hostile import Masked, allowed
 from mdvi import envs
 from mdvi.envs.base import Transition
-from mdvi.envs.host.checked import Cell, Cells, Spaces, Step, packed, unpacked
+from mdvi.envs.host.checked import CheckedEnv, CheckedEnvs, Spaces, Step, packed, unpacked
 from mdvi.envs.host.hosted import step
 from mdvi.envs.host.vector import Vector
 from mdvi.learning.acting import export, numpy_acting, numpy_policy, play
@@ -170,7 +170,7 @@ def stories(worlds, rows):
 @pytest.mark.parametrize("mode", MODES)
 def test_every_way_to_begin_episodes_tells_the_same_masks(mode):
     make = partial(Masked, cut=(1, 3))
-    mine = stories(Cells([Cell(make(), "masked", 100) for _ in range(2)]), 60)
+    mine = stories(CheckedEnvs([CheckedEnv(make(), "masked", 100) for _ in range(2)]), 60)
     other = stories(Vector(SyncVectorEnv([make] * 2, autoreset_mode=mode)), 60)
     for a, b in zip(mine, other, strict=True):
         assert len(b) >= 40
@@ -286,8 +286,8 @@ def test_a_masked_run_goes_on_to_the_bit(here, where, tmp_path):
         part.restore(arrays, note, tmp_path)
     while not part.finished:
         part.advance(60.0)
-    assert [line for lines in part.ledger.rows.values() for line in lines] == [
-        line for lines in whole.ledger.rows.values() for line in lines
+    assert [line for lines in part.log.rows.values() for line in lines] == [
+        line for lines in whole.log.rows.values() for line in lines
     ]
     for one, other in zip(*(jax.tree.leaves(p.learner.online) for p in (part, whole)), strict=True):
         np.testing.assert_array_equal(one, other)

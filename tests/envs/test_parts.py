@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_refused_with_its_part(kind, obs, words):
 
 def test_an_answer_that_does_not_fit_ends_its_member():
     run = mdvi.train(envs.made(partial(Parts, "dictionary", wrong={"a": 9, "b": BOX.low, "c": [0, 1]})), **SMALL)
-    assert "obs['a']: expected [1] to [3], got [9]" in run.population.ledger.status[0]
+    assert "obs['a']: expected [1] to [3], got [9]" in run.population.log.status[0]
 
 
 @pytest.mark.parametrize("kind", ["several from", "dictionary", "tuple"])

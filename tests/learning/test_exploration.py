@@ -158,7 +158,7 @@ def test_members_that_saw_a_reward_are_not_counted():
 
     seeds = list(range(6))
     lines, run = told(envs.made(Half), seeds=seeds)
-    paid = run.population.ledger.paid
+    paid = run.population.log.paid
     assert 0 < paid.sum() < 6
     assert len(lines) == 1
     assert f"ever seen by {6 - paid.sum()} of 6 members" in lines[0]

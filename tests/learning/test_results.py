@@ -35,9 +35,9 @@ def facts_of(run):
 def grid():
     """2 × 2 cells of three seeds, and one member that is said to have failed."""
     run = mdvi.train("CartPole-v1", "md-direct", beta=(0.5, 0.9), entropy=(0.01, 0.1), seeds=3, steps=600, **SMALL)
-    run.population.ledger.fail(4, "diverged: on purpose")
+    run.population.log.fail(4, "diverged: on purpose")
     return mdvi.Run(run.population, run.config, facts_of(run), record.summary_of(
-        run.population.ledger, run.population.settings, facts_of(run)
+        run.population.log, run.population.settings, facts_of(run)
     ))  # fmt: skip
 
 
@@ -240,9 +240,9 @@ def test_the_second_ctrl_c_raises_keyboard_interrupt_where_the_first_would_have(
 def test_what_a_run_lacks_is_said(masked):
     run, _ = masked
     columns = facts_of(run)
-    run.population.ledger.rows[0], kept = [], run.population.ledger.rows[0]
+    run.population.log.rows[0], kept = [], run.population.log.rows[0]
     empty = mdvi.Run(run.population, run.config, columns, {})
-    run.population.ledger.rows[0] = kept
+    run.population.log.rows[0] = kept
     assert repr(empty).endswith("last_100=unknown)")
     with pytest.raises(ValueError, match="no member that did not fail has a line of metrics yet"):
         empty.plot()

@@ -181,7 +181,7 @@ def evaluate_command(
                 "mean_return": mean,
                 "interval": reach if math.isfinite(reach) else None,
                 "mean_length": float(lengths.mean()),
-                "status": run.population.ledger.status[member] or "ok",
+                "status": run.population.log.status[member] or "ok",
             })  # fmt: skip
             bar(member + 1)
     acting = "a sample of the policy" if sampled else "its most probable action"

@@ -106,7 +106,7 @@ def population_with(
         networks = for_members(start, len(members), like)
     driver = driver_of(env).arranged(settings, env, members, request.steps, room, networks)
     if line := remark_on(env, settings.torso, "torso" in request.settings):
-        driver.ledger.remarks.append(line)
+        driver.log.remarks.append(line)
     return driver, columns
 
 

@@ -13,7 +13,7 @@ from mdvi.laboratory.bellman import BellmanOperator, Objective, optimum, policy_
 from mdvi.learning.acting import play
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
-from mdvi.learning.runs.ledger import Row
+from mdvi.learning.runs.member_log import Row
 
 
 def exact_loss(env: Interface) -> Callable[[Agent, Networks], Row] | None:

@@ -59,8 +59,8 @@ class Run:
         """Args: as above; and for each member, the facts that head its lines of metrics."""
         self.population, self.env = population, population.env
         self.config, self.summary = config, summary
-        self.metrics = record.columns_of(record.metrics_csv(population.ledger, columns).splitlines())
-        self._members = record.summary_of(population.ledger, population.settings, columns)["members"]
+        self.metrics = record.columns_of(record.metrics_csv(population.log, columns).splitlines())
+        self._members = record.summary_of(population.log, population.settings, columns)["members"]
         self._predictors: dict[int, Policy] = {}
         self._best = False  # whether its policies are the best instead of the last ones
 
@@ -257,7 +257,7 @@ class Run:
         """
         from mdvi.report.frames import frame_of
 
-        statuses = [status or "ok" for status in self.population.ledger.status]
+        statuses = [status or "ok" for status in self.population.log.status]
         shown = [number for number, status in enumerate(statuses) if failed or status == "ok"]
         lines = lines_of(self.metrics, shown)
         columns: dict[str, Any] = {
@@ -282,7 +282,7 @@ class Run:
         """
         from mdvi.report.plots import cells_plot, learning_plot
 
-        metrics = lines_of(self.metrics, [n for n, status in enumerate(self.population.ledger.status) if not status])
+        metrics = lines_of(self.metrics, [n for n, status in enumerate(self.population.log.status) if not status])
         if not metrics or not len(metrics["member"]):
             raise ValueError("run: no member that did not fail has a line of metrics yet; train longer")
         title = title or f"{self.config['env']}, {self.config['agent']}, {len(self.config['seeds'])} seeds"

@@ -1,4 +1,4 @@
-"""The fastest certified road to v*: backups that prove an interval, and between them whatever brings v closer."""
+"""Solve a model to a proved tolerance: backups that prove an interval, and between them turns of the fastest method."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import Problem, Values, problem_of
 from mdvi.planning.requests import check_request, log_prior_of, start_of
-from mdvi.planning.road import Road
 from mdvi.planning.solution import Asked, Progress, Solution
+from mdvi.planning.solver import Solver
 from mdvi.planning.watch import narrowing, stoppable
 from mdvi.progress import shown
 
@@ -83,9 +83,9 @@ def solve_problem(
     """`solve`, for a problem that is already prepared, and for any criterion."""
     began = clock() if began is None else began
     criterion.check(problem)
-    road = Road(problem, criterion, tolerance, method, progress)
+    solver = Solver(problem, criterion, tolerance, method, progress)
     if start is not None:  # what is known beforehand is closer than anything outside
         start = np.where(problem.mdp.terminal, 0.0, np.clip(start, *criterion.known(problem)))
     with stoppable(began, time_limit) as watch:
-        status = road.follow(watch, start)
-    return road.proof.solution(status, method, clock() - began)
+        status = solver.run(watch, start)
+    return solver.proof.solution(status, method, clock() - began)

@@ -104,18 +104,18 @@ def failed(batch: Batch, line: str, trace: str) -> list[Outcome]:
 
 def _outcomes(ids: list[str], population: Driver, columns: list[dict[str, Any]]) -> list[Outcome]:
     """What came of every member."""
-    ledger = population.ledger
-    members = record.summary_of(ledger, population.settings, columns)["members"]
+    log = population.log
+    members = record.summary_of(log, population.settings, columns)["members"]
     outcomes = []
     for number, (name, member) in enumerate(zip(ids, members, strict=True)):
-        wrong = ledger.status[number]
+        wrong = log.status[number]
         status = "done" if not wrong else "diverged" if wrong.startswith("diverged") else "failed"
         facts = {key: member[key] for key in (*AXES, "env_steps", "episodes")}
         facts |= {"score_mean_training": member["mean_return"], "score_last100": member["last_100"]}
         facts |= {"version": _versions(), "git_commit": commit(), "device": jax.devices()[0].device_kind}
         curve = [
             (int(row["env_steps"]), int(row["episodes"]), _number(row["episode_return"]), _number(row["last_100"]))
-            for row in ledger.rows[number]
+            for row in log.rows[number]
         ]
         outcomes.append(Outcome(name, status, wrong, facts, curve))
     return outcomes

@@ -294,7 +294,7 @@ def _shortened(scale: np.ndarray) -> tuple[float, ...] | None:
     return tuple(scale.tolist())
 
 
-class Cell:
+class CheckedEnv:
     """One environment whose answers are checked.
 
     Attributes:
@@ -365,24 +365,24 @@ def fitting(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     return array
 
 
-class Cells:
+class CheckedEnvs:
     """Several environments, stepped one after the other; what one of them does is its own affair."""
 
     renews, repeats, asked = False, True, False  # who steps them begins new episodes
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self.cells, self.spaces = cells, agreed([cell.spaces for cell in cells])
-        check_distinct([cell.env for cell in cells])
+    def __init__(self, envs: Sequence[CheckedEnv]) -> None:
+        self.envs, self.spaces = envs, agreed([env.spaces for env in envs])
+        check_distinct([env.env for env in envs])
         self._order: tuple[Any, np.ndarray] | None = None
 
     @np.errstate(over="ignore")  # what does not fit into single precision is not finite, and named as that
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
         """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
-        told = blank(len(self.cells), self.spaces)
-        legal: list[np.ndarray | None] = [None] * len(self.cells)
+        told = blank(len(self.envs), self.spaces)
+        legal: list[np.ndarray | None] = [None] * len(self.envs)
         for i in np.flatnonzero(who):
             try:
-                told.fresh[i], legal[i] = self.cells[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
+                told.fresh[i], legal[i] = self.envs[int(i)].reset(None if seeds[i] < 0 else int(seeds[i]))
                 told.began[i] = True
             except FAULTS as error:
                 told.wrong[i] = says(error)
@@ -398,13 +398,13 @@ class Cells:
         assert self._order is not None, "no step was asked for"
         actions, alive = np.asarray(self._order[0]).reshape(-1).tolist(), self._order[1].tolist()
         self.asked = False
-        told = blank(len(self.cells), self.spaces)
-        legal: list[np.ndarray | None] = [None] * len(self.cells)
-        for i, (cell, action, goes) in enumerate(zip(self.cells, actions, alive, strict=True)):
+        told = blank(len(self.envs), self.spaces)
+        legal: list[np.ndarray | None] = [None] * len(self.envs)
+        for i, (env, action, goes) in enumerate(zip(self.envs, actions, alive, strict=True)):
             if not goes:
                 continue
             try:
-                told.following[i], told.reward[i], told.terminated[i], told.truncated[i], legal[i] = cell.step(action)
+                told.following[i], told.reward[i], told.terminated[i], told.truncated[i], legal[i] = env.step(action)
                 told.real[i] = True
             except FAULTS as error:
                 told.wrong[i] = says(error)
@@ -419,7 +419,7 @@ class Cells:
             ValueError: when it gives no picture.
         """
         try:
-            picture = self.cells[0].env.render()
+            picture = self.envs[0].env.render()
         except FAULTS as error:
             raise ValueError(f"the environment gives no picture: {says(error)}") from None
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.dtype != np.uint8:
@@ -428,9 +428,9 @@ class Cells:
 
     def close(self) -> None:
         """Close the environments."""
-        for cell in self.cells:
+        for env in self.envs:
             with contextlib.suppress(*FAULTS):
-                cell.env.close()
+                env.env.close()
 
 
 def says(error: BaseException) -> str:
@@ -484,25 +484,25 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and orders are not for it to read
     sys.path.append(str(Path(__file__).parents[3]))  # mdvi, wherever the parent has it from
     try:
-        cells = Cells([Cell(make(name, options), name, limit) for _ in range(count)])
+        envs = CheckedEnvs([CheckedEnv(make(name, options), name, limit) for _ in range(count)])
     except (ValueError, ModuleNotFoundError) as error:
         hello: dict[str, Any] = {"wrong": str(error), "missing": isinstance(error, ModuleNotFoundError)}
     else:
-        hello = cells.spaces._asdict() | {"dtype": cells.spaces.dtype.name, "classes": ()}
+        hello = envs.spaces._asdict() | {"dtype": envs.spaces.dtype.name, "classes": ()}
     answers.write(json.dumps(hello).encode() + b"\n")
     answers.flush()
     while "wrong" not in hello and (kind := orders.read(1)):
         if kind == b"r":
             numbers = np.frombuffer(orders.read(16 * count), np.int64)
-            told = cells.reset(numbers[:count], numbers[count:] > 0)
+            told = envs.reset(numbers[:count], numbers[count:] > 0)
         else:
             numbers = np.frombuffer(orders.read(8 * count), np.int32)
-            cells.send(numbers[:count], numbers[count:] > 0)
-            told = cells.recv()
-        answers.write(packed(told, cells.spaces))
+            envs.send(numbers[:count], numbers[count:] > 0)
+            told = envs.recv()
+        answers.write(packed(told, envs.spaces))
         answers.flush()
     if "wrong" not in hello:
-        cells.close()
+        envs.close()
 
 
 def _leave_with(parent: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mdvi.door import is_id
 from mdvi.envs.host import checked
-from mdvi.envs.host.checked import Cell, Cells, Spaces, spaces_of
+from mdvi.envs.host.checked import CheckedEnv, CheckedEnvs, Spaces, spaces_of
 from mdvi.envs.host.hosted import LIMIT, Hosted, Watched, Worlds, hosted
 from mdvi.envs.host.isolated import Isolated, Process
 from mdvi.envs.host.vector import Vector, single_spaces
@@ -52,12 +52,12 @@ class Named:
             return Isolated([self._process(len(share) * each) for share in shares])
         options = json.loads(self.options)
         made = [checked.make(self.name, options) for _ in range(members * each)]
-        return Cells([Cell(env, self.name, self.limit) for env in made])
+        return CheckedEnvs([CheckedEnv(env, self.name, self.limit) for env in made])
 
     def watched(self) -> Watched:
         """One in this process that gives pictures."""
         env = checked.make(self.name, json.loads(self.options) | {"render_mode": "rgb_array"})
-        return Cells([Cell(env, self.name, self.limit)])
+        return CheckedEnvs([CheckedEnv(env, self.name, self.limit)])
 
     def _process(self, count: int) -> Process:
         return Process(self.name, self.options, count, self.limit, self.timeout)
@@ -86,12 +86,12 @@ class Made:
     def worlds(self, members: int, each: int) -> Worlds:
         """In this process."""
         made = [self.make() for _ in range(members * each)]
-        return Cells([Cell(env, type(env).__name__, self.limit) for env in made])
+        return CheckedEnvs([CheckedEnv(env, type(env).__name__, self.limit) for env in made])
 
     def watched(self) -> Watched:
         """One that gives pictures, if it was made to."""
         env = self.make()
-        return Cells([Cell(env, type(env).__name__, self.limit)])
+        return CheckedEnvs([CheckedEnv(env, type(env).__name__, self.limit)])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 `Hosted` is what an agent needs to know of one; its `worlds` are many of them, stepped together:
 
-    Cells      Gymnasium environments in this process, each behind checks
+    CheckedEnvs      Gymnasium environments in this process, each behind checks
     Isolated   the same in processes of their own, which may hang or die
     Vector     a Gymnasium `VectorEnv`, however it begins new episodes
 """

@@ -8,7 +8,7 @@ import numpy as np
 
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
-from mdvi.learning.runs.ledger import Ledger
+from mdvi.learning.runs.member_log import MemberLog
 from mdvi.learning.settings import Settings
 
 Members = Sequence[tuple[Agent, int]]  # an agent and a seed for each
@@ -38,7 +38,7 @@ class Driver(Protocol):
         settings: sizes and periods.
         env: the environment.
         agents: those of the members.
-        ledger: what is written down about them.
+        log: metrics, recent returns and status of each member.
         takes_turns: whether members that memory has no room for wait until others are done.
         unit: what `done` and `goal` count.
         waves: that not all members run at the same time, in words; "" where they do.
@@ -46,7 +46,7 @@ class Driver(Protocol):
 
     settings: Settings
     env: Any
-    ledger: Ledger
+    log: MemberLog
     takes_turns: bool
     unit: str
 

@@ -88,7 +88,7 @@ class Kept:
         checkpoint.write(place, self.serial, arrays, note | {"serial": self.serial, "config": digest})
         before, self.segments = self.segments, set(note.get("segments", ()))
         checkpoint.keep(place / record.REPLAY, self.segments | before if self.segments else ())
-        self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
+        self._write(record.METRICS, record.metrics_csv(self.population.log, self.columns))
 
     def finish(self) -> dict[str, Any]:
         """Write what came out, and return it."""
@@ -97,8 +97,8 @@ class Kept:
         checkpoint.keep(place, checkpoint.serials(place)[: checkpoint.KEPT])
         if not self.segments:
             checkpoint.keep(place / record.REPLAY, ())
-        summary = record.summary_of(self.population.ledger, self.population.settings, self.columns)
-        self._write(record.METRICS, record.metrics_csv(self.population.ledger, self.columns))
+        summary = record.summary_of(self.population.log, self.population.settings, self.columns)
+        self._write(record.METRICS, record.metrics_csv(self.population.log, self.columns))
         self._write(record.SUMMARY, _text(summary))
         return summary
 
@@ -184,8 +184,8 @@ def check_claims(folder: Path, config: dict[str, Any]) -> bool:
     if note is None:
         return False
     _check_digest(folder, config, note)
-    claimed, ledger = record.members_of(config), note.get("ledger")
-    known = ledger.get("status") if isinstance(ledger, dict) else None
+    claimed, log = record.members_of(config), note.get("ledger")
+    known = log.get("status") if isinstance(log, dict) else None
     if not isinstance(known, list) or claimed != len(known):
         raise ValueError(f"{folder / record.CONFIG}: asks for {claimed} members, and the checkpoints are of others")
     return True

@@ -22,7 +22,7 @@ import numpy as np
 from mdvi import input
 from mdvi.learning.request import AXES, Request, identifying
 from mdvi.learning.runs.folder import LOCK, check
-from mdvi.learning.runs.ledger import Ledger
+from mdvi.learning.runs.member_log import MemberLog
 from mdvi.learning.settings import Settings
 
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
@@ -32,16 +32,16 @@ _MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last i
 _MOST_COLUMNS = 1000
 
 
-def metrics_csv(ledger: Ledger, columns: list[dict[str, Any]]) -> str:
+def metrics_csv(log: MemberLog, columns: list[dict[str, Any]]) -> str:
     """All lines of metrics, by environment steps and member; what is unknown is empty."""
     rows = [
         {"env_steps": int(row["env_steps"]), **columns[number], **row}
-        for number, lines in ledger.rows.items()
+        for number, lines in log.rows.items()
         for row in lines
     ]
     rows.sort(key=lambda row: (row["env_steps"], row["member"]))
     text = io.StringIO()
-    names = list(dict.fromkeys(["env_steps", *columns[0], *ledger.columns])) if rows else ["env_steps", "member"]
+    names = list(dict.fromkeys(["env_steps", *columns[0], *log.columns])) if rows else ["env_steps", "member"]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
@@ -183,16 +183,16 @@ def is_longer(known: dict[str, Any], config: dict[str, Any]) -> bool:
     return isinstance(known.get("steps"), int) and config["steps"] >= known["steps"]
 
 
-def summary_of(ledger: Ledger, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:
+def summary_of(log: MemberLog, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:
     """For each member: status, mean return of all its episodes, and of the last hundred."""
     members = []
-    for number, rows in ledger.rows.items():
+    for number, rows in log.rows.items():
         episodes = np.array([row["episodes"] for row in rows])
         total = np.nansum([row["episodes"] * row["episode_return"] for row in rows if row["episodes"]])
         members.append(
             columns[number]
             | {
-                "status": (ledger.status[number] or "ok"),
+                "status": (log.status[number] or "ok"),
                 "env_steps": int(rows[-1]["env_steps"]) if rows else settings.warmup,
                 "episodes": int(episodes.sum()),
                 "mean_return": float(total / episodes.sum()) if episodes.sum() else None,

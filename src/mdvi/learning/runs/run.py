@@ -66,7 +66,7 @@ def train(
     if folder is None:
         with signals() as stopped, contextlib.closing(population):
             _work(population, stopped, report, columns, lambda: None, math.inf)
-        return record.summary_of(population.ledger, population.settings, columns)
+        return record.summary_of(population.log, population.settings, columns)
     folder = folder.resolve()  # environments may change the directory, and somebody a link
     kept.check_free(folder, fresh)
     with contextlib.ExitStack() as stack:
@@ -90,8 +90,8 @@ def _work(
 ) -> None:
     """Rounds of half a second, with a look at the clock and the signals between them."""
     saved = time.monotonic()
-    seen = {number: len(rows) for number, rows in population.ledger.rows.items()}
-    known = list(population.ledger.status)
+    seen = {number: len(rows) for number, rows in population.log.rows.items()}
+    known = list(population.log.status)
     count = len(population.agents)
     if population.bytes_needed > _LARGE or population.waves:
         report.remark(f"{count} members, about {population.bytes_needed / 1e9:.1f} GB of memory{population.waves}")
@@ -100,11 +100,11 @@ def _work(
     def tell() -> None:
         _tell(population, report)
         report.progress(population.done, population.goal)
-        for number, status in enumerate(population.ledger.status):
+        for number, status in enumerate(population.log.status):
             if status and not known[number]:
                 report.remark(f"member {number}: {status}")
             known[number] = status
-        for number, rows in population.ledger.rows.items():
+        for number, rows in population.log.rows.items():
             for row in rows[seen[number] :]:
                 report.tables(columns[number] | row)
             seen[number] = len(rows)
@@ -120,7 +120,7 @@ def _work(
                 raise
             raise Interrupted(stopped.number) from None
         due = population.finished or time.monotonic() - saved > every
-        if due and (line := population.ledger.unpaid()):
+        if due and (line := population.log.unpaid()):
             report.remark(line)
         if stopped.number or due:
             save()
@@ -131,6 +131,6 @@ def _work(
 
 def _tell(population: Driver, report: Report) -> None:
     """What there is to be told."""
-    remarks, population.ledger.remarks = population.ledger.remarks, []
+    remarks, population.log.remarks = population.log.remarks, []
     for line in remarks:
         report.remark(line)

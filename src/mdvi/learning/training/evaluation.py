@@ -11,7 +11,7 @@ from mdvi.learning.acting import play
 from mdvi.learning.agents.agent import Agent
 from mdvi.learning.agents.networks import Networks
 from mdvi.learning.runs import checkpoint
-from mdvi.learning.runs.ledger import Row
+from mdvi.learning.runs.member_log import Row
 from mdvi.learning.runs.record import evaluation_seed
 from mdvi.learning.settings import Settings
 

@@ -24,7 +24,7 @@ from mdvi.learning.experience.episodes import Episodes
 from mdvi.learning.experience.frames import HostReplay, no_steps, replay_bytes
 from mdvi.learning.runs import checkpoint
 from mdvi.learning.runs.driver import Members, Room
-from mdvi.learning.runs.ledger import Averages, Ledger
+from mdvi.learning.runs.member_log import Averages, MemberLog
 from mdvi.learning.runs.segments import Segments
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, vmapped
@@ -40,7 +40,7 @@ class HostPopulation:
     """Agents of one structure with a seed each, in environments of their own.
 
     Attributes:
-        ledger: what is written down about them.
+        log: metrics, recent returns and status of each member.
         steps: environment steps of each member so far.
         learner: what learns, leaves with a leading axis of members.
         episodes: the environments and the episodes that run in them.
@@ -84,7 +84,7 @@ class HostPopulation:
         self._always_random = bool((np.asarray(stacked.epsilon) == 1).all())
         self._discount, self._clip, self._actions = float(env.discount), env.clip, env.actions
         self.total = settings.steps_after(settings.chunks(steps))
-        self.ledger = Ledger(len(members))
+        self.log = MemberLog(len(members))
         self.evaluations = Evaluations(settings, self.env, self.seeds)
         self.bytes_needed = OVERHEAD * size_of(
             jax.eval_shape(partial(vmapped.start, settings), env, self.batch, self.seeds)
@@ -150,7 +150,7 @@ class HostPopulation:
     def _over(self) -> bool:
         """Whether all steps were done, or all members have failed or are as good as was asked for."""
         return self.steps >= self.total or not any(
-            well and not self.evaluations.reached(number) for number, well in enumerate(self.ledger.well)
+            well and not self.evaluations.reached(number) for number, well in enumerate(self.log.well)
         )
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -211,7 +211,7 @@ class HostPopulation:
         if began is not None:
             if self.steps:
                 lost = f"{began.began.sum()} of {len(began.began)} running episodes could not be repeated and are lost"
-                self.ledger.remarks.append(f"{lost}: others have begun in their place")
+                self.log.remarks.append(f"{lost}: others have begun in their place")
             self._begin(began)
             self._undecided = True
         self._decide()
@@ -241,7 +241,7 @@ class HostPopulation:
 
     def _alive(self) -> np.ndarray:
         """Which environments are those of members that have not failed."""
-        return self.ledger.well.repeat(self.settings.environments)
+        return self.log.well.repeat(self.settings.environments)
 
     def _step(self) -> None:
         """Store what came of the actions that were chosen, and go on with the next ones."""
@@ -255,8 +255,8 @@ class HostPopulation:
         for i, total, length in ended:
             self._ended[i // each].append((total, length))
         self._fail(told.wrong, f"environment step {self.steps}", actions)
-        if not self.ledger.paid.all():
-            self.ledger.paid |= (told.real & (told.reward != 0)).reshape(-1, each).any(1)
+        if not self.log.paid.all():
+            self.log.paid |= (told.real & (told.reward != 0)).reshape(-1, each).any(1)
         self.replay.add(actions, told.reward if clip is None else told.reward.clip(-clip, clip), told)
         if began is not None:
             self._begin(began)
@@ -327,11 +327,11 @@ class HostPopulation:
     def _write_down(self) -> None:
         """A line of metrics for every member that is still well."""
         trouble = np.asarray(self.learner.trouble)
-        for number in np.flatnonzero(self.ledger.well).tolist():
+        for number in np.flatnonzero(self.log.well).tolist():
             self._line(number, look=True)
-            self.ledger.fail(number, learner.reason(self.settings, trouble[number]))
+            self.log.fail(number, learner.reason(self.settings, trouble[number]))
             if self.steps >= self.total and not learner.finite(self.networks(number)[1]):
-                self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {self.steps}")
+                self.log.fail(number, f"diverged: a parameter was not finite at environment step {self.steps}")
         self._averages, self._ended = {name: Averages() for name in self._averages}, [[] for _ in self.seeds]
 
     def _line(self, number: int, look: bool = False) -> None:
@@ -341,16 +341,16 @@ class HostPopulation:
         row = {name: float(np.float32(value[number])) for found in means for name, value in sorted(found.items())}
         if look:
             row |= self.evaluations.look(number, self.steps, *self.networks(number))
-        self.ledger.add(number, self.steps, ended[:, 0], ended[:, 1], row)
+        self.log.add(number, self.steps, ended[:, 0], ended[:, 1], row)
 
     def _fail(self, wrong: list[str], when: str, actions: np.ndarray | None = None) -> None:
         """Give up members whose environments misbehaved, with a last line of metrics."""
         for i in (i for i, text in enumerate(wrong) if text) if any(wrong) else ():
             number = i // self.settings.environments
-            if self.ledger.well[number]:
+            if self.log.well[number]:
                 self._line(number)
             action = "" if actions is None else f", action {actions[i]}"
-            self.ledger.fail(number, f"env_error: {wrong[i]} (at {when}{action})")
+            self.log.fail(number, f"env_error: {wrong[i]} (at {when}{action})")
 
     def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that `restore` needs: arrays, and a note of plain values.
@@ -358,7 +358,7 @@ class HostPopulation:
         What the replay gained since the last time goes to a file of its own in the folder, so that a large replay is
         not written again and again.
         """
-        arrays, note = self.ledger.save()
+        arrays, note = self.log.save()
         note = {"ledger": note, "steps": self.steps, "finished": self.finished, "segments": []}
         note |= {"scale": self.env.scale, "earlier": self.env.earlier}
         if self.learner is None:
@@ -386,7 +386,7 @@ class HostPopulation:
         Raises:
             ValueError: when the arrays are not those of this population.
         """
-        self.ledger.restore(arrays, note["ledger"])
+        self.log.restore(arrays, note["ledger"])
         self.steps = int(note["steps"])
         self._left = bool(note["finished"]) and not note.get("kept", False)
         if "draws" not in note:
@@ -408,7 +408,7 @@ class HostPopulation:
         self._chosen, self._undecided = arrays["chosen"], bool(note.get("undecided", False))
         self.episodes.restore(arrays)
         if (most := self.episodes.counts.max()) > _LONG:
-            self.ledger.remarks.append(f"repeating up to {most} steps of every environment, to its running episode")
+            self.log.remarks.append(f"repeating up to {most} steps of every environment, to its running episode")
         for draw, state in zip(self._draws, note["draws"], strict=True):
             draw.bit_generator.state = state
         for name, average in self._averages.items():

@@ -23,7 +23,7 @@ from mdvi.learning.agents.networks import Networks
 from mdvi.learning.exact import exact_loss
 from mdvi.learning.runs.checkpoint import flatten, unflatten
 from mdvi.learning.runs.driver import Members, Room
-from mdvi.learning.runs.ledger import Ledger, Row
+from mdvi.learning.runs.member_log import MemberLog, Row
 from mdvi.learning.settings import Settings
 from mdvi.learning.training import learner, loop
 from mdvi.learning.training.evaluation import Evaluations
@@ -62,7 +62,7 @@ class Population:
 
     Attributes:
         groups: members by the calls they share.
-        ledger: what is written down about them.
+        log: metrics, recent returns and status of each member.
     """
 
     unit, takes_turns = "chunks", True
@@ -105,7 +105,7 @@ class Population:
         self.workers = workers or (os.cpu_count() or 1 if jax.default_backend() == "cpu" else 1)
         batched(members)  # of one structure, all of them
         self.groups = [_group(first, members[first : first + width], width) for first in range(0, len(members), width)]
-        self.ledger = Ledger(len(members))
+        self.log = MemberLog(len(members))
         self.evaluations = Evaluations(settings, self.env, np.array([seed for _, seed in members]))
         self._lock, self._compiled = threading.Lock(), False
         self.bytes_each = OVERHEAD * size_of(self._template())
@@ -224,9 +224,9 @@ class Population:
             state = "new" if group.member is None and group.networks is None else "running"
             state = "done" if group.networks is not None else state
             notes.append({"state": state, "chunks": group.chunks, "kept": group.member is not None})
-        books, note = self.ledger.save()
+        log, note = self.log.save()
         best, facts = self.evaluations.save()
-        return arrays | books | best, {"groups": notes, "ledger": note, "evaluations": facts}
+        return arrays | log | best, {"groups": notes, "ledger": note, "evaluations": facts}
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
         """Take up where `save` was called.
@@ -244,7 +244,7 @@ class Population:
             if known["state"] == "done":
                 group.networks = unflatten({"networks": template.learner.online}, arrays, f"{group.first}")["networks"]
             group.chunks = known["chunks"]
-        self.ledger.restore(arrays, note["ledger"])
+        self.log.restore(arrays, note["ledger"])
         if "evaluations" in note:
             one = template.learner.online
             if self.width > 1:
@@ -270,14 +270,14 @@ class Population:
         self._record(group, pending, finished, means)
         trouble = np.asarray(group.member.learner.trouble).reshape(len(group.seeds), -1)
         for number, updates in zip(group.numbers, trouble, strict=True):
-            self.ledger.fail(number, learner.reason(self.settings, updates))
+            self.log.fail(number, learner.reason(self.settings, updates))
         if self._done(group):
             group.networks = group.member.learner.online
             group.member = group.member if self._keeps else None
             for number in group.numbers:  # the last gradient step is not followed by a loss
                 if not learner.finite(self.networks(number)[1]):
                     step = self.settings.steps_after(group.chunks)
-                    self.ledger.fail(number, f"diverged: a parameter was not finite at environment step {step}")
+                    self.log.fail(number, f"diverged: a parameter was not finite at environment step {step}")
 
     def _given(self, group: Group) -> Networks | None:
         """The networks that these members start from, where they are given."""
@@ -289,7 +289,7 @@ class Population:
     def _done(self, group: Group) -> bool:
         """Whether nothing is left to do for these members."""
         return group.chunks >= self.total or all(
-            self.ledger.status[number] or self.evaluations.reached(number) for number in group.numbers
+            self.log.status[number] or self.evaluations.reached(number) for number in group.numbers
         )
 
     def _record(self, group: Group, pending: Any, finished: loop.Finished, means: dict[str, Any]) -> None:
@@ -304,13 +304,13 @@ class Population:
         )
         for place in range(count):
             over, number = lengths[place] > 0, group.first + place
-            self.ledger.paid[number] |= paid[place].any()
+            self.log.paid[number] |= paid[place].any()
             row = {name: float(np.asarray(value).reshape(count)[place]) for name, value in means.items()}
             if self.measure is not None:
                 row |= self.measure(*self.networks(number))
-            if not self.ledger.status[number]:
+            if not self.log.status[number]:
                 row |= self.evaluations.look(number, step, *self.networks(number))
-            self.ledger.add(number, step, returns[place][over], lengths[place][over], row)
+            self.log.add(number, step, returns[place][over], lengths[place][over], row)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdvi import mdp
-from mdvi.planning import road
+from mdvi.planning import solver
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.methods import METHODS, Turn
 from mdvi.planning.problem import problem_of
@@ -19,7 +19,7 @@ class Ended(Exception):  # noqa: N818
 
 
 def follow(monkeypatch, model, script, left=0.0, entropy=0.0):
-    """A road whose choices are read from a script and whose turns are backups: it, what it knew, what it aimed at."""
+    """A solver whose choices are read from a script and whose turns are backups: it, what it knew, what it aimed at."""
     situations, turns, answers = [], [], iter(script)
 
     def choose(now):
@@ -36,12 +36,12 @@ def follow(monkeypatch, model, script, left=0.0, entropy=0.0):
 
         return turn
 
-    monkeypatch.setattr(road, "choose", choose)
+    monkeypatch.setattr(solver, "choose", choose)
     for name in METHODS:
         monkeypatch.setitem(METHODS, name, turn_of(name))
-    followed = road.Road(problem_of(model, 0.0, entropy), CRITERIA["discounted"], 1e-300, "auto", None)
+    followed = solver.Solver(problem_of(model, 0.0, entropy), CRITERIA["discounted"], 1e-300, "auto", None)
     with pytest.raises(Ended):
-        followed.follow(lambda: None)
+        followed.run(lambda: None)
     return followed, situations, turns
 
 
@@ -66,10 +66,10 @@ def test_a_method_that_is_taken_up_is_the_method_from_then_on(monkeypatch):
 @pytest.mark.parametrize("entropy", [0.0, 0.1])
 def test_what_the_order_tells_is_known_as_soon_as_there_is_one(monkeypatch, entropy):
     model = mdp.forest(3000, discount=0.99)
-    road_, situations, turns = follow(monkeypatch, model, [CHAIN, ORDERED, ORDERED, NEWTON], entropy=entropy)
+    solver_, situations, turns = follow(monkeypatch, model, [CHAIN, ORDERED, ORDERED, NEWTON], entropy=entropy)
     assert [name for name, _ in turns if name != ORDERED] == [CHAIN, NEWTON]
-    assert [now.leaps for now in situations] == [0.0, 0.0, *[road_.leaps] * 3]
-    assert road_.leaps > 0.02
+    assert [now.leaps for now in situations] == [0.0, 0.0, *[solver_.leaps] * 3]
+    assert solver_.leaps > 0.02
     blurred = entropy > 0
     assert [now.blurred for now in situations] == [False, False, False, blurred, blurred]
 
@@ -85,12 +85,12 @@ def test_newtons_method_starts_from_values_without_entropy_where_ordered_sweeps_
 
 def test_a_situation_has_the_widths_of_the_last_backups_and_what_the_last_turn_left(monkeypatch):
     model = mdp.garnet(30, discount=0.99)
-    road_, situations, _ = follow(monkeypatch, model, [CHAIN] * 6, left=0.05)
-    widths = road_.proof.widths
+    solver_, situations, _ = follow(monkeypatch, model, [CHAIN] * 6, left=0.05)
+    widths = solver_.proof.widths
     assert [now.width for now in situations] == widths
     assert [now.earlier for now in situations] == [math.inf, math.inf, *widths[:-2]]
     assert [now.left for now in situations] == [0.0] + [0.05] * 6
-    assert {(now.states, now.branching, now.sweeps) for now in situations} == {(30, road_.problem.branching, 12)}
+    assert {(now.states, now.branching, now.sweeps) for now in situations} == {(30, solver_.problem.branching, 12)}
 
 
 def test_a_situation_has_the_share_of_the_policy_that_moved(monkeypatch):
@@ -119,8 +119,8 @@ def test_chains_are_swept_twice_as_often_as_long_as_that_is_worth_it(monkeypatch
 
 
 def test_the_method_that_is_asked_for_is_not_looked_for(monkeypatch):
-    monkeypatch.setattr(road, "choose", None)
+    monkeypatch.setattr(solver, "choose", None)
     for method in METHODS:
-        followed = road.Road(problem_of(mdp.garnet(20)), CRITERIA["discounted"], 1e-6, method, None)
-        assert followed.follow(lambda: None) == "certified"
+        followed = solver.Solver(problem_of(mdp.garnet(20)), CRITERIA["discounted"], 1e-6, method, None)
+        assert followed.run(lambda: None) == "certified"
         assert followed.method == method

@@ -8,7 +8,7 @@ Row = dict[str, float]
 RECENT = 100  # episodes in the moving average of returns
 
 
-class Ledger:
+class MemberLog:
     """The metrics, the recent returns and the failures of all members.
 
     Attributes:

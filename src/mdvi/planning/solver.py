@@ -1,4 +1,4 @@
-"""The road of a solve: backups, each of which proves an interval, and between them turns of a method."""
+"""The loop of a solve: backups, each of which proves an interval, and turns of a method between them."""
 
 import math
 from dataclasses import replace
@@ -25,7 +25,7 @@ _NEAR = 1.5  # times what entropy is worth: a gap from which Newton's method tak
 _SPARE = 1.5  # how much closer than the tolerance single values are brought before moving on
 
 
-class Road:
+class Solver:
     """The state of a solve: what is proved so far, which method has its turn, and how the last turns went."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Road:
             return "value-iteration"
         return "modified-policy-iteration" if method == "auto" else method
 
-    def follow(self, watch: Watch, start: Values | None = None) -> str:
+    def run(self, watch: Watch, start: Values | None = None) -> str:
         """Go on from a start, by default from zero, until there is a status."""
         v = np.zeros(self.problem.mdp.states) if start is None else start
         try:
