@@ -189,6 +189,44 @@ class Shannon:
         """Log softmax(x/κ)."""
         return log_soft_argmax(x, temperature, legal)
 
+    @property
+    def differentiable(self) -> bool:
+        """True: ∇Ω exists inside the simplex."""
+        return True
+
+    @property
+    def weights(self) -> None:
+        """None: all actions count alike."""
+
+    def omega(self, policy: Values, legal: Legal = None) -> States:
+        """−H(π), or log n − H(π)."""
+        xp = namespace(policy)
+        taken = policy > 0
+        value = xp.where(taken, policy * xp.log(xp.where(taken, policy, 1.0)), 0.0).sum(-1)
+        if not self.uniform:
+            return value
+        count = xp.full(value.shape, policy.shape[-1], policy.dtype) if legal is None else legal.sum(-1)
+        return value + xp.log(xp.maximum(count, 1).astype(policy.dtype))
+
+    def dual(self, policy: Values, legal: Legal = None) -> Values:
+        """Log π, or log π + log n: see `log_reference`."""
+        xp = namespace(policy)
+        taken = policy > 0
+        value = xp.where(taken, xp.log(xp.where(taken, policy, 1.0)), -xp.inf)
+        if not self.uniform:
+            return value
+        mask = xp.ones(policy.shape, bool) if legal is None else legal
+        return value - self.log_reference(mask).astype(policy.dtype)
+
+    def floor(self, policy: Values, legal: Legal = None) -> States:
+        """−∞: no action gets probability zero."""
+        xp = namespace(policy)
+        return xp.full(policy.shape[:-1], -xp.inf, policy.dtype)
+
+    def at_vertices(self, actions: int) -> tuple[float, float]:
+        """0, or log n."""
+        return self.greatest(actions), self.greatest(actions)
+
     def log_reference(self, legal: Bool[Array, "*batch actions"]) -> Any:
         """Log ρ: 0, or −log n."""
         xp = namespace(legal)
