@@ -51,7 +51,7 @@ def checked_policy(
     live = legal & ~terminal[:, None]
     for s, a in np.argwhere(live & ~(pi > 0) if positive else live & ~(pi >= 0))[:1]:
         advice = " is legal but has" if positive else " has"
-        rule = "; a prior must be positive on every legal action" if positive else ""
+        rule = f"; {name} must be positive on every legal action" if positive else ""
         raise ValueError(f"{name}: state {s}, action {a}{advice} probability {pi[s, a]}{rule}")
     for s, a in np.argwhere(~legal & ~terminal[:, None] & (pi != 0))[:1]:
         raise ValueError(f"{name}: state {s}, action {a} is illegal but has probability {pi[s, a]}")

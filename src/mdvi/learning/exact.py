@@ -34,7 +34,7 @@ def exact_loss(env: Interface) -> Callable[[Agent, Networks], Row] | None:
     @jax.jit
     def loss(log_policy: jax.Array, tau: jax.Array, q: jax.Array) -> jax.Array:
         probability = jnp.exp(log_policy)
-        v = policy_value(mdp, probability, objective(tau).bonus(probability, log_policy))
+        v = policy_value(mdp, probability, objective(tau).bonus(probability, log_policy, mdp.legal))
         return jnp.abs(jnp.where(mdp.live, q - BellmanOperator(mdp).backup(v), 0.0)).max()
 
     def measure(agent: Agent, networks: Networks) -> Row:

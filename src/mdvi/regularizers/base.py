@@ -36,10 +36,6 @@ class Regularizer(Protocol):
     def differentiable(self) -> bool:
         """Whether ∇Ω exists at every policy that is positive on all legal actions, and so a divergence to a policy."""
 
-    @property
-    def weights(self) -> Array | None:
-        """A number for each state and action that the functions below use, shape (states, actions), if Ω has some."""
-
     def maximum(self, x: Array, temperature: Scalar, legal: Array | None = None) -> Any:
         """M_κ(x), shape (...)."""
 
@@ -49,13 +45,13 @@ class Regularizer(Protocol):
     def log_policy(self, x: Array, temperature: Scalar, legal: Array | None = None) -> Any:
         """Its logarithm; −∞ where the probability is zero."""
 
-    def omega(self, policy: Array, legal: Array | None = None) -> Any:
-        """Ω(π), shape (...)."""
+    def omega(self, log_policy: Array, legal: Array | None = None) -> Any:
+        """Ω(π), shape (...). Takes log π, as `entropy` does: probabilities too small for a float still count."""
 
-    def dual(self, policy: Array, legal: Array | None = None) -> Any:
+    def dual(self, log_policy: Array, legal: Array | None = None) -> Any:
         """s(π)/κ, shape (..., actions); −∞ where no finite s gives the probability zero, and on illegal actions."""
 
-    def floor(self, policy: Array, legal: Array | None = None) -> Any:
+    def floor(self, log_policy: Array, legal: Array | None = None) -> Any:
         """s(a)/κ of an action of probability zero next to this policy, shape (...); −∞ where no action gets zero."""
 
     def least(self, actions: int) -> float:

@@ -61,11 +61,6 @@ class Divergence:
         return True
 
     @property
-    def weights(self) -> Array | None:
-        """ρ, if it is given."""
-        return None if self.reference is None else self.reference.table
-
-    @property
     def rows(self) -> "Rows":
         """M_κ and ∇M_κ for the sweeps of the planner."""
         from mdvi.regularizers.power_rows import uniform_rows_of
@@ -88,6 +83,10 @@ class Divergence:
         """M_κ(x) and ∇M_κ(x)."""
         return solve_power(x, temperature, legal, self.alpha, self._rho(x, legal))
 
+    def omega_at(self, policy: Array, legal: Array) -> Any:
+        """Σ ρ φ_α(π/ρ)."""
+        return power_omega(policy, legal, self.alpha, self._rho(policy, legal))
+
     def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
         """φ'(π/ρ) and ρ (π/ρ)^{2−α}."""
         return power_curvature(policy, legal, self.alpha, self._rho(policy, legal))
@@ -104,16 +103,19 @@ class Divergence:
         """Its logarithm; −∞ where the probability is zero."""
         return logarithm(self.policy(x, temperature, legal))
 
-    def omega(self, policy: Values, legal: Legal = None) -> States:
+    def omega(self, log_policy: Values, legal: Legal = None) -> States:
         """Σ ρ φ_α(π/ρ)."""
+        policy = namespace(log_policy).exp(log_policy)
         return power_omega(policy, legal, self.alpha, self._rho(policy, legal))
 
-    def dual(self, policy: Values, legal: Legal = None) -> Values:
+    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
         """φ'(π/ρ) − Ω*(φ'(π/ρ))."""
+        policy = namespace(log_policy).exp(log_policy)
         return power_dual(policy, legal, self.alpha, self._rho(policy, legal))
 
-    def floor(self, policy: Values, legal: Legal = None) -> States:
+    def floor(self, log_policy: Values, legal: Legal = None) -> States:
         """The same at probability zero, for α > 1."""
+        policy = namespace(log_policy).exp(log_policy)
         return power_floor(policy, legal, self.alpha, self._rho(policy, legal))
 
     def least(self, actions: int) -> float:

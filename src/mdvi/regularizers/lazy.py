@@ -48,11 +48,6 @@ class Lazy:
         return False
 
     @property
-    def weights(self) -> Array | None:
-        """μ, if it is given."""
-        return None if self.default is None else self.default.table
-
-    @property
     def rows(self) -> "Rows":
         """M_κ and ∇M_κ for the sweeps of the planner."""
         from mdvi.regularizers.lazy_rows import LAZY
@@ -97,24 +92,25 @@ class Lazy:
         """Its logarithm; −∞ where the probability is zero."""
         return logarithm(self.policy(x, temperature, legal))
 
-    def omega(self, policy: Values, legal: Legal = None) -> States:
+    def omega_at(self, policy: Array, legal: Array) -> Any:
         """1 − min π/μ."""
-        xp = namespace(policy)
-        mask = xp.ones(policy.shape, bool) if legal is None else xp.broadcast_to(legal, policy.shape)
-        mu = self._mu(policy, mask)
+        xp, mu = namespace(policy), self._mu(policy, legal)
         used = mu > 0
         return 1 - xp.where(used, policy / xp.where(used, mu, 1.0), xp.inf).min(-1)
 
-    def dual(self, policy: Values, legal: Legal = None) -> Values:
-        """0, the dual variable of μ; no other policy has a single one."""
-        xp = namespace(policy)
-        mask = xp.ones(policy.shape, bool) if legal is None else xp.broadcast_to(legal, policy.shape)
-        return xp.where(mask, xp.zeros_like(policy), -xp.inf)
+    def omega(self, log_policy: Values, legal: Legal = None) -> States:
+        """1 − min π/μ."""
+        return self.omega_at(namespace(log_policy).exp(log_policy), _mask(log_policy, legal))
 
-    def floor(self, policy: Values, legal: Legal = None) -> States:
+    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
+        """0, the dual variable of μ; no other policy has a single one."""
+        xp = namespace(log_policy)
+        return xp.where(_mask(log_policy, legal), xp.zeros_like(log_policy), -xp.inf)
+
+    def floor(self, log_policy: Values, legal: Legal = None) -> States:
         """−∞: there is no agile form."""
-        xp = namespace(policy)
-        return xp.full(policy.shape[:-1], -xp.inf, policy.dtype)
+        xp = namespace(log_policy)
+        return xp.full(log_policy.shape[:-1], -xp.inf, log_policy.dtype)
 
     def least(self, actions: int) -> float:
         """Of μ: 0."""
@@ -132,3 +128,9 @@ class Lazy:
     def rounding(self, actions: int) -> float:
         """One addition; ⟨μ, x⟩ is a sum of n products, whose rounding is that of x."""
         return 4.0
+
+
+def _mask(x: Array, legal: Legal) -> Any:
+    """The legal actions in the shape of x."""
+    xp = namespace(x)
+    return xp.ones(x.shape, bool) if legal is None else xp.broadcast_to(xp.asarray(legal), x.shape)

@@ -31,7 +31,7 @@ class Solved(Hashable, Protocol):
     def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
         """M_κ(x) and ∇M_κ(x)."""
 
-    def omega(self, policy: Array, legal: Array | None = None) -> Any:
+    def omega_at(self, policy: Array, legal: Array) -> Any:
         """Ω(π)."""
 
     def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
@@ -76,7 +76,7 @@ def _under_jax(omega: Any) -> tuple[Any, Any]:
         (x, temperature, legal), (dx, dt, _) = primals, tangents
         p = policy(x, temperature, legal)
         some = p.sum(-1) > 0  # a row without legal actions has no policy
-        slope = jnp.where(some, omega.omega(jnp.where(some[..., None], p, 1.0), legal), 0.0)
+        slope = jnp.where(some, omega.omega_at(jnp.where(some[..., None], p, 1.0), legal), 0.0)
         return maximum(x, temperature, legal), (p * jnp.where(p > 0, dx, 0.0)).sum(-1) - slope * dt
 
     @policy.defjvp

@@ -16,17 +16,16 @@ class Reference:
 
     def __init__(self, given: Any) -> None:
         """Args: the probabilities, as anything that NumPy makes an array of."""
-        table = given.table if isinstance(given, Reference) else floats("reference", given)
+        table: np.ndarray = given.table if isinstance(given, Reference) else floats("reference", given)
         if table.ndim not in (1, 2) or not table.size:
             raise ValueError(f"reference: expected probabilities of shape (states, actions), got shape {table.shape}")
         for place in np.argwhere(~(np.isfinite(table) & (table >= 0)))[:1]:
             raise ValueError(f"reference: expected probabilities, got {table[tuple(place)]} at {tuple(place.tolist())}")
         total = table.sum(-1)
         for place in np.argwhere(np.abs(total - 1) > 1e-9)[:1]:
-            raise ValueError(
-                f"reference: the probabilities of state {place.tolist() or 0} sum to {total[tuple(place)]}"
-            )
-        self.table = table / total[..., None]
+            whose = f"state {place[0]}" if len(place) else "the policy"
+            raise ValueError(f"reference: the probabilities of {whose} sum to {total[tuple(place)]}, not 1")
+        self.table: np.ndarray = table / total[..., None]
         self.table.flags.writeable = False
         self._key = (self.table.shape, self.table.tobytes())
 

@@ -1,4 +1,4 @@
-"""Tsallis' entropies: the regularisers Ω_α of every index α, among them sparsemax (α = 2) and the logarithmic barrier."""
+"""Tsallis' entropies Ω_α of every index α, among them sparsemax (α = 2) and the logarithmic barrier (α = 0)."""
 
 import math
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Tsallis:
         α = 1  Shannon, Σ π log π          α = 2  (‖π‖² − 1)/2, whose policy is sparsemax
         α = 3/2  1.5-entmax                α = 0  the logarithmic barrier −Σ log π − n log n
 
-    For α > 0, Ω is 0 at deterministic policies and least at the uniform one. For α > 1 an action has probability exactly
-    zero once it is worse than the best by κ/(α − 1). For α ≤ 0 no deterministic policy has a finite Ω, which is then
-    shifted to 0 at the uniform policy.
+    For α > 0, Ω is 0 at deterministic policies and least at the uniform one. For α > 1 an action has probability
+    exactly zero once it is worse than the best by κ/(α − 1). For α ≤ 0 no deterministic policy has a finite Ω, which is
+    then shifted to 0 at the uniform policy.
 
     The same κ is not the same softness for two indices: the curvature at the uniform policy is κ n^{2−α}, so compare α
     and α' at κ' = κ n^{α'−α}.
@@ -68,10 +68,6 @@ class Tsallis:
         return True
 
     @property
-    def weights(self) -> None:
-        """None: all actions count alike."""
-
-    @property
     def rows(self) -> "Rows":
         """M_κ and ∇M_κ for the sweeps of the planner."""
         from mdvi.regularizers.power_rows import rows_of
@@ -83,6 +79,10 @@ class Tsallis:
     def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
         """M_κ(x) and ∇M_κ(x)."""
         return solve_power(x, temperature, legal, self.alpha)
+
+    def omega_at(self, policy: Array, legal: Array) -> Any:
+        """Ω_α(π)."""
+        return power_omega(policy, legal, self.alpha)
 
     def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
         """(π^{α−1} − 1)/(α − 1) and π^{2−α}."""
@@ -102,17 +102,17 @@ class Tsallis:
             return log_soft_argmax(x, temperature, legal)
         return logarithm(self.policy(x, temperature, legal))
 
-    def omega(self, policy: Values, legal: Legal = None) -> States:
+    def omega(self, log_policy: Values, legal: Legal = None) -> States:
         """Ω_α(π)."""
-        return power_omega(policy, legal, self.alpha)
+        return power_omega(namespace(log_policy).exp(log_policy), legal, self.alpha)
 
-    def dual(self, policy: Values, legal: Legal = None) -> Values:
+    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
         """(π^{α−1} − 1)/(α − 1) − (Σ π^α − 1)/α."""
-        return power_dual(policy, legal, self.alpha)
+        return power_dual(namespace(log_policy).exp(log_policy), legal, self.alpha)
 
-    def floor(self, policy: Values, legal: Legal = None) -> States:
+    def floor(self, log_policy: Values, legal: Legal = None) -> States:
         """−1/(α − 1) − (Σ π^α − 1)/α for α > 1."""
-        return power_floor(policy, legal, self.alpha)
+        return power_floor(namespace(log_policy).exp(log_policy), legal, self.alpha)
 
     def least(self, actions: int) -> float:
         """Of the uniform policy: −(1 − n^{1−α})/(α(α − 1)), or 0 for α ≤ 0."""
