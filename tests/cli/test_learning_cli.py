@@ -156,7 +156,7 @@ def test_agents_and_environments_are_listed(mdvi, what):
         (("train", "CartPol-v1"), "did you mean 'CartPole-v1'"),
         (("train", "garnet:stats=3"), "unknown parameter 'stats'"),
         (("train", "CartPole-v1", "--agent", "md_direct"), "did you mean 'md-direct'"),
-        (("train", "CartPole-v1", "--agent", "dqn", "--entropy", "1"), "dqn: has no entropy"),
+        (("train", "CartPole-v1", "--agent", "dqn", "--entropy", "1"), "entropy: the agent dqn has no entropy"),
         (("train", "CartPole-v1", "--kl", "a,b"), "kl: expected a number, got 'a'"),
         (("train", "CartPole-v1", "--set", "hiden=8"), "did you mean 'hidden'"),
         (("train", "CartPole-v1", "--set", "hidden"), "expected KEY=VALUE"),

@@ -482,7 +482,9 @@ def test_names_that_cannot_be_meant_are_refused(text, words, monkeypatch):
 
 
 def test_memory_is_refused_before_the_start():
-    with pytest.raises(ValueError, match=r"2 members would take 1\d\.\d GB and there are 1 GB: lower replay"):
+    with pytest.raises(
+        ValueError, match=r"2 members would need 1\d\.\d GB of memory and 1 GB are available: lower replay"
+    ):
         mdvi.train(envs.made(Picture), "dqn", seeds=2, preset="atari", memory=1e9)
 
 

@@ -117,7 +117,9 @@ def test_they_are_learned_from_and_acted_on_as_they_are_or_flattened(kind, tmp_p
     run = mdvi.train(env, report=mdvi.Report(remark=told.append), out=tmp_path / "run", **SMALL)
     assert run.summary["status"] == "ok"
     assert [
-        line for line in told if line.startswith(f"observations are seen as one vector of {run.env.spaces.shape[0]}")
+        line
+        for line in told
+        if line.startswith(f"observations are flattened into one vector of {run.env.spaces.shape[0]}")
     ]
     many = [space.sample() for _ in range(12)]
     flat = np.stack([spaces.flatten(space, obs) for obs in many]).astype(np.float32)

@@ -124,8 +124,8 @@ def test_a_reward_far_away_is_seen_by_default_and_not_without_exploration():
     assert run.metrics["episodes"].sum() >= 1  # they end at the last place only
     lines, _ = told(envs.made(Corridor), steps=3000, epsilon=0.0)
     assert lines == [
-        "no reward other than 0 was ever seen, so there was nothing to learn from: explore more, or longer (epsilon, "
-        "epsilon_steps), or look at what the environment pays"
+        "all rewards were 0, so there was nothing to learn from: explore more, or longer (epsilon, epsilon_steps), or "
+        "check the rewards of the environment"
     ]
 
 

@@ -269,7 +269,7 @@ def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path)
     assert "diverged: the loss was not finite at environment step" in rows[1]["reason"]
     assert rows[2]["reason"].startswith("ValueError: CartPole-v9")
     assert "Traceback" in rows[2]["trace"]
-    assert "GB and there are 2 GB: lower replay" in rows[3]["reason"]
+    assert "GB of memory and 2 GB are available: lower replay" in rows[3]["reason"]
     assert len(lines) == 3
     assert [cell.diverged for cell in cells_of(rows)] == [0, 1, 0, 0]
     store.again([study.runs[2].id])

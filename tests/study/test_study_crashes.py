@@ -133,7 +133,7 @@ def test_no_link_leads_out_of_the_folder_of_a_study(tmp_path, part):
     place = {WORK: inside / WORK, "batch": place_of(study, inside), "run": place_of(study, inside) / "run"}[part]
     place.parent.mkdir(parents=True)
     place.symlink_to(outside)
-    with pytest.raises(ValueError, match=f"{place}: expected a folder of mdvi's own, found a link; remove it"):
+    with pytest.raises(ValueError, match=f"{place}: expected a folder made by mdvi, found a link; remove it"):
         execute(study, inside)
     assert statuses(inside) == ["queued"]
     assert (os.listdir(outside), (outside / "config.json").read_text()) == (["config.json"], "precious")
