@@ -148,9 +148,9 @@ def test_a_class_is_the_same_as_what_makes_it(tmp_path):
     ("env", "text"),
     [
         (lambda: Walk(), r"this Walk was not made by gymnasium.make, .* mdvi.envs.made\(lambda: Walk\(…\)\)"),
-        (lambda: Silent(gymnasium.make("Walk-v0")), "the wrapper Silent does not record how it was made; pass what"),
-        (lambda: gymnasium.make_vec("CartPole-v1", 2), r"is a vector that is made already, .*mdvi.envs.vectored"),
-        (lambda: mdvi.envs.CartPole, "got the class CartPole itself; make one of it"),
+        (lambda: Silent(gymnasium.make("Walk-v0")), "the wrapper Silent does not record its arguments; every member"),
+        (lambda: gymnasium.make_vec("CartPole-v1", 2), r"is a finished vector, .*mdvi.envs.vectored"),
+        (lambda: mdvi.envs.CartPole, "got the class CartPole itself; pass an instance"),
         (lambda: 5, "expected a name, a class or a function .*, got int"),
         (lambda: None, "got NoneType"),
     ],

@@ -220,9 +220,9 @@ def test_pictures_among_the_parts_are_refused_with_the_wrapper_that_helps():
 def test_what_no_vector_can_hold_is_refused():
     with pytest.raises(ValueError, match="it: its observations are Text; mdvi learns from Box, Discrete"):
         checked.spaces_of(Parts(spaces.Dict({"a": spaces.Text(3)})), "it")
-    with pytest.raises(ValueError, match="would be seen as 1000000000000 numbers; expected 1 to 16777216"):
+    with pytest.raises(ValueError, match="would be flattened to 1000000000000 numbers; expected 1 to 16777216"):
         checked.spaces_of(Parts(spaces.Discrete(10**12)), "it")
-    with pytest.raises(ValueError, match="would be seen as 0 numbers"):
+    with pytest.raises(ValueError, match="would be flattened to 0 numbers"):
         checked.spaces_of(Parts(spaces.Tuple([])), "it")
 
 
@@ -230,7 +230,7 @@ def test_other_layouts_are_other_environments(tmp_path):
     one = spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Discrete(3)})
     other = spaces.Dict([("b", spaces.Discrete(3)), ("a", spaces.Discrete(2))])
     assert json.loads(layout_of(one)) != json.loads(layout_of(other))
-    with pytest.raises(ValueError, match="environments of one kind differ"):
+    with pytest.raises(ValueError, match="environments from one source must have the same spaces"):
         checked.agreed([checked.spaces_of(Parts(space), "it") for space in (one, other)])
 
 
