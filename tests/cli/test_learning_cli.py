@@ -152,7 +152,7 @@ def test_agents_and_environments_are_listed(mdvi, what):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train",), "ENV: name an environment"),
+        (("train",), "ENV: give an environment"),
         (("train", "CartPol-v1"), "did you mean 'CartPole-v1'"),
         (("train", "garnet:stats=3"), "unknown parameter 'stats'"),
         (("train", "CartPole-v1", "--agent", "md_direct"), "did you mean 'md-direct'"),
@@ -224,7 +224,7 @@ def test_a_signal_saves_everything_and_is_the_exit_code(mdvi, tmp_path, monkeypa
         patch.setattr(Population, "advance", struck)
         code, out, err = mdvi(*order)
     assert (code, out) == (128 + number, "")
-    assert f"stopped by {number.name}; everything is in {tmp_path / 'run'}, the same command continues" in err
+    assert f"stopped by {number.name}; saved in {tmp_path / 'run'}, the same command continues" in err
     assert not (tmp_path / "run" / "summary.json").exists()
     assert library.load(tmp_path / "run").metrics["env_steps"].tolist() == [240, 440]
     assert mdvi(*order)[0] == 0

@@ -122,7 +122,7 @@ def test_whatever_a_crash_leaves_of_a_run_it_is_trained(tmp_path, left):
     execute(study, tmp_path, watch=Watch(remark=lines.append))
     assert statuses(tmp_path) == ["done"]
     assert os.listdir(tmp_path / WORK) == []
-    assert any("training begins again" in line for line in lines) == (left is not half_written)
+    assert any("training starts from the beginning" in line for line in lines) == (left is not half_written)
 
 
 @pytest.mark.parametrize("part", [WORK, "batch", "run"])
