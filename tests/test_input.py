@@ -99,5 +99,5 @@ def test_json_is_read_or_refused():
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused():
-    with pytest.raises(ValueError, match="grows while it is read"):
+    with pytest.raises(ValueError, match="the file grew while it was read"):
         input.read(Path("/proc/self/status"), 10**6)  # has no size of its own

@@ -242,7 +242,7 @@ def test_nothing_leaves_the_folder_of_a_run_by_a_link(mdvi, trained, tmp_path, c
         (folder / name).symlink_to(tmp_path / "outside")
     code, out, err = mdvi(command, folder, *option, *(() if command == "plot" else (folder / name,)))
     assert (code, out) == (2, "")
-    assert f"{name}: is a link out of {folder}, or a pipe; remove it, or name another file" in err
+    assert f"{name}: is a link out of {folder}, or a pipe; remove it, or use another file" in err
     assert (tmp_path / "outside").read_text() == "precious"
 
 

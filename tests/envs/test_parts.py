@@ -94,7 +94,11 @@ def test_vectors_are_those_of_gymnasium(kind):
         ("dictionary", 3, "got int"),
         ("dictionary", {"a": 1, "b": BOX.low.T, "c": [0, 1]}, r"obs\['b'\]: expected shape \(2, 3\), got \(3, 2\)"),
         ("dictionary", {"a": 1, "b": BOX.low, "c": ["0", "1"]}, r"obs\['c'\]: expected numbers, got <U1"),
-        ("dictionary", {"a": [1, 2], "b": BOX.low, "c": [0, 1]}, "its parts are of different numbers of observations"),
+        (
+            "dictionary",
+            {"a": [1, 2], "b": BOX.low, "c": [0, 1]},
+            "expected the same number of observations in all parts",
+        ),
         ("tuple", (1, BOX.low), "obs: expected 3 parts, got tuple"),
         ("nested", {"z": (BOX.low, {"y": 2}), "x": 0}, r"obs\['z'\]\[1\]\['y'\]: expected \[0\] to \[1\], got \[2\]"),
     ],
