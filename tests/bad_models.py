@@ -76,7 +76,7 @@ BAD_ARRAYS = {
         "no action": (ARRAYS | {"legal": np.array([[True, True], [False, False]])}, "state 1 has no legal action"),
         "two storages": (ARRAYS | {"indptr": np.zeros(3)}, "one storage is needed, not 2"),
         "no reward": ({"transition": ARRAYS["transition"]}, "no array reward"),
-        "pointers": (CSR | {"indptr": np.array([0, 3, 2, 3, 4])}, "row pointers fall from 3 to 2 at row 1"),
+        "pointers": (CSR | {"indptr": np.array([0, 3, 2, 3, 4])}, "row pointers decrease from 3 to 2 at row 1"),
         "pointer end": (CSR | {"indptr": np.array([0, 1, 2, 3, 9])}, "row pointers run from 0 to 9"),
         "index": (CSR | {"indices": np.array([0, 1, 0, 7])}, "state 1, action 1 names next state 7"),
         "negative index": (CSR | {"indices": np.array([0, -1, 0, 1])}, "state 0, action 1 names next state -1"),

@@ -190,7 +190,7 @@ def entropy_npg(learning_rate: float = 0.5, entropy: float = 0.01, discount: flo
     kl = (1 - discount) / learning_rate - entropy
     if not kl >= 0:
         raise ValueError(
-            f"learning_rate: expected at most (1 − γ)/τ, since λ = (1 − γ)/η − τ must be at least 0; got {learning_rate}"
+            f"learning_rate: expected at most (1 − γ)/τ, so that λ = (1 − γ)/η − τ ≥ 0; got {learning_rate}"
         )
     return Scheme.of(kl=kl, entropy=entropy, evaluate_kl=False, backups=math.inf)
 

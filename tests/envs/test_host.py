@@ -466,7 +466,7 @@ def test_other_spaces_are_refused_in_one_line(make, words):
         ("hostile:Row:end=truncated,depth=3", "unexpected keyword argument 'depth'"),
         ("CartPole-v9", "CartPole-v9"),
         ("LunarLander-v2", "is deprecated. Please use `LunarLander-v3` instead"),
-        ("os:getcwd:timeout=0", r"os:getcwd: expected a subclass of gymnasium\.Env, .* which is not called"),
+        ("os:getcwd:timeout=0", r"os:getcwd: expected a subclass of gymnasium\.Env, .* got "),
         ("LunarLander-v3:stack=two", "stack: expected an integer, got 'two'"),
         ("LunarLander-v3:discount=1.5", "discount"),
         ("LunarLander-v3:processes=-1", "processes: expected at least 0, got -1"),

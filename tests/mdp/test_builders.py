@@ -66,7 +66,7 @@ def test_states_and_actions_may_be_anything_that_can_be_hashed():
         ({"transitions": lambda s, a: s + a}, r"transitions: state 5, action 1 gave 6; expected .*\{next state"),
         ({"transitions": lambda s, a: [([s], 1.0)]}, r"transitions: state 5, action 1 gave \[\(\[5\], 1.0\)\]"),
         ({"transitions": lambda s, a: [(s, "x")]}, r"transitions: state 5, action 1 gave \[\(5, 'x'\)\]"),
-        ({"reward": lambda s: 1.0}, r"reward: expected a function of \(s, a\) or of \(s, a, s'\), got one of 1 arg"),
+        ({"reward": lambda s: 1.0}, r"reward: expected a function of \(s, a\) or \(s, a, s'\), got one with 1 arg"),
         ({"reward": lambda s, a: np.nan}, "state 1, action 1, next state 0 has reward nan"),
         ({"terminal": [10]}, "state 0 has no action; .*terminal="),
         ({"terminal": [10, 77]}, "state 0 has no action; .*terminal="),

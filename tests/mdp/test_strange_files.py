@@ -337,7 +337,7 @@ def test_names_that_do_not_fit_are_refused(names, tmp_path):
     with pytest.raises(FormatError, match=r"names of (states|actions)"):
         mdp.write(EXPECTED, tmp_path / "x.csv", names=names)
     files = save({"transition": np.ones((1, 1, 1)), "reward": np.ones(1), "state_names": np.array(["a", "b"])})
-    with pytest.raises(FormatError, match="2 names of states, but there are 1"):
+    with pytest.raises(FormatError, match="names of states: expected 1 names, got 2"):
         read_bytes({".npz": files}, "npz", 0.9)
 
 
