@@ -383,7 +383,7 @@ def test_what_does_not_fit_is_refused_before_it_is_unpacked(monkeypatch, name, a
     small = npy(np.zeros((3000, 4)))
     files = packed({array: header(text, 3000 * 4 * 3000 * width), "reward": small, "R": small})
     tracemalloc.start()
-    with pytest.raises(FormatError, match=r"does not fit into memory: it takes 1\.1 GiB, 0\.9 GiB are left"):
+    with pytest.raises(FormatError, match=r"does not fit into memory: it needs 1\.1 GiB, and 0\.9 GiB are left"):
         read_bytes(files, name, 0.9)
     assert tracemalloc.get_traced_memory()[1] < 2 * len(files[".npz"]) + 10**6
     tracemalloc.stop()
