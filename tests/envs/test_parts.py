@@ -210,7 +210,7 @@ def test_pictures_among_the_parts_are_refused_with_the_wrapper_that_helps():
     env = envs.made(partial(Parts, space))
     with pytest.raises(ValueError, match=r"hold a picture, obs\['see'\] of shape \(40, 40, 3\)") as caught:
         mdvi.train(env, **SMALL)
-    wrapper = str(caught.value).partition("alone with ")[2].partition(", or name")[0]
+    wrapper = str(caught.value).partition("alone with ")[2].partition(", or set")[0]
     alone = eval(wrapper, {"gymnasium": gymnasium, "env": Parts(space)})  # noqa: S307  what the message says works
     assert alone.observation_space.shape == (40, 40, 3)
     assert alone.reset()[0].shape == (40, 40, 3)

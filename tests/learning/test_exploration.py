@@ -45,7 +45,7 @@ def told(env, **options):
     """What a run remarked about rewards, and the run."""
     lines = []
     run = mdvi.train(env, "dqn", report=Report(remark=lines.append), **({"steps": 400} | TINY | options))
-    return [line for line in lines if "reward other than 0" in line], run
+    return [line for line in lines if "all rewards were 0" in line], run
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ def test_members_that_saw_a_reward_are_not_counted():
     paid = run.population.log.paid
     assert 0 < paid.sum() < 6
     assert len(lines) == 1
-    assert f"ever seen by {6 - paid.sum()} of 6 members" in lines[0]
+    assert f"were 0 for {6 - paid.sum()} of 6 members" in lines[0]

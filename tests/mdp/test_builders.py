@@ -71,7 +71,7 @@ def test_states_and_actions_may_be_anything_that_can_be_hashed():
         ({"terminal": [10]}, "state 0 has no action; .*terminal="),
         ({"terminal": [10, 77]}, "state 0 has no action; .*terminal="),
         ({"states": [], "explore": True}, "a model needs at least one transition"),
-        ({"most": 5}, "more than 5 were found"),
+        ({"most": 5}, "the search found more than 5 states"),
         ({"duplicates": "keep"}, "duplicates: expected 'refuse' or 'sum'"),
     ],
 )

@@ -203,7 +203,9 @@ def test_arrays_with_the_actions_first_are_told_apart_where_they_can_be(rng):
         FiniteMDP(rows, np.zeros((4, 3)), 0.9)
     with pytest.raises(ValueError, match="3 states and 4 actions do not fit the reward; .*" + names):
         FiniteMDP((np.zeros((3, 4, 1), int), np.ones((3, 4, 1))), np.zeros((4, 3)), 0.9)
-    with pytest.raises(ValueError, match=r"order='ass' is for arrays; .* a list with one sparse matrix .* each action"):
+    with pytest.raises(
+        ValueError, match=r"order='ass' is for arrays only; .* list with one sparse matrix .* each action"
+    ):
         FiniteMDP(scipy.sparse.csr_array(np.tile(np.eye(3), (2, 1))), np.zeros((3, 2)), 0.9, order="ass")
     with pytest.raises(ValueError, match="order: expected 'sas' or 'ass', got 'ssa'"):
         FiniteMDP(rows, np.zeros((4, 3)), 0.9, order="ssa")

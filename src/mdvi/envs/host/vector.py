@@ -72,7 +72,7 @@ class Vector:
         self._answer: Callable[[], Any] = partial(_raise, RuntimeError("no step was requested"))
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
+        """Begin episodes in the environments `who`, with their seeds unless −1; sets `fresh`, `began` and `wrong`."""
         told = blank(self.env.num_envs, self.spaces)
         some = not who.all() or (self._began and not self.renews)
         options = {"options": {"reset_mask": who}} if some else {}
