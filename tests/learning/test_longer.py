@@ -64,7 +64,7 @@ def test_the_default_exploration_stays_and_says_so(env, tmp_path):
     equal(longer, library.train(env, "dqn", steps=600, epsilon_steps=30, **sizes))
     lines.clear()
     library.train(env, "dqn", steps=600, out=tmp_path / "run", report=watch, **sizes)
-    assert not any("exploration" in line for line in lines if "stays" not in line)
+    assert not any("exploration" in line for line in lines if "keeps the schedule" not in line)
 
 
 @pytest.mark.parametrize("env", ENVS)
