@@ -62,7 +62,7 @@ def test_states_and_actions_may_be_anything_that_can_be_hashed():
     [
         ({"states": range(9)}, "transitions: state 5, action 4 leads to 9, .*not in states.* explore=True"),
         ({"transitions": lambda s, a: {s + a: 0.4}}, "state 5, action 1 has probabilities that sum to 0.4, not 1"),
-        ({"transitions": lambda s, a: [s + a]}, r"transitions: state 5, action 1 returned \[6\]; expected .*\{next state"),
+        ({"transitions": lambda s, a: [s + a]}, r"transitions: state 5, action 1 returned \[6\]; expected .*\{next"),
         ({"transitions": lambda s, a: s + a}, r"transitions: state 5, action 1 returned 6; expected .*\{next state"),
         ({"transitions": lambda s, a: [([s], 1.0)]}, r"transitions: state 5, action 1 returned \[\(\[5\], 1.0\)\]"),
         ({"transitions": lambda s, a: [(s, "x")]}, r"transitions: state 5, action 1 returned \[\(5, 'x'\)\]"),
