@@ -17,7 +17,7 @@ from mdvi.learning.runs.member_log import Row
 
 
 def exact_loss(env: Interface) -> Callable[[Agent, Networks], Row] | None:
-    """‖q* − q_π‖_∞ on a finite model, q* that of the problem with entropy τ; None elsewhere."""
+    """‖q* − q_π‖_∞ on a finite model, q* optimal for the problem with entropy τ; None for other environments."""
     inner = env.env if isinstance(env, TimeLimit) else env
     if not isinstance(inner, FiniteEnvironment):
         return None
