@@ -157,9 +157,9 @@ def politex(trace, learning_rate=10.0):
         yield trace.q[k + 1], q
 
 
-def preferences(trace, temperature, beta, maximum):
-    """ψ' = r + γP m(ψ) + β(ψ − m(ψ)) + ε; the scheme's q is r + γP m(ψ) + ε."""
-    psi = Q0 - beta * temperature * LOG_N
+def preferences(trace, temperature, beta, maximum, zero=LOG_N):
+    """ψ' = r + γP m(ψ) + β(ψ − m(ψ)) + ε; the scheme's q is r + γP m(ψ) + ε. Started where m of the uniform policy is 0."""
+    psi = Q0 - beta * temperature * zero
     for k in range(K):
         m = maximum(psi)
         q = backup(m) + trace.errors[k + 1]
@@ -180,7 +180,9 @@ def dpp_boltzmann(trace, kl=0.1):
 
 def cvi(trace, kl=0.1, entropy=0.01):
     temperature = kl + entropy
-    return preferences(trace, temperature, kl / temperature, lambda psi: temperature * (lse(psi / temperature) - LOG_N))
+    return preferences(
+        trace, temperature, kl / temperature, lambda psi: temperature * (lse(psi / temperature) - LOG_N), 0.0
+    )
 
 
 def advantage_learning(trace, beta=0.9):

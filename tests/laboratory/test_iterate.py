@@ -249,16 +249,47 @@ BAD_CALLS = {
     "rising from zero": (lambda m: Scheme.of(schedule([0.0, 0.1])), "a schedule that reaches 0 must stay there"),
     "dual schedule": (lambda m: DualAveraging(Scheme.of(schedule([0.2, 0.1]))), "constant coefficients"),
     "dual prior": (lambda m: DualAveraging(Scheme.of(0.1, prior="fixed")), "prior='previous'"),
-    "mellowmax backups": (
-        lambda m: Scheme(0.1, 0.0, maximum=mdvi.regularizers.mellowmax, backups=2),
+    "boltzmann backups": (
+        lambda m: Scheme(0.1, 0.0, maximum=mdvi.regularizers.boltzmann_average, backups=2),
         "needs backups=1",
     ),
+    "regularizer": (lambda m: Scheme.of(0.1, regularizer="tsalis:2"), "regularizer: unknown name.*'tsallis'"),
+    "floor": (
+        lambda m: Scheme.of(0.1, floor="agile"),
+        r"floor: expected None \(lazy\) or 'own' \(agile\), got 'agile'",
+    ),
+    "lazy floor": (lambda m: Scheme.of(0.1, regularizer="lazy", floor="own"), "floor: lazy has no Bregman divergence"),
+    "lazy reference": (
+        lambda m: Scheme.of(0, 0.1, regularizer="lazy", reference=np.full((12, 4), 0.25)),
+        "reference: lazy has no Bregman divergence",
+    ),
+    "lazy start": (
+        lambda m: iterate(m, Scheme.of(0.1, regularizer="lazy"), 3, initial_policy=np.full((12, 4), 0.25)),
+        "initial_policy: lazy starts from its default policy only",
+    ),
+    "reference without entropy": (
+        lambda m: Scheme.of(0.1, reference=np.full((12, 4), 0.25)),
+        "reference: its weight is the entropy, which is 0",
+    ),
+    "reference of another shape": (
+        lambda m: iterate(m, Scheme.of(0.1, 0.1, reference=np.full((3, 4), 0.25)), 3),
+        r"reference: expected shape \(12, 4\), got \(3, 4\)",
+    ),
+    "reference of zero": (
+        lambda m: iterate(m, Scheme.of(0.1, 0.1, reference=np.eye(4)[np.zeros(12, int)]), 3),
+        "reference: state 0, action 1 is legal but has probability 0.0; reference must be positive",
+    ),
+    "reference that sums to 2": (
+        lambda m: Scheme.of(0.1, 0.1, reference=np.full((12, 4), 0.5)),
+        "reference: the probabilities of state 0 sum to 2.0, not 1",
+    ),
+    "agile dual averaging": (lambda m: DualAveraging(Scheme.of(0.1, floor="own")), "and no floor"),
     "scale": (lambda m: errors.gaussian(-1.0), "scale: expected a finite number of at least 0"),
     "samples": (lambda m: errors.sampled(0), "samples: expected an integer of at least 1"),
     "features": (lambda m: errors.projection(np.zeros((3, 2))), "features: expected finite numbers of shape"),
-    "greedy error and mellowmax": (
-        lambda m: iterate(m, mdvi.algorithms.mellowmax(), 3, errors.greedy(0.1)),
-        "a greedy-step error needs a scheme with the soft maximum",
+    "greedy error and boltzmann": (
+        lambda m: iterate(m, mdvi.algorithms.dpp_boltzmann(), 3, errors.greedy(0.1)),
+        "a greedy-step error needs the maximum of a regularizer",
     ),
     "errors of another model": (
         lambda m: iterate(m, Scheme.of(), 3, errors.given(np.zeros((3, 2, 2)))),
@@ -413,12 +444,32 @@ class ToReference:
 
     reference: tuple[float, ...]
     name = "kl-to-reference"
+    differentiable = True
 
-    def log_reference(self, legal):
-        return namespace(legal).log(namespace(legal).asarray(self.reference))[None, :]
+    def log_reference(self, x):
+        return namespace(x).log(namespace(x).asarray(self.reference))[None, :]
 
     def _shifted(self, x, temperature):
         return x + temperature * self.log_reference(x)
+
+    def omega(self, log_policy, legal=None):
+        rho = self.log_reference(log_policy)
+        return -regularizers.entropy(log_policy) - regularizers.expectation(namespace(rho).exp(log_policy), rho)
+
+    def dual(self, log_policy, legal=None):
+        return log_policy - self.log_reference(log_policy)
+
+    def floor(self, log_policy, legal=None):
+        return np.full(log_policy.shape[:-1], -np.inf)
+
+    def least(self, actions):
+        return 0.0
+
+    def greatest(self, actions):
+        return -math.log(min(self.reference))
+
+    def at_vertices(self, actions):
+        return -math.log(max(self.reference)), -math.log(min(self.reference))
 
     def maximum(self, x, temperature, legal=None):
         return regularizers.soft_maximum(self._shifted(x, temperature), temperature, legal)
@@ -437,7 +488,8 @@ def test_a_regularizer_of_ones_own_is_a_value():
     solution = mdvi.solve(model, kl=0.2, prior=np.tile(rho, (12, 1)), tolerance=1e-10)
     np.testing.assert_allclose(trace.q[-1], solution.q, atol=1e-9)
     assert trace.loss[-1] < 1e-9
-    assert trace.theorem is None
+    assert trace.theorem == "theorem 2"
+    assert (trace.loss <= trace.bound).all()
 
 
 def test_a_scheme_with_a_schedule_can_be_made_again_from_its_parts():

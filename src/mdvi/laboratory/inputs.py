@@ -157,7 +157,9 @@ def initial_log_policy(
         mask = np.asarray(legal)
         return np.stack([omega.log_policy(np.zeros(allowed.shape), 1.0, allowed) for allowed in mask])
     if isinstance(scheme, DualAveraging):
-        raise ValueError("initial_policy: dual averaging starts from the policy of least Ω; use a Scheme")
+        raise ValueError(
+            "initial_policy: dual averaging starts from the policy of least Ω, which is uniform for Shannon's; use a Scheme"
+        )
     if not omega.differentiable:
         raise ValueError(f"initial_policy: {omega.name} starts from its default policy only; leave initial_policy out")
     for allowed in np.asarray(legal):

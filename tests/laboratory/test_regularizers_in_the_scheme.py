@@ -1,0 +1,198 @@
+"""The scheme with regularisers other than Shannon's: its twin, its theorems, and where they do not hold."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import mdvi
+from mdvi import DualAveraging, Scheme, errors, iterate, mdp
+from mdvi.laboratory import bounds
+from mdvi.mdp import FiniteMDP
+from mdvi.regularizers import Divergence, Lazy, Tsallis
+
+GENERAL = [Tsallis(0.5), Tsallis(1.5), Tsallis(2.0), Tsallis(3.0), Divergence(2.0), Lazy()]
+general = pytest.mark.parametrize("omega", GENERAL, ids=lambda value: value.name)
+ERRORS = {
+    "gaussian": lambda model: errors.gaussian(0.05),
+    "constant": lambda model: errors.constant(0.05),
+    "alternating": lambda model: errors.alternating(0.05),
+    "worst sign": lambda model: errors.worst_sign(0.05),
+    "sampled": lambda model: errors.sampled(1),
+}
+
+
+def masked(discount=0.9):
+    """A Garnet with one to four legal actions and an end."""
+    model = mdp.garnet(12, 4, 3, discount, seed=5)
+    rng = np.random.default_rng(0)
+    legal = rng.random((12, 4)) < 0.6
+    legal[np.arange(12), rng.integers(4, size=12)] = True
+    return FiniteMDP(model.kernel, np.asarray(model.reward), discount, terminal=np.arange(12) == 7, legal=legal)
+
+
+def reference_of(model, seed=3):
+    """A policy that is positive on legal actions."""
+    rho = np.random.default_rng(seed).dirichlet(np.ones(model.actions), model.states) + 0.05
+    rho = np.where(model.legal, rho, 0.0)
+    return rho / rho.sum(-1, keepdims=True)
+
+
+@general
+def test_lazy_mirror_descent_is_dual_averaging(omega):
+    model = masked()
+    for coefficients in ({"kl": 0.1}, {"kl": 0.1, "entropy": 0.05}):
+        schemes = [Scheme.of(**coefficients, regularizer=omega, backups=m) for m in (1, 3)]
+        if "entropy" in coefficients and omega.differentiable:
+            schemes.append(dataclasses.replace(schemes[0], reference=reference_of(model)))
+        for scheme in schemes:
+            one = iterate(model, scheme, 40, errors.gaussian(0.05), record=("q", "log_policy"))
+            two = iterate(model, DualAveraging(scheme), 40, errors.gaussian(0.05), record=("q", "log_policy"))
+            np.testing.assert_allclose(np.exp(one.log_policy), np.exp(two.log_policy), atol=1e-9)
+            np.testing.assert_allclose(np.where(model.live, one.q, 0), np.where(model.live, two.q, 0), atol=1e-11)
+
+
+@general
+def test_both_theorems_hold_and_the_run_ends_at_its_optimum(omega):
+    for model in (mdp.garnet(12, 4, 3, 0.9, seed=5), masked(0.95)):
+        schemes = [
+            Scheme.of(kl, tau, regularizer=omega) for kl, tau in ((0.1, 0.0), (1.0, 0.0), (0.1, 0.1), (0.0, 0.05))
+        ]
+        for make in ERRORS.values():
+            grid = iterate(model, schemes, 40, make(model), seed=[0, 1], record=("loss", "bound"))
+            for i in range(4):
+                for j in range(2):
+                    trace = grid[i, j]
+                    assert trace.theorem == ("theorem 1" if i < 2 else "theorem 2")
+                    assert (trace.loss <= trace.bound * (1 + 1e-12)).all()
+        quiet = iterate(model, schemes[2], 400, record=("loss",))
+        assert quiet.loss[-1] < 1e-9
+
+
+@general
+def test_the_component_wise_and_sharp_forms_hold(omega):
+    model = masked()
+    everything = ("q", "log_policy", "errors", "loss", "bound")
+    for seed, make in enumerate(ERRORS.values()):
+        trace = iterate(model, Scheme.of(0.2, regularizer=omega), 25, make(model), seed, record=everything)
+        lost = lost_of(trace)
+        for bound in (bounds.theorem1(trace), bounds.theorem1_sharp(trace)):
+            assert (lost <= bound + 1e-10)[:, np.asarray(model.live)].all()
+        scheme = Scheme.of(0.2, 0.1, regularizer=omega)
+        if omega.differentiable:
+            scheme = dataclasses.replace(scheme, reference=reference_of(model))
+        trace = iterate(model, scheme, 25, make(model), seed, record=everything)
+        assert (lost_of(trace) <= bounds.theorem2(trace) + 1e-10)[:, np.asarray(model.live)].all()
+
+
+def lost_of(trace):
+    """q_* − q_{π_k} in the problem that the scheme settles on."""
+    model, scheme = trace.mdp, trace.scheme
+    pull = 0.0 if scheme.reference is None else np.asarray(scheme.pull(np.asarray(model.legal)))
+    lost = []
+    for log_policy in trace.log_policy:
+        pi = np.where(model.live, np.exp(log_policy), 0.0)
+        worth = (pi * pull).sum(-1) - np.asarray(scheme.regularizer.omega(log_policy, np.asarray(model.legal)))
+        gain = np.where(model.terminal, 0.0, (pi * model.reward).sum(-1) + scheme.entropy * worth)
+        chain = np.einsum("sa,sat->st", pi, model.kernel.dense().probability) * ~np.asarray(model.terminal)
+        v = np.linalg.solve(np.eye(model.states) - model.discount * chain, gain)
+        q = model.reward + model.discount * np.asarray(model.expect(v))
+        lost.append(np.where(model.live, trace.optimal_q - q, 0.0))
+    return np.array(lost)
+
+
+def test_the_agile_form_breaks_theorem_1_and_no_theorem_is_printed_for_it():
+    """One state, rewards 1 and 0, γ = 1/2: 998 small errors of one sign and a large one of the other; their sum is 0."""
+    model = FiniteMDP(np.ones((1, 2, 1)), np.array([[1.0, 0.0]]), 0.5)
+    given = np.zeros((1000, 1, 2))
+    given[:998, 0, 1], given[998, 0, 1] = 4 / 998, -4.0
+    given = -given
+    runs = {
+        floor: iterate(model, Scheme.of(1.0, regularizer="tsallis:2", floor=floor), 1000, errors.given(given))
+        for floor in (None, "own")
+    }
+    lazy, agile = runs[None], runs["own"]
+    assert (lazy.theorem, agile.theorem) == ("theorem 1", None)
+    assert np.isinf(agile.bound).all()
+    assert (lazy.loss <= lazy.bound).all()
+    assert lazy.loss[1000] / lazy.bound[1000] < 0.1
+    assert agile.loss[1000] / lazy.bound[1000] > 30
+
+
+def test_lazy_and_agile_remember_dropped_actions_differently():
+    """α = 2, κ = λ = 1, one state: q = (3, 0) five times, then (0, 3/2)."""
+    legal = np.ones((1, 2), bool)
+    chosen = {}
+    for floor in (None, "own"):
+        scheme = Scheme.of(1.0, regularizer="tsallis:2", floor=floor)
+        state = scheme.init(np.zeros((1, 2)), np.log(np.full((1, 2), 0.5)), legal)
+        for q in 5 * [[[3.0, 0.0]]] + [[[0.0, 1.5]]]:
+            state = dataclasses.replace(state, q=np.array(q))
+            step = scheme.greedy(state, legal)
+            state = scheme.advance(state, step, state.q)
+        chosen[floor] = np.asarray(step.policy)[0]
+    np.testing.assert_allclose(chosen[None], [1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(chosen["own"], [0.25, 0.75], atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_both_forms_are_one_where_no_action_is_dropped(alpha):
+    model = mdp.garnet(12, 4, 3, 0.9, seed=5)
+    one, two = (
+        iterate(model, Scheme.of(0.1, 0.05, regularizer=Tsallis(alpha), floor=floor), 20, errors.gaussian(0.1))
+        for floor in (None, "own")
+    )
+    np.testing.assert_array_equal(one.q, two.q)
+
+
+def test_evaluation_without_its_terms_and_several_backups_reach_the_optimum_without_errors():
+    model = mdp.garnet(12, 4, 3, 0.9, seed=5)
+    for structure in ({"evaluate_kl": False}, {"backups": 5}, {"backups": np.inf}):
+        trace = iterate(model, Scheme.of(0.1, regularizer="tsallis:1.5", **structure), 300, record=("loss", "bound"))
+        assert trace.loss[-1] < 1e-9
+        assert trace.theorem is None
+
+
+def test_an_unbounded_regulariser_has_no_theorem():
+    model = mdp.garnet(8, 3, 2, 0.9)
+    for alpha in (0.0, -0.5):
+        trace = iterate(model, Scheme.of(0.1, 0.1, regularizer=Tsallis(alpha)), 5)
+        assert trace.theorem is None
+        assert np.isinf(trace.bound).all()
+        with pytest.raises(ValueError, match=r"R = max Ω − min Ω of tsallis:.* is infinite"):
+            bounds.entropy_bias(model, 0.1, Tsallis(alpha))
+
+
+def test_a_reference_is_what_the_planner_solves_with():
+    model = masked()
+    rho = reference_of(model)
+    for name in ("shannon", "tsallis:1.5", "tsallis:0.5"):
+        trace = iterate(model, Scheme.of(0.1, 0.2, regularizer=name, reference=rho), 500, record=("q", "loss"))
+        solution = mdvi.solve(model, entropy=0.2, regularizer=name, reference=rho, tolerance=1e-10)
+        assert solution.status == "certified"
+        np.testing.assert_allclose(np.where(model.live, trace.q[-1], 0), np.where(model.live, solution.q, 0), atol=1e-8)
+        assert trace.loss[-1] < 1e-8
+
+
+def test_a_fixed_prior_is_what_the_planner_solves_with():
+    model = masked()
+    rho = reference_of(model)
+    for name in ("shannon", "tsallis:2"):
+        scheme = Scheme.of(0.2, 0.1, regularizer=name, prior="fixed")
+        trace = iterate(model, scheme, 500, initial_policy=rho, record=("q", "loss"))
+        solution = mdvi.solve(model, kl=0.2, entropy=0.1, prior=rho, regularizer=name, tolerance=1e-10)
+        np.testing.assert_allclose(np.where(model.live, trace.q[-1], 0), np.where(model.live, solution.q, 0), atol=1e-8)
+        assert trace.loss[-1] < 1e-8
+
+
+def test_the_lazy_regulariser_is_a_model_with_one_more_action():
+    """Staying with the default policy for nothing, or choosing for κ, as actions of another model."""
+    model, eta = mdp.garnet(12, 3, 3, 0.9, seed=2), 0.05
+    p, r = model.kernel.dense().probability, np.asarray(model.reward)
+    more = FiniteMDP(
+        np.concatenate([p, p.mean(1, keepdims=True)], 1), np.concatenate([r - eta, r.mean(1, keepdims=True)], 1), 0.9
+    )
+    lazy = mdvi.solve(model, entropy=eta, regularizer="lazy", tolerance=1e-10)
+    np.testing.assert_allclose(lazy.value, mdvi.solve(more, tolerance=1e-10).value, atol=1e-9)
+    scheme = iterate(model, Scheme.of(0.0, eta, regularizer="lazy"), 300, record=("q",))
+    np.testing.assert_allclose(scheme.q[-1], lazy.q, atol=1e-9)
