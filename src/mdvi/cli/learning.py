@@ -167,7 +167,7 @@ def evaluate_command(
     from mdvi.report.stats import averaged, in_words, short
 
     run = _load(folder, env, best)
-    rows = []
+    rows: list[dict[str, Any]] = []
     with bars_on_stderr() as track:
         bar = track("evaluating", len(run))
         for member in range(len(run)):

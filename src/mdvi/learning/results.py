@@ -267,7 +267,7 @@ class Run:
         return frame_of(columns)
 
     def plot(self, *, cells: bool = False, title: str = "", width: float | str | None = None) -> "Figure":
-        """Learning curves: for each cell its seeds, thin, and their mean, thick, with its 95 % interval from three seeds on.
+        """Learning curves: for each cell its seeds, and their mean with its 95 % interval from three seeds on.
 
         Members that failed are left out.
 

@@ -13,7 +13,8 @@ from mdvi.report.stats import averaged, in_words, short
 def heatmap_alt(panel: Panel, baseline: Cell | None, score: str) -> str:
     """The best and the worst cell of a heatmap, and the baseline beside them."""
     known = [(place, cell) for place, cell in panel.cells.items() if np.isfinite(mean_of(cell)[0])]
-    axes = " and ".join(f"{name} ({kind})" for name, kind in zip(_names(panel), ("rows", "columns")) if name)
+    kinds = dict(zip(("rows", "columns"), _names(panel), strict=True))
+    axes = " and ".join(f"{name} ({kind})" for kind, name in kinds.items() if name)
     text = f"Heatmap of {panel.label}: {score} by {axes}."
     if known:
         ends = [pick(known, key=lambda one: mean_of(one[1])[0]) for pick in (max, min)]

@@ -18,7 +18,8 @@ def label_ends(axes: "Axes", ends: Sequence[tuple[float, str, str]], height: flo
 
     Args:
         axes: whose limits are final.
-        ends: the last value of each line, its name and its colour, which joins the two; a value that is NaN or outside counts as the edge.
+        ends: the last value of each line, its name and its colour, which joins the two; a value that is NaN
+            or outside counts as the edge.
         height: of the axes in inches, roughly.
     """
     if not ends:

@@ -58,7 +58,7 @@ def heatmaps(
     heights = [max(_height(column[i]) for column in columns if i < len(column)) for i in range(count)]
     scale = scale_of([*grids, *strips], baseline)
     with canvas((across, 0.6 + _ROW * sum(heights) + _FRAME * count)) as figure:
-        axes = figure.subplots(
+        axes: Any = figure.subplots(
             count, len(columns), squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": wide}
         )
         for i, j in np.ndindex(axes.shape):
@@ -107,7 +107,7 @@ def curves_by_row(panel: Panel, curve_of: Curves, baseline: Cell | None, width: 
     (down, rows), (right, columns) = panel.rows, panel.columns
     size = inches(width, max(3.25, 0.5 + 1.35 * len(columns))), 0.6 + 1.05 * len(rows)
     with canvas(size) as figure:
-        grid = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+        grid: Any = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
         against = None if baseline is None else curve_of(baseline)
         for i, j in np.ndindex(grid.shape):
             cell = panel.cells.get((i, j))

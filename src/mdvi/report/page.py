@@ -194,7 +194,7 @@ def _part(env: str, cells: list[Cell], results: Results) -> dict[str, Any]:
         part |= {
             "svg": _svg(_heatmaps(env, cells, results)),
             "scale": _svg(scale_picture(scale, baseline, score)),
-            "scale_alt": f"Scale of colours of the {score}, from {short(scale.vmin or 0.0)} to {short(scale.vmax or 0.0)}.",
+            "scale_alt": f"Scale of colours: {score} from {short(scale.vmin or 0.0)} to {short(scale.vmax or 0.0)}.",
             "maps": [
                 {
                     "svg": _svg(heatmap(panel, scale)),
@@ -304,14 +304,11 @@ def _page(name: str, **content: Any) -> str:
     """A page from its template, with the script that sorts tables and the hash that allows it."""
     with explained():
         import jinja2
-        import markupsafe
     loader = jinja2.PackageLoader("mdvi.report", "")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     script = loader.get_source(environment, "sort.js")[0]
     proof = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.get_template(name).render(
-        script=markupsafe.Markup(script), script_hash=f"sha256-{proof}", **content
-    )
+    return environment.get_template(name).render(script=script, script_hash=f"sha256-{proof}", **content)
 
 
 def _rows(curves: list[Curve], panel: str, moments: list[int], tail: int) -> list[dict[str, Any]]:

@@ -192,7 +192,7 @@ def cells_plot(
         image = axes.imshow(score, cmap="viridis", aspect="auto")
         ink, reach = inks(score, image.norm), np.full_like(score, np.nan) if reach is None else reach
         for (row, column), value in np.ndenumerate(score):
-            text = mean_in_words(value, reach[row, column])
+            text = mean_in_words(float(value), float(reach[row, column]))
             color = ink[row, column] if np.isfinite(value) else INK
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
         for axis, (name, values) in ((axes.yaxis, rows), (axes.xaxis, columns)):

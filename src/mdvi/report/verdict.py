@@ -5,7 +5,7 @@ seeds with its 95 % interval by Student's t. Seeds are those of the baseline, an
 difference. Cells with unfinished runs are left out; a run that failed or diverged counts as not above the baseline, and
 its cell has no score.
 
-A best cell is chosen by the other seeds and scored by the seed that is left out, so that the choice does not flatter it.
+A best cell is chosen by the other seeds and scored by the seed that is left out, so the choice does not flatter it.
 """
 
 from collections.abc import Callable, Sequence
@@ -128,8 +128,8 @@ def figure1_verdict(curves: Sequence[Curve]) -> Verdict:
         f"{c.label}: {in_words(float(c.loss_mean[last]), float(c.loss_high[last] - c.loss_mean[last]))}" for c in left
     )
     sentence = (
-        f"Between k = {early} and k = {last}, the loss of AVI {'stays' if stays else 'falls'}, and it falls below AVI's "
-        f"for {sum(falls)} of {len(others)} λ > 0."
+        f"Between k = {early} and k = {last}, the loss of AVI {'stays' if stays else 'falls'}, and it falls "
+        f"below AVI's for {sum(falls)} of {len(others)} λ > 0."
     )
     finding, rule = _FIGURE1
     return Verdict(
@@ -186,10 +186,10 @@ def _medium(scores: Scores, env: str, finding: str, rule: str) -> Verdict:
         for name, panel in panels.items()
     }
     both = {name: sides for name, sides in both.items() if all(sides)}
-    best = [scores.cells[max(sum(sides, []), key=lambda i: _mean(scores.table[i]))].beta for sides in both.values()]
+    best = [scores.cells[max([*high, *low], key=lambda i: _mean(scores.table[i]))].beta for high, low in both.values()]
     low = sum(beta < MEDIUM for beta in best)
-    places = ", ".join(f"at {short(beta)} in {best.count(beta)}" for beta in sorted(set(best)))
-    where = f" The best cell lies below β = {MEDIUM:g} in {low} of {len(best)} panels (β is {places})."
+    places = ", ".join(f"{short(beta)} in {best.count(beta)}" for beta in sorted(set(best)))
+    where = f" The best cell lies below β = {MEDIUM:g} in {low} of {len(best)} panels (β = {places})."
     return _difference(scores, env, finding, rule, list(both.values()), f"β ≥ {MEDIUM:g}", "smaller β", where)
 
 
@@ -224,8 +224,8 @@ def _harmless(scores: Scores, env: str, finding: str, rule: str) -> Verdict:
     lowest, width = min(ends, key=lambda end: end[0] if np.isfinite(end[0]) else np.inf)
     return found._replace(
         answer=answer,
-        sentence=f"{found.sentence} Of {len(pairs)} places, w/ is surely worse at {worse}; the largest loss at one place "
-        f"is {in_words(-lowest, width)}.",
+        sentence=f"{found.sentence} Of {len(pairs)} places, w/ is surely worse at {worse}; the largest loss at one "
+        f"place is {in_words(-lowest, width)}.",
     )
 
 
@@ -240,8 +240,8 @@ def _alike(scores: Scores, env: str, finding: str, rule: str) -> Verdict:
     far = abs(estimate) - reach > scores.margin
     answer = "no" if apart or far else "yes" if abs(estimate) + reach < scores.margin else UNKNOWN
     return Verdict(
-        env, finding, answer, estimate, reach, len(mean), f"difference {in_words(estimate, reach)}", rule,
-        f"Over {len(pairs)} places at τ = 0, w/ minus w/o is {in_words(estimate, reach)} on average, beside a margin of "
+        env, finding, answer, estimate, reach, len(mean), _gap(estimate, reach), rule,
+        f"Over {len(pairs)} places at τ = 0, w/ minus w/o is {in_words(estimate, reach)} on average; the margin is "
         f"{scores.margin:.2g}; at {apart} of them the two surely differ.",
     )  # fmt: skip
 
@@ -260,8 +260,8 @@ def _sensitive(scores: Scores, env: str, finding: str, rule: str) -> Verdict:
     estimate, reach = averaged(gap)
     shown = ", ".join(f"{name} {in_words(*averaged(values))}" for name, values in spread.items())
     return Verdict(
-        env, finding, above(estimate, reach), estimate, reach, len(gap), f"difference {in_words(estimate, reach)}", rule,
-        f"Over {len(shared)} places that the agents share, the scores of one seed spread by (standard deviation): {shown}.",
+        env, finding, above(estimate, reach), estimate, reach, len(gap), _gap(estimate, reach), rule,
+        f"Over {len(shared)} shared places, the scores of a seed have these standard deviations: {shown}.",
     )  # fmt: skip
 
 
@@ -295,7 +295,7 @@ def _difference(
     ours, theirs = np.mean(bests, 0)
     estimate, reach = averaged(ours - theirs)
     return Verdict(
-        env, finding, above(estimate, reach), estimate, reach, len(ours), f"difference {in_words(estimate, reach)}", rule,
+        env, finding, above(estimate, reach), estimate, reach, len(ours), _gap(estimate, reach), rule,
         f"On average over {len(bests)} panels, the scores are {in_words(*averaged(ours))} for {one} and "
         f"{in_words(*averaged(theirs))} for {other}.{more}",
     )  # fmt: skip
@@ -345,6 +345,10 @@ def _percent(estimate: float, reach: float) -> str:
     return f"{in_words(100 * estimate, 100 * reach)} %"
 
 
+def _gap(estimate: float, reach: float) -> str:
+    return f"difference {in_words(estimate, reach)}"
+
+
 def _unknown(env: str, finding: str, rule: str, sentence: str) -> Verdict:
     return Verdict(env, finding, UNKNOWN, np.nan, np.nan, 0, "–", rule, sentence)
 
@@ -358,7 +362,7 @@ _RULES = (
     ),
     (
         "Medium to large β is best",
-        f"The best cell with β ≥ {MEDIUM:g} minus the best with smaller β, at τ > 0, averaged over panels: {_INTERVAL}.",
+        f"The best cell with β ≥ {MEDIUM:g} minus the best with smaller β, τ > 0, averaged over panels: {_INTERVAL}.",
     ),
     (
         "w/ has the wider good region",
@@ -366,9 +370,9 @@ _RULES = (
     ),
     (
         "w/ is never harmful",
-        "No if w/o is surely better at some place (t-test paired by seed, 5 %, Holm), or if the interval of the best cell "
-        "with w/ minus the best with w/o, averaged over agents, lies below 0; yes if at each place the interval of w/ "
-        "minus w/o lies above minus the margin.",
+        "No if w/o is surely better at some place (t-test paired by seed, 5 %, Holm), or if the interval of the best "
+        "cell with w/ minus the best with w/o, averaged over agents, lies below 0; yes if at each place the interval "
+        "of w/ minus w/o lies above minus the margin.",
     ),
     (
         "At τ = 0, w/ and w/o are alike",
@@ -386,12 +390,13 @@ _RULES = (
     ),
     (
         "KL alone reaches comparable scores",
-        "The best cell at τ = 0 minus the best with KL and entropy, averaged over panels: yes if its interval lies above "
-        "minus the margin, no if it lies below.",
+        "The best cell at τ = 0 minus the best with KL and entropy, averaged over panels: yes if its interval lies "
+        "above minus the margin, no if it lies below.",
     ),
 )
 _FIGURE1 = (
     "Figure 1: for each λ > 0 errors average out, while AVI stays",
-    "Yes if, for each λ > 0, the interval of the last loss lies below its interval at a tenth of the iterations and below "
-    "AVI's, and AVI's last interval is not below its own at a tenth; no if AVI falls, or some λ > 0 ends above either.",
+    "Yes if, for each λ > 0, the interval of the last loss lies below its interval at a tenth of the iterations and "
+    "below AVI's, and AVI's last interval is not below its own at a tenth; no if AVI falls, or some λ > 0 ends above "
+    "either.",
 )
