@@ -97,7 +97,7 @@ def test_missing_scores_are_missing():
 
 def test_a_mean_is_shown_with_what_is_known_of_it():
     numbers = [(1234.5, 12.34), (1.0, 250.4), (0.123456, 0.0), (5.0, np.nan), (np.nan, np.nan)]
-    assert [in_words(*pair) for pair in numbers] == ["1234 ± 12", "0 ± 250", "0.123 ± 0.00", "5", "–"]
+    assert [in_words(*pair) for pair in numbers] == ["1234 ± 12", "0 ± 250", "0.123 ± 0", "5", "–"]
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,11 @@ BOTH_WAYS = {
     ),
     "harmless": (
         lambda a, k, b, t: 50 + 50 * b + 9 * (k == "w/"),
-        lambda a, k, b, t: 50 + 30 * (k == "w/o") * (t == 1.0) * (b == 0.5),
+        lambda a, k, b, t: 60 * (b == 0.9) + 30 * (k == "w/o") * (t == 1.0) * (b == 0.5),
         lambda a, k, b, t: 50,
     ),
     "alike": (
-        lambda a, k, b, t: 100 * b,
+        lambda a, k, b, t: 100 * b + 40 * (t > 0) * (k == "w/"),
         lambda a, k, b, t: 100 * b - 40 * (t == 0) * (k == "w/"),
         lambda a, k, b, t: 1,
     ),
@@ -80,7 +80,7 @@ BOTH_WAYS = {
     ),
     "together": (lambda a, k, b, t: 50 * (b > 0), lambda a, k, b, t: 50 * (b == 0), lambda a, k, b, t: 0),
     "kl alone": (
-        lambda a, k, b, t: 50 + 10 * (t == 0),
+        lambda a, k, b, t: 100 * (b == 0.5) + 97 * (t == 0),
         lambda a, k, b, t: 50 - 30 * (t == 0),
         lambda a, k, b, t: 1,
     ),
@@ -154,7 +154,7 @@ FALLS = 1 / np.arange(1, 102)
 
 @pytest.mark.parametrize(
     ("plain", "other", "answer"),
-    [(0.4, FALLS, "yes"), (0.4, 0.4, UNKNOWN), (0.4, 0.9, "no"), (FALLS, FALLS, "no"), (0.4, 1 - FALLS, "no")],
+    [(0.4, FALLS, "yes"), (0.4, 0.4, UNKNOWN), (0.4, 0.9, "no"), (FALLS + 0.4, FALLS, "no"), (0.4, 1 - FALLS, "no")],
     ids=["falls", "stays", "above", "AVI falls", "rises"],
 )
 def test_figure_1_is_judged_by_its_ends(plain, other, answer):

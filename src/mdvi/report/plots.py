@@ -129,9 +129,9 @@ def traces_plot(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str
         ends = []
         for (label, loss, bound), (color, dash) in zip(curves, series(len(curves)), strict=True):
             k = np.arange(len(loss))
-            axes.loglog(k[1:], _positive(loss)[1:], color=color, ls=dash, lw=1.6)
+            axes.loglog(k[1:], _positive(loss)[1:], color=color, ls=dash, lw=1.6, label=verbatim(label or "loss"))
             if np.isfinite(bound[1:]).any():
-                axes.loglog(k[1:], _positive(bound)[1:], color=color, ls=dash, lw=0.7)
+                axes.loglog(k[1:], _positive(bound)[1:], color=color, ls=dash, lw=0.7, label=None if label else "bound")
                 if not label:
                     ends.append((_last(bound), "bound", color))
             ends.append((_last(loss), verbatim(label) if label else "loss", color))

@@ -41,7 +41,7 @@ def learning_plot(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], title: s
         axes = figure.subplots()
         ends = []
         for (label, steps, returns), (color, _) in zip(curves, series(len(curves)), strict=True):
-            last = seeds_and_mean(axes, (steps, returns), color)
+            last = seeds_and_mean(axes, (steps, returns), color, label)
             ends.append((last, verbatim(label), color))
         steps_axis(axes)
         axes.set_ylabel("return, mean of the last 100 episodes")
@@ -51,7 +51,7 @@ def learning_plot(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], title: s
         return figure
 
 
-def seeds_and_mean(axes: "Axes", curve: Curve, color: str) -> float:
+def seeds_and_mean(axes: "Axes", curve: Curve, color: str, label: str = "") -> float:
     """Draw the seeds, their mean and its interval; the last mean, NaN where there is none."""
     steps, returns = curve
     if not returns.size:
@@ -60,7 +60,7 @@ def seeds_and_mean(axes: "Axes", curve: Curve, color: str) -> float:
     if returns.shape[1] > 1:
         axes.plot(steps, returns, color=color, lw=0.5, alpha=0.55)
     axes.fill_between(steps, mean - reach, mean + reach, color=color, alpha=0.18, lw=0)
-    axes.plot(steps, mean, color=color, lw=1.8)
+    axes.plot(steps, mean, color=color, lw=1.8, label=verbatim(label))
     known = mean[np.isfinite(mean)]
     return float(known[-1]) if len(known) else float("nan")
 
@@ -79,7 +79,7 @@ def _multiples(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str,
     with canvas((wide, 0.5 + 1.35 * down)) as figure:
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         for axes, (label, steps, returns), (color, _) in zip(grid.ravel(), curves, series(len(curves)), strict=False):
-            seeds_and_mean(axes, (steps, returns), color)
+            seeds_and_mean(axes, (steps, returns), color, label)
             axes.set_title(verbatim(label), fontsize=7.5, color=INK)
             steps_axis(axes, named=False)
         for axes in grid.ravel()[max(len(curves) - across, 0) : len(curves)]:

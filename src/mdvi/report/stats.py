@@ -41,6 +41,8 @@ def in_words(mean: float, reach: float) -> str:
     >>> in_words(93.06, 22.3), in_words(12.5, float("nan")), in_words(float("nan"), float("nan"))
     ('93 ± 22', '12.5', '–')
     """
+    if np.isfinite(mean) and reach == 0:
+        return f"{short(mean)} ± 0"
     if np.isfinite(mean) and np.isfinite(reach):
         return f"{mean_in_words(mean, reach)} ± {_ending_at(_place(reach), reach)}"
     return mean_in_words(mean, reach)

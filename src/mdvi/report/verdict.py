@@ -101,7 +101,7 @@ def verdicts(env: str, cells: Sequence[Cell], baseline: Cell | None) -> list[Ver
     if not any(cell.agent in MIRROR + AVERAGING + LIMITS for cell in cells):
         return []
     if baseline is None or not len(baseline.seeds):
-        return [_unknown(env, finding, rule, "The study has no baseline.") for finding, rule in _RULES]
+        return [_unknown(env, finding, rule, "No run of the baseline is done.") for finding, rule in _RULES]
     scores = scores_of(cells, baseline)
     found = (_wide, _medium, _wider, _harmless, _alike, _sensitive, _together, _kl_alone)
     return [
