@@ -23,6 +23,7 @@ Curves = Callable[[Cell], tuple[np.ndarray, np.ndarray]]
 _ROW = 0.3  # inches that a row of a heatmap takes
 _FRAME = 0.75  # inches above and below it
 _ENTRY = 0.42  # inches that a column takes
+_NARROW = 0.31  # inches that it takes where room is scarce
 
 
 def heatmaps(
@@ -36,8 +37,8 @@ def heatmaps(
     """Figures 2 to 8 of the paper: agents side by side, w/ above w/o, the strips at τ = 0 below; one scale of colours.
 
     Strips of agents that have no grid stand where there is room. The baseline's score is marked on the scale. Hatched
-    cells have runs that failed or diverged. Where the width is too small for the agents, the panels stand below each
-    other, in the same order.
+    cells have runs that failed or diverged. Where the width is too small for the agents, the panels fill rows in the
+    same order, as many as have room, and the scale lies below them.
 
     Args:
         grids: of `panels_of`.
@@ -51,13 +52,16 @@ def heatmaps(
     wide = [max(len(panel.columns[1]) for panel in column if panel) for column in columns]
     needed = 1.2 + 0.5 * sum(wide) + 0.45 * len(columns)
     across = inches(width, needed)
-    if across < 0.8 * needed:
-        columns = [[panel for column in columns for panel in column if panel]]
-        wide = wide[:1]
+    narrow = across < 0.8 * needed
+    if narrow:
+        panels = [panel for column in columns for panel in column if panel]
+        beside = min(max(int(across / (_NARROW * max(wide) + 0.35)), 1), len(panels))
+        columns = [list(panels[j::beside]) for j in range(beside)]
+        wide = [max(wide)] * beside
     count = max(map(len, columns))
     heights = [max(_height(column[i]) for column in columns if i < len(column)) for i in range(count)]
     scale = scale_of([*grids, *strips], baseline)
-    with canvas((across, 0.6 + _ROW * sum(heights) + _FRAME * count)) as figure:
+    with canvas((across, 0.6 + 0.6 * narrow + _ROW * sum(heights) + _FRAME * count)) as figure:
         axes: Any = figure.subplots(
             count, len(columns), squeeze=False, gridspec_kw={"height_ratios": heights, "width_ratios": wide}
         )
@@ -67,7 +71,9 @@ def heatmaps(
                 axes[i, j].set_axis_off()
             else:
                 _panel(axes[i, j], shown, scale)
-        _scale(figure, scale, baseline, label, ax=axes, aspect=40)
+                axes[i, j].title.set_fontsize(7 if narrow else 8.5)
+        where = {"orientation": "horizontal"} if narrow else {}
+        _scale(figure, scale, baseline, label, ax=axes, aspect=40, **where)
         figure.suptitle(verbatim(title))
         return figure
 
