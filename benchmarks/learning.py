@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import mdvi
-from mdvi.report.plots import as_bytes, learning_plot
+from mdvi.report.plots import as_bytes
+from mdvi.report.seeds import learning_plot
 from mdvi.report.stats import interval
 
 BETAS, ENTROPIES = (0.5, 0.9, 0.99), (0.01, 0.1, 1.0)

@@ -114,7 +114,7 @@ MAY_IMPORT = {
     },
     "study": {"study/execute", "study/plan", "study/spec", "study/store"},
     "cli/names": {"shipped"},
-    "cli/common": {"cli/names", "output"},
+    "cli/common": {"cli/names", "output", "report"},
     "cli/planning": {"progress", "cli/common", "cli/names", "planning", "mdp", "report", "shipped"},
     "cli/laboratory": {
         *("cli/common", "cli/names", "algorithms", "scheme", "laboratory", "mdp", "envs", "learning/agents", "report"),
@@ -159,7 +159,10 @@ ONE_DOOR = {
     "gymnasium": {"door.py"},
     "jinja2": {"report/page.py"},
     "imageio": {"learning/acting/film.py"},
-    "matplotlib": {"report/plots.py", "report/heatmaps.py", "report/maps.py", "report/page.py"},
+    "matplotlib": {
+        *("report/plots.py", "report/ends.py", "report/seeds.py", "report/palette.py", "report/heatmaps.py"),
+        *("report/maps.py", "report/page.py"),
+    },
     "mlflow": {"learning/runs/track.py"},
     "networkx": {"mdp/graph.py"},
     "optax": {"learning/training/learner.py"},

@@ -9,7 +9,8 @@ from matplotlib.quiver import Quiver
 import mdvi
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning import views
-from mdvi.report import maps, plots
+from mdvi.report import maps
+from mdvi.report.palette import luminance
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +115,12 @@ def test_arrows_and_letters_can_be_read_on_every_colour():
 
     values = np.linspace(0, 1, 256).reshape(16, 16)
     ink = maps.inks(values, lambda x: x)
-    below = maps.luminance(mpl.colormaps["viridis"](values)[..., :3])
+    below = luminance(mpl.colormaps["viridis"](values)[..., :3])
     above = np.where(ink == "white", 1.0, 0.0)
     contrast = (np.maximum(above, below) + 0.05) / (np.minimum(above, below) + 0.05)
     assert contrast.min() >= 4.5
-    assert maps.luminance(np.array([1.0, 1.0, 1.0])) == pytest.approx(1.0)
-    assert maps.luminance(np.array([1.0, 0.0, 0.0])) == pytest.approx(0.2126)
+    assert luminance(np.array([1.0, 1.0, 1.0])) == pytest.approx(1.0)
+    assert luminance(np.array([1.0, 0.0, 0.0])) == pytest.approx(0.2126)
 
 
 def test_named_states_have_a_row_each_with_blanks_for_illegal_actions(shop):
@@ -132,9 +133,18 @@ def test_named_states_have_a_row_each_with_blanks_for_illegal_actions(shop):
     np.testing.assert_array_equal(shown[shop.live], solution.policy[shop.live])
 
 
-def test_large_models_show_how_values_are_distributed():
-    figure = drawn(solve(mdp.garnet(states=500)))
-    assert figure.axes[0].get_xlabel() == "value"
+def test_many_states_are_drawn_in_their_order():
+    solution = solve(mdp.garnet(states=60, seed=1))
+    above, below = drawn(solution).axes[:2]
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), solution.value)
+    (dots,) = [artist for artist in below.collections if hasattr(artist, "get_sizes") and len(artist.get_offsets())]
+    np.testing.assert_array_equal(dots.get_offsets(), np.argwhere(solution.policy >= 0.05))
+
+
+def test_large_models_show_the_value_of_every_state():
+    solution = solve(mdp.garnet(states=500))
+    figure = drawn(solution)
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), solution.value)
     assert views.picture(mdp.garnet(states=500), *np.zeros((3, 500)), np.zeros((500, 4)), "") is None
 
 
@@ -176,7 +186,7 @@ def test_pictures_and_frames_say_which_package_is_missing(monkeypatch, shop):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(ModuleNotFoundError, match=r"pandas is not installed.*pip install"):
         solve(shop).to_frame()
-    plots.shades(2)
+    solve(shop).plot()
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ModuleNotFoundError, match=r"matplotlib is not installed.*pip install"):
         solve(shop).plot()

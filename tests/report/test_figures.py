@@ -15,8 +15,10 @@ from mdvi.planning import views
 from mdvi.report import maps, plots
 from mdvi.report.cells import Cell, panels_of
 from mdvi.report.curves import PANELS, Curve
-from mdvi.report.heatmaps import curves_by_row, heatmaps
+from mdvi.report.heatmaps import cell_curve, curves_by_row, heatmap, heatmaps, scale_of, scale_picture
 from mdvi.report.learning import grid_of, lines_of, results_of
+from mdvi.report.seeds import learning_plot
+from mdvi.report.stats import in_words
 from mdvi.words import plain
 
 NUMBERS = ("kl", "entropy", "beta", "learning_rate")
@@ -70,10 +72,11 @@ def summary_of(members):
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5])
 def test_the_cells_of_a_plot_are_those_of_the_table(rng, monkeypatch, seeds):
     members = grid(rng, seeds)
-    score, (_, rows), (_, columns) = grid_of(metrics_of(members))
+    score, (_, rows), (_, columns), reach = grid_of(metrics_of(members))
     lines = table_of(monkeypatch, summary_of(members))
     assert (len(rows), len(columns), len(lines)) == (2, 3, 6)
-    assert [f"{value:.4g}" for value in score.ravel()] == [line[5].split(" ± ")[0] for line in lines]
+    shown = [in_words(*pair) for pair in zip(score.ravel(), reach.ravel(), strict=True)]
+    assert shown == [line[5] for line in lines]
     assert [("±" in line[5], "±" in line[6]) for line in lines] == [(seeds >= 3,) * 2] * 6
 
 
@@ -93,7 +96,7 @@ def test_failed_members_and_missing_scores_leave_two_seeds_without_an_interval(m
     members = summary_of([(0.1, 0.1, 0.001, seed, (1, 1), (1.0, seed)) for seed in range(4)])
     assert "±" in table_of(monkeypatch, members)[0][5]
     members[0]["status"], members[1]["mean_return"] = "diverged: …", None
-    assert table_of(monkeypatch, members)[0][4:] == ["4", "1.75", "2 ± 2.5", "1"]
+    assert table_of(monkeypatch, members)[0][4:] == ["4", "1.75", "2.0 ± 2.5", "1"]
 
 
 def test_failed_members_are_left_out_of_plots_as_they_are_of_the_table(rng):
@@ -118,7 +121,7 @@ def bands(figure):
 @pytest.mark.parametrize(("seeds", "shown"), [(1, False), (2, False), (3, True), (10, True)])
 def test_bands_are_drawn_from_three_seeds_on(rng, seeds, shown):
     steps, returns = np.arange(5.0), rng.normal(size=(5, seeds))
-    assert (bands(plots.learning_plot([("some", steps, returns)], "title")) > 0) == shown
+    assert (bands(learning_plot([("some", steps, returns)], "title")) > 0) == shown
     cells = [
         Cell("e", "da", "", 0.1, entropy, 0.5, 0.1, tuple(range(seeds)), returns[0], (), seeds, 0, 0)
         for entropy in (0.1, 1.0)
@@ -130,7 +133,7 @@ def test_bands_are_drawn_from_three_seeds_on(rng, seeds, shown):
 def test_two_missing_of_four_seeds_are_two_seeds(rng):
     returns = rng.normal(size=(5, 4))
     returns[:, 2:] = np.nan
-    assert bands(plots.learning_plot([("some", np.arange(5.0), returns)], "title")) == 0
+    assert bands(learning_plot([("some", np.arange(5.0), returns)], "title")) == 0
 
 
 def figures(rng):
@@ -142,7 +145,7 @@ def figures(rng):
     grids, strips = panels_of(cells)
     curves = [Curve(panel, "λ = 0.1", 0.1, 0.0, *rng.random((4, 6))) for panel in PANELS]
     return {
-        "learning": plots.learning_plot([("λ = 0.1", steps, table)], "τ"),
+        "learning": learning_plot([("λ = 0.1", steps, table)], "τ"),
         "cells": plots.cells_plot(table[:2], ("β", [0.1, 0.2]), ("τ", [0.1, 0.2, 0.3, 0.4]), "title"),
         "figure1": plots.figure1(curves),
         "trace": plots.trace_plot(table[:, 0], table[:, 1], "title"),
@@ -153,11 +156,15 @@ def figures(rng):
         "states": maps.states_plot(*table[:, :3].T, table, "abcde", "wxyz", "title"),
         "traces": plots.traces_plot([("λ = 1", *table[:, :2].T), ("λ = 2", *table[:, 2:].T)], "title"),
         "heatmaps": heatmaps(grids, strips, None, "e", "score"),
+        "panel": heatmap(grids[0], scale_of(grids, None)),
+        "scale": scale_picture(scale_of(grids, cells[0]), cells[0], "score"),
+        "cell": cell_curve((steps, table), (steps, table), (0.0, 1.0)),
         "curves": curves_by_row(grids[0], lambda cell: (steps, table), None),
     }
 
 
 KINDS = ["learning", "cells", "figure1", "trace", "traces", "solution", "grid", "states", "heatmaps", "curves"]
+KINDS += ["panel", "scale", "cell"]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -215,7 +222,7 @@ ODD_TEXTS = [
 def test_text_in_figures_is_drawn_as_it_is(text):
     curves = [(text, np.arange(3), np.ones((3, 3)))]
     figures = [
-        plots.learning_plot(curves, text),
+        learning_plot(curves, text),
         plots.solution_plot(np.arange(4.0), np.ones(3), 1e-6, text),
         plots.trace_plot(np.ones(4), np.ones(4), text),
         plots.cells_plot(np.eye(2), (text, [1, 2]), (text, [1, 2]), text),
@@ -224,5 +231,5 @@ def test_text_in_figures_is_drawn_as_it_is(text):
     for figure, form in zip(figures, ("png", "pdf", "svg", "png", "pdf"), strict=True):
         assert plots.as_bytes(figure, form, 40)
     shown = plain(text) if len(text) < 90 else "x … x"
-    assert shown in figures[0].axes[0].get_legend().get_texts()[0].get_text().replace(r"\$", "$")
+    assert shown in figures[0].axes[0].texts[0].get_text().replace(r"\$", "$")
     assert shown in html.unescape(plots.as_bytes(figures[0], "svg").decode())

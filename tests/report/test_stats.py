@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, trim_mean
 
-from mdvi.report.stats import better, holm, improvement, in_words, interval, iqm, iqm_interval
+from mdvi.report.stats import (
+    better,
+    holm,
+    improvement,
+    in_words,
+    interval,
+    interval_in_words,
+    iqm,
+    iqm_interval,
+    mean_in_words,
+    short,
+)
 
 SHAPES = {  # scores of a seed, and their mean
     "normal": (lambda g, shape: g.normal(0.0, 1.0, shape), 0.0),
@@ -86,4 +97,27 @@ def test_missing_scores_are_missing():
 
 def test_a_mean_is_shown_with_what_is_known_of_it():
     numbers = [(1234.5, 12.34), (1.0, 250.4), (0.123456, 0.0), (5.0, np.nan), (np.nan, np.nan)]
-    assert [in_words(*pair) for pair in numbers] == ["1234 ± 12", "1 ± 250", "0.1235 ± 0", "5", "–"]
+    assert [in_words(*pair) for pair in numbers] == ["1234 ± 12", "0 ± 250", "0.123 ± 0", "5", "–"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "reach", "shown"),
+    [
+        (93.06, 22.3, "93 ± 22"),
+        (93.06, 2.23, "93.1 ± 2.2"),
+        (93.06, 9.96, "93 ± 10"),
+        (-0.04, 1.0, "0.0 ± 1.0"),
+        (0.0052, 0.00123, "0.0052 ± 0.0012"),
+        (123456.0, 7890.0, "123500 ± 7900"),
+        (1e-7, 3e-8, "1e-07 ± 3e-08"),
+    ],
+)
+def test_a_mean_ends_at_the_digit_that_its_interval_supports(mean, reach, shown):
+    assert in_words(mean, reach) == shown
+    assert mean_in_words(mean, reach) == shown.split(" ± ")[0]
+
+
+def test_numbers_without_an_interval_have_three_digits():
+    numbers = [93.06, 1234.5, 0.123456, 2e-5, -1.5, 0.0, np.inf, -np.inf, np.nan]
+    assert [short(number) for number in numbers] == ["93.1", "1234", "0.123", "2e-05", "-1.5", "0", "∞", "−∞", "–"]
+    assert interval_in_words(81.234, 104.5) == "[81, 104]"

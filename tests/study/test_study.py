@@ -368,11 +368,18 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
     assert command(monkeypatch, "report", "small.toml", "--baseline", "dqm") == 2
     assert "'dqm' is not in the study; did you mean 'dqn'" in capsys.readouterr().err
     assert command(monkeypatch, "report", "small.toml") == 0
+    shown = capsys.readouterr().out
+    assert "the paper says" in shown
+    verdict = list(csv.DictReader(io.StringIO((tmp_path / "runs/small/verdict.csv").read_text())))
+    assert [row["finding"] for row in verdict][:1] == ["Regularisation beats DQN over a wide range"]
+    assert {row["answer"] for row in verdict} <= {"yes", "no", "not decided"}
+    assert command(monkeypatch, "report", "small.toml", "--width", "colum") == 2
+    assert "--width: unknown 'colum'; did you mean 'column'?" in capsys.readouterr().err
     page = (tmp_path / "runs/small/report.html").read_text()
     links = Links()
     links.feed(page)
-    assert all(link.startswith("data:") for link in links.found)
-    assert "script" not in links.tags
+    assert all(link.startswith(("data:", "#")) for link in links.found)
+    assert links.tags.count("script") == 1  # it sorts tables
     assert len(page) < 5e6
     assert page.count("<details>") == 4 + 2
     assert "md-direct w/o" in page
@@ -408,7 +415,7 @@ def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, c
         assert f"{count} runs re-queued" in capsys.readouterr().out
     assert "2 of 3 seeds" in page
     assert "1 of 3 seeds, 2 failed" in page
-    assert page.count("Heatmaps of the") == 1  # the agents in CartPole have no grid
+    assert page.count("Heatmap of ") == 4  # the agents in CartPole have no grid
     panels = [f"{agent}-{kept}" for agent in ("da", "md-direct") for kept in ("with", "without")]
     pictures = [*(f"curves-Acrobot-v1-{panel}.png" for panel in panels), "heatmaps-Acrobot-v1.png"]
     assert sorted(p.name for p in (tmp_path / "runs/small").glob("*.png")) == pictures

@@ -20,6 +20,17 @@ from mdvi.words import integer_in, key_and_value, number_in, number_of, plain, v
 _PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
 
 
+PictureWidth = Annotated[
+    str | None,
+    typer.Option(
+        "--width",
+        metavar="column|text|INCHES",
+        help="How wide pictures are: the column or the text of a paper (3.25 and 6.75 inches), or a number of inches.",
+        show_default=False,
+    ),
+]
+
+
 class Command(TyperCommand):
     """A command with a shorter help text, see `_named`."""
 
@@ -44,6 +55,20 @@ def _named(params: list[Any]) -> list[Any]:
         elif param.is_flag:
             param.metavar = ""
     return params
+
+
+def check_width(width: str | None) -> None:
+    """Whether that is a width of pictures, found out before anything slow.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    from mdvi.report.sizes import inches
+
+    try:
+        inches(width, 1.0)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
 
 
 def count(least: int, *names: str, help: str) -> Any:

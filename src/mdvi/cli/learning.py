@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mdvi.cli.common import Json, check_targets, count, number, show, tell, write
+from mdvi.cli.common import Json, PictureWidth, check_targets, check_width, count, number, show, tell, write
 from mdvi.cli.names import AGENTS, ENVIRONMENTS, MODELS, PRESETS, suggest
 from mdvi.extras import check_installed
 from mdvi.progress import bars_on_stderr
@@ -171,10 +171,10 @@ def evaluate_command(
     json_: Json = False,
 ) -> None:
     """Play episodes with every trained policy."""
-    from mdvi.report.stats import averaged
+    from mdvi.report.stats import averaged, in_words, short
 
     run = _load(folder, env, best)
-    rows = []
+    rows: list[dict[str, Any]] = []
     with bars_on_stderr() as track:
         bar = track("evaluating", len(run))
         for member in range(len(run)):
@@ -197,11 +197,13 @@ def evaluate_command(
         typer.echo(json.dumps({"acting": acting, "members": rows}))
         return
     table = Table(title=f"{run.config['env']}, {run.config['agent']}: {episodes} episodes, {acting}")
-    for name in ("member", "seed", "λ", "τ", "return", "± 95 %", "length"):
+    for name in ("member", "seed", "λ", "τ", "return, ± 95 %", "length"):
         table.add_column(name, justify="right")
     for row in rows:
-        shown = (row[name] for name in ("seed", "kl", "entropy", "mean_return", "interval", "mean_length"))
-        table.add_row(str(row["member"]), *("–" if value is None else f"{value:.4g}" for value in shown))
+        numbers = (short(float(row[name])) for name in ("kl", "entropy"))
+        reach = math.nan if row["interval"] is None else float(row["interval"])
+        scores = in_words(float(row["mean_return"]), reach), short(float(row["mean_length"]))
+        table.add_row(str(row["member"]), str(row["seed"]), *numbers, *scores)
     show(table)
     for row in rows:
         if row["status"] != "ok":
@@ -236,12 +238,15 @@ def plot_command(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file; default: RUN/curves.png.")
     ] = None,
+    width: PictureWidth = None,
 ) -> None:
     """Draw learning curves; if λ and τ both vary, also draw the cells, in …-cells."""
     from mdvi.learning.runs.record import read_config, read_metrics, read_summary
     from mdvi.report.learning import curves_of, grid_of, lines_of
-    from mdvi.report.plots import as_bytes, cells_plot, learning_plot
+    from mdvi.report.plots import as_bytes, cells_plot
+    from mdvi.report.seeds import learning_plot
 
+    check_width(width)
     path = out or folder / "curves.png"
     second = path.with_name(f"{path.stem}-cells{path.suffix}")
     check_targets(path, run=folder, cells=second)
@@ -249,10 +254,10 @@ def plot_command(
     if sound := _sound(read_summary(folder)):  # as in the table of `mdvi train`; if all members failed, all are drawn
         metrics = lines_of(metrics, sound)
     title = f"{config['env']}, {config['agent']}, {len(config['seeds'])} seeds"
-    files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(curves_of(metrics), title), path.suffix[1:])}
+    files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(curves_of(metrics), title, width), path.suffix[1:])}
     grid = grid_of(metrics)
     if grid is not None:
-        files[second] = as_bytes(cells_plot(*grid, title), path.suffix[1:])
+        files[second] = as_bytes(cells_plot(*grid[:3], title, grid.reach, width), path.suffix[1:])
     write(files)
     for name in files:
         tell(f"wrote {name}")

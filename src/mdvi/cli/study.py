@@ -1,18 +1,19 @@
 """`mdvi study`: run grids of runs from a file, and report the results."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from mdvi.cli.common import Command, Group, Json, number, show, tell, write
+from mdvi.cli.common import Command, Group, Json, PictureWidth, check_width, number, show, tell, write
 from mdvi.cli.names import studies_named
 from mdvi.progress import bars_on_stderr
 
 if TYPE_CHECKING:
+    from mdvi.report.verdict import Verdict
     from mdvi.study.spec import Study
 
 study = typer.Typer(help="Run a grid of runs from a TOML file, and report it.", no_args_is_help=True, cls=Group)
@@ -222,32 +223,51 @@ def report_command(
         str | None,
         typer.Option(metavar="NAME", help="The agent to compare others with; default: dqn.", show_default=False),
     ] = None,
+    width: PictureWidth = None,
 ) -> None:
-    """Write an HTML page with heatmaps, curves, tables, comparisons and provenance, and its figures as files."""
+    """Write an HTML page with a verdict, heatmaps, curves, tables and provenance, and its figures as PNG, SVG and PDF."""
     from mdvi.report.cells import SCORES
-    from mdvi.report.page import Results, study_page, study_pictures
+    from mdvi.report.export import verdict_csv
+    from mdvi.report.page import Results, study_page, study_pictures, study_verdicts
     from mdvi.report.plots import as_bytes
     from mdvi.study.provenance import provenance
     from mdvi.words import did_you_mean
 
+    check_width(width)
     if score not in SCORES:
         raise ValueError(f"--score: unknown {score!r}{did_you_mean(score, list(SCORES))}")
     folder = _folder(file, out)
-    found = _study(file, folder)
-    agents = {run.agent for run in found.runs}
+    spec = _study(file, folder)
+    agents = {run.agent for run in spec.runs}
     if baseline is not None and baseline not in agents:
         raise ValueError(f"--baseline: {baseline!r} is not in the study{did_you_mean(baseline, agents)}")
-    wanted = [run.id for run in found.runs]
+    wanted = [run.id for run in spec.runs]
     with _store(folder, reading=True) as store:
-        rows, curves, figure = store.runs(wanted), store.curves(wanted), store.figure1(found.figure1)
+        rows, curves, figure = store.runs(wanted), store.curves(wanted), store.figure1(spec.figure1)
     command = f"mdvi study run {file} --out {folder}"
-    results = Results(found.title, found.about, rows, curves, score, baseline or "dqn", command, figure)
+    results = Results(spec.title, spec.about, rows, curves, score, baseline or "dqn", command, figure)
     facts = provenance(command, sum(row["seconds"] for row in rows))
     files: dict[Path, str | bytes] = {folder / "report.html": study_page(results, facts)}
-    for name, picture in study_pictures(results).items():
+    found = study_verdicts(results)
+    if found:
+        files[folder / "verdict.csv"] = verdict_csv(found)
+    for name, picture in study_pictures(results, width).items():
         files |= {folder / f"{name}.{form}": as_bytes(picture, form) for form in ("png", "svg", "pdf")}
     _write(folder, files)
+    if found:
+        _show_verdicts(found)
     show(f"open {folder / 'report.html'}")
+
+
+def _show_verdicts(found: "Sequence[Verdict]") -> None:
+    """A row for each finding of the paper; the rules and the sentences stand in the report."""
+    table = Table(title="± is half of a 95 % interval; the report has the rules")
+    for name in ("where", "the paper says", "we find", "number"):
+        table.add_column(name, overflow="fold")
+    for verdict in found:
+        number = verdict.numbers if verdict.seeds else ""
+        table.add_row(verdict.env, verdict.finding, verdict.answer, number)
+    show(table)
 
 
 def _write(folder: Path, files: Mapping[Path, str | bytes]) -> None:

@@ -108,11 +108,10 @@ class Run:
     @property
     def _score(self) -> str:
         """The mean return of the last hundred episodes: of the only cell, or of the worst and the best cell."""
-        texts = {mean: in_words(mean, reach) for mean, reach in (averaged(r.last_100) for r in self.results)}
-        known = sorted(mean for mean in texts if np.isfinite(mean))
+        known = sorted(found for found in (averaged(r.last_100) for r in self.results) if np.isfinite(found[0]))
         if not known:
             return "unknown"
-        return texts[known[0]] if len(self.results) == 1 else f"{known[0]:.4g} … {known[-1]:.4g}"
+        return " … ".join(in_words(*end) for end in dict.fromkeys((known[0], known[-1])))
 
     def networks(self, member: int = 0) -> tuple[Agent, Networks]:
         """The agent and the networks of a member.
@@ -267,28 +266,30 @@ class Run:
             columns["status"] = [statuses[number] for number in columns["member"]]
         return frame_of(columns)
 
-    def plot(self, *, cells: bool = False, title: str = "") -> "Figure":
-        """Learning curves: for each cell the mean over seeds, with its 95 % interval if it has three seeds or more.
+    def plot(self, *, cells: bool = False, title: str = "", width: float | str | None = None) -> "Figure":
+        """Learning curves: each seed of a cell, and their mean with its 95 % interval from three seeds on.
 
         Members that failed are left out.
 
         Args:
             cells: draw the mean return over training for each (λ or β, τ) instead.
             title: the title of the picture; default: the environment and the agent.
+            width: "column" (3.25 inches) or "text" (6.75 inches) of a paper, or a number of inches.
 
         Raises:
             ValueError: if the run has no line of metrics; with `cells`, unless τ and λ or β vary on a full grid.
             ModuleNotFoundError: if Matplotlib is not installed; the message has the command that installs it.
         """
-        from mdvi.report.plots import cells_plot, learning_plot
+        from mdvi.report.plots import cells_plot
+        from mdvi.report.seeds import learning_plot
 
         metrics = lines_of(self.metrics, [n for n, status in enumerate(self.population.log.status) if not status])
         if not metrics or not len(metrics["member"]):
             raise ValueError("run: all members failed, or none has a line of metrics yet; train longer")
         title = title or f"{self.config['env']}, {self.config['agent']}, {len(self.config['seeds'])} seeds"
         if not cells:
-            return learning_plot(curves_of(metrics), title)
+            return learning_plot(curves_of(metrics), title, width)
         grid = grid_of(metrics)
         if grid is None:
             raise ValueError("cells: expected a full grid of τ and of λ or β, with at least two values of each")
-        return cells_plot(*grid, title)
+        return cells_plot(*grid[:3], title, grid.reach, width)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mdvi.report.learning import Curve, Results, label_of, varied
+from mdvi.report.sizes import Width
 from mdvi.report.stats import averaged, improvement, in_words
 from mdvi.words import as_html, plain
 
@@ -84,7 +85,7 @@ class Comparison:
         for name, one, other in zip(self.names, self.results, self.beside_first, strict=True):
             steps = f"{np.nanmax(one.steps):.0f}" if len(one.steps) else "–"
             scores = [in_words(*averaged(getattr(one, score))) for score in SCORES]
-            compared = [in_words(other.difference, other.reach), str(other.seeds), in_words(other.chance, np.nan)]
+            compared = [in_words(other.difference, other.reach), str(other.seeds), _chance(other.chance)]
             shown = compared if rows else [""] * len(compared)
             rows.append([name, str(len(one.seeds)), steps, *scores, *shown, str(one.failed or "")])
         return rows
@@ -110,19 +111,20 @@ class Comparison:
             })  # fmt: skip
         return frame_of({name: [row[name] for row in rows] for name in rows[0]})
 
-    def plot(self, title: str = "") -> "Figure":
-        """A learning curve for each entry: the mean over seeds, with its 95 % interval from three seeds on.
+    def plot(self, title: str = "", width: Width = None) -> "Figure":
+        """A learning curve for each entry: its seeds, and their mean with its 95 % interval from three seeds on.
 
         Args:
             title: above the picture; default the environment.
+            width: "column" (3.25 inches) or "text" (6.75) of a paper, or a number of inches.
 
         Raises:
             ModuleNotFoundError: when Matplotlib is not installed, with the command that installs it.
         """
-        from mdvi.report.plots import learning_plot
+        from mdvi.report.seeds import learning_plot
 
         curves: list[Curve] = [(name, *curve) for name, curve in zip(self.names, self.curves, strict=True)]
-        return learning_plot(curves, title or self.env)
+        return learning_plot(curves, title or self.env, width)
 
 
 def beside(one: Results, first: Results) -> Beside:
@@ -133,6 +135,11 @@ def beside(one: Results, first: Results) -> Beside:
     known = [cell.last_100[np.isfinite(cell.last_100)] for cell in (one, first)]
     chance = improvement(*known) if all(map(len, known)) else np.nan
     return Beside(len(both), difference, reach, chance)
+
+
+def _chance(chance: float) -> str:
+    """A probability to two digits, a dash for none."""
+    return f"{chance:.2g}" if np.isfinite(chance) else "–"
 
 
 def names_of(runs: Mapping[str, Sequence[Results]]) -> list[str]:

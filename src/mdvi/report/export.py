@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mdvi.extras import explained
+from mdvi.report.verdict import COLUMNS as VERDICT
+from mdvi.report.verdict import Verdict
 from mdvi.words import to_cell
 
 COLUMNS = (
@@ -26,6 +28,11 @@ def runs_csv(rows: Iterable[dict[str, Any]]) -> str:
 def curves_csv(rows: Iterable[Sequence[Any]]) -> str:
     """A row for each line of metrics."""
     return _csv(CURVE, rows)
+
+
+def verdict_csv(verdicts: Iterable[Verdict]) -> str:
+    """A row for each finding of the paper; numbers that cannot be formed are empty."""
+    return _csv(VERDICT, ([None if value != value else value for value in verdict] for verdict in verdicts))
 
 
 def runs_parquet(rows: Iterable[dict[str, Any]]) -> bytes:

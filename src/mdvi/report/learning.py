@@ -63,11 +63,13 @@ class Grid(NamedTuple):
         score: shape (rows, columns); NaN where no episode has ended.
         rows: "λ" or "β", and its values.
         columns: "τ", and its values.
+        reach: the half-widths of the scores' intervals over seeds; NaN below three seeds.
     """
 
     score: np.ndarray
     rows: tuple[str, list[float]]
     columns: tuple[str, list[float]]
+    reach: np.ndarray
 
 
 def results_of(members: Sequence[Mapping[str, Any]]) -> list[Results]:
@@ -145,13 +147,13 @@ def grid_of(metrics: Metrics) -> Grid | None:
     rows = np.unique(metrics[rows_by].round(9))
     if min(len(rows), len(columns)) < 2 or len(rows) * len(columns) != pairs:
         return None
-    score = np.full((len(rows), len(columns)), np.nan)
+    score, reach = np.full((2, len(rows), len(columns)), np.nan)
     for (i, row), (j, column) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
         chosen = (metrics[rows_by].round(9) == row) & (metrics["entropy"] == column) & (metrics["episodes"] > 0)
         members = [chosen & (metrics["member"] == member) for member in np.unique(metrics["member"][chosen])]
         returns, episodes = metrics["episode_return"], metrics["episodes"]
-        score[i, j], _ = averaged([np.average(returns[lines], weights=episodes[lines]) for lines in members])
-    return Grid(score, (NUMBERS[rows_by], rows.tolist()), (NUMBERS["entropy"], columns.tolist()))
+        score[i, j], reach[i, j] = averaged([np.average(returns[lines], weights=episodes[lines]) for lines in members])
+    return Grid(score, (NUMBERS[rows_by], rows.tolist()), (NUMBERS["entropy"], columns.tolist()), reach)
 
 
 def _cells_in(metrics: Metrics) -> list[tuple[float, ...]]:

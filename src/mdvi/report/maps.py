@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdvi.extras import explained
+from mdvi.report.palette import BLANK, INK, LINE, SERIES, SOFT, inks
 from mdvi.report.plots import canvas, verbatim
+from mdvi.report.sizes import Width, inches
+from mdvi.report.stats import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 _ARROWS = 30  # in a row
 _WRITTEN = 10  # cells in a row, up to which each has its value written into it
 _LIKELY = 0.05  # the probability from which on an action has an arrow
-_BLANK = "0.85"  # the colour of cells without a value
 _NAMED = 40  # states that are named one by one
+_PRINTED = 12  # actions whose names or probabilities are written out
 
 
 def grid_plot(
@@ -29,6 +31,7 @@ def grid_plot(
     marks: str = "",
     walls: np.ndarray | None = None,
     label: str = "value",
+    width: Width = None,
 ) -> "Figure":
     """Values of a grid world as colours, its policy as arrows, longer for actions that are more probable.
 
@@ -43,14 +46,16 @@ def grid_plot(
         walls: lines that cannot be crossed, shape (walls, 2, 2): both ends as (row, column), cells having half-integer
             sides.
         label: what the values are.
+        width: "column", "text" or a number of inches.
     """
     rows, columns = cells
     count = rows * columns
-    with canvas((1.5 + 4.6 * columns / max(cells), 1.0 + 4.6 * rows / max(cells))) as figure:
+    wide = inches(width, 1.5 + 4.6 * columns / max(cells))
+    with canvas((wide, 1.0 + max(wide - 1.5, 1.0) * rows / columns)) as figure:
         axes = figure.subplots()
         shown = np.where(blank[:count], np.nan, value[:count]).reshape(cells)
         image = axes.imshow(shown, cmap="viridis")
-        axes.set_facecolor(_BLANK)
+        axes.set_facecolor(BLANK)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
@@ -60,14 +65,14 @@ def grid_plot(
         if max(cells) <= _WRITTEN:
             for row, column in np.argwhere(np.isfinite(shown)):
                 axes.text(
-                    column + 0.46, row - 0.44, f"{shown[row, column]:.3g}", ha="right", va="top", fontsize=6,
+                    column + 0.46, row - 0.44, short(shown[row, column]), ha="right", va="top", fontsize=7,
                     color=ink[row, column],
                 )  # fmt: skip
         for place, mark in enumerate(marks[:count].ljust(count)):
             if mark.strip():
                 row, column = divmod(place, columns)
                 if blank[place]:
-                    axes.text(column, row, verbatim(mark), ha="center", va="center", fontsize=11, color="0.15")
+                    axes.text(column, row, verbatim(mark), ha="center", va="center", fontsize=11, color=INK)
                 else:
                     corner = column - 0.44, row - 0.42
                     axes.text(*corner, verbatim(mark), ha="left", va="top", fontsize=7, color=ink[row, column])
@@ -75,9 +80,9 @@ def grid_plot(
             from matplotlib.collections import LineCollection
 
             lines: Any = walls[..., ::-1]
-            width = min(2.0, 60 / max(cells))
-            axes.add_collection(LineCollection(lines, colors="white", linewidths=2.2 * width, capstyle="projecting"))
-            axes.add_collection(LineCollection(lines, colors="black", linewidths=width, capstyle="projecting"))
+            stroke = min(2.0, 60 / max(cells))
+            axes.add_collection(LineCollection(lines, colors="white", linewidths=2.2 * stroke, capstyle="projecting"))
+            axes.add_collection(LineCollection(lines, colors="black", linewidths=stroke, capstyle="projecting"))
         axes.set_title(verbatim(title))
         return figure
 
@@ -91,8 +96,11 @@ def states_plot(
     actions: Sequence[str],
     title: str,
     label: str = "value",
+    width: Width = None,
 ) -> "Figure":
     """Left the value of each state with its interval, right its policy, a row for each state.
+
+    Of more than 40 states, the value and, below it, the actions are drawn against the states in their order.
 
     Args:
         value: shape (states,).
@@ -103,31 +111,29 @@ def states_plot(
         actions: what to call the actions.
         title: above the picture.
         label: what the values are.
+        width: "column", "text" or a number of inches.
     """
     count, choices = policy.shape
-    named = count <= _NAMED
-    height = 1.4 + (0.24 * count if named else 5.0)
-    with canvas((4.2 + min(0.5 * choices, 6.0), height)) as figure:
+    if count > _NAMED:
+        return _ordered_plot(value, lower, upper, policy, states, actions, title, label, inches(width, 6.75))
+    with canvas((inches(width, 4.2 + min(0.5 * choices, 6.0)), 1.4 + 0.24 * count)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.0, max(min(0.2 * choices, 2.5), 0.6)])
         place = np.arange(count)
-        left.hlines(place, lower, upper, color="0.45", lw=3)
-        left.plot(value, place, "o" if named else ".", color="#1f5fa8", ms=5 if named else 2)
+        left.hlines(place, lower, upper, color=SOFT, lw=2.5)
+        left.plot(value, place, "o", color=SERIES[0], ms=5)
         left.set_xlabel(f"{label}, with its interval")
-        left.grid(axis="x", color="0.85")
+        left.grid(axis="x", color=LINE)
         left.set_axisbelow(True)
         image = right.imshow(policy, cmap="viridis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        right.set_facecolor(_BLANK)
+        right.set_facecolor(BLANK)
         figure.colorbar(image, label="probability")
-        if named:
-            left.set_yticks(place, [verbatim(name) for name in states])
-        else:
-            left.yaxis.set_major_formatter(lambda at, _: verbatim(states[int(at)]) if at in place else "")
+        left.set_yticks(place, [verbatim(name) for name in states])
         left.set_ylabel("state")
         right.set_xlabel("action (grey: not possible)")
         if choices <= _NAMED:
             long = max(map(len, actions), default=0) > 3
             right.set_xticks(range(choices), [verbatim(name) for name in actions], rotation=90 if long else 0)
-        if named and choices <= 12:
+        if choices <= _PRINTED:
             ink = inks(policy, image.norm)
             for row, column in np.argwhere(np.nan_to_num(policy) >= 0.005):
                 text = f"{policy[row, column]:.2g}"
@@ -136,18 +142,45 @@ def states_plot(
         return figure
 
 
-def inks(values: np.ndarray, norm: Any) -> np.ndarray:
-    """Black or white, whichever differs more from the colour of each value: by 4.5 : 1 or more, as WCAG asks for."""
-    with explained():
-        import matplotlib as mpl
-    bright = luminance(mpl.colormaps["viridis"](norm(np.nan_to_num(values)))[..., :3])
-    return np.where((1.05 / (bright + 0.05)) >= (bright + 0.05) / 0.05, "white", "black")
+def _ordered_plot(
+    value: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    policy: np.ndarray,
+    states: Sequence[str],
+    actions: Sequence[str],
+    title: str,
+    label: str,
+    wide: float,
+) -> "Figure":
+    """Above the value, below the actions of many states in their order: what to order against the stock, say."""
+    count, choices = policy.shape
+    with canvas((wide, 4.6)) as figure:
+        above, below = figure.subplots(2, 1, sharex=True)
+        above.fill_between(np.arange(count), lower, upper, color=SERIES[0], alpha=0.25, lw=0)
+        above.plot(value, ".", color=SERIES[0], ms=3)
+        above.set_ylabel(f"{label}, with its interval")
+        above.grid(axis="y", color=LINE)
+        closed = np.ma.masked_where(~np.isnan(policy.T), np.ones((choices, count)))
+        below.pcolormesh(np.arange(count + 1) - 0.5, np.arange(choices + 1) - 0.5, closed, cmap=_one_color(BLANK))
+        at, action = np.nonzero(np.nan_to_num(policy) >= _LIKELY)
+        below.scatter(at, action, s=12 * policy[at, action], color=SERIES[0], lw=0)
+        below.set_ylabel("action (grey: not possible)")
+        below.set_xlabel("state")
+        if choices <= _PRINTED:
+            below.set_yticks(range(choices), [verbatim(name) for name in actions])
+        else:
+            below.yaxis.set_major_formatter(lambda at, _: verbatim(actions[int(at)]) if at in range(choices) else "")
+        below.xaxis.set_major_formatter(lambda at, _: verbatim(states[int(at)]) if at in range(count) else "")
+        figure.suptitle(verbatim(title))
+        return figure
 
 
-def luminance(rgb: np.ndarray) -> np.ndarray:
-    """The relative luminance of colours, shape (..., 3), from 0 for black to 1 for white. Source: WCAG 2.1."""
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return linear @ np.array([0.2126, 0.7152, 0.0722])
+def _one_color(color: str) -> Any:
+    """A scale of a single colour."""
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap([color])
 
 
 def _arrows(

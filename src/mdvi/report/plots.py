@@ -10,7 +10,11 @@ import numpy as np
 
 from mdvi.extras import explained
 from mdvi.report.curves import PANELS, Curve
-from mdvi.report.stats import interval
+from mdvi.report.ends import label_ends
+from mdvi.report.palette import INK, LINE, SERIES, SOFT, inks, series
+from mdvi.report.sizes import Width, inches
+from mdvi.report.stats import mean_in_words, short
+from mdvi.report.svg import following
 from mdvi.words import plain
 
 if TYPE_CHECKING:
@@ -22,14 +26,29 @@ _TITLES = {
     "middle": "No errors, from the worst corner (τ = 10⁻³)",
     "right": "KL and entropy (τ = 10⁻³), sampled",
 }
+_BESIDE = 5.0  # inches from which on panels stand beside each other
+_MANY = 5000  # points that are drawn as pixels in a picture of lines
 _LONGEST_TEXT = 90  # characters that a title or a label has room for
 _STYLE: dict[Any, Any] = {
-    "font.size": 9,
+    "font.size": 8,  # no text is smaller than 7 pt
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "figure.titlesize": 9,
+    "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
+    "axes.facecolor": "none",
+    "axes.linewidth": 0.7,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": LINE,
     "svg.fonttype": "none",
     "pdf.fonttype": 42,  # TrueType: journals and conferences refuse Type 3
     "ps.fonttype": 42,
@@ -65,65 +84,84 @@ def _drawn() -> "type[Figure]":
     return Drawn
 
 
-def shades(count: int) -> np.ndarray:
-    """So many colours from dark to light."""
-    import matplotlib as mpl
+def figure1(curves: list[Curve], width: Width = None) -> "Figure":
+    """The paper's Figure 1: the mean normalised loss with its interval, and, below, the loss beside the bound.
 
-    return np.asarray(mpl.colormaps["viridis"](np.linspace(0.0, 0.85, count)))
-
-
-def figure1(curves: list[Curve]) -> "Figure":
-    """The paper's Figure 1: above, the mean normalised loss with its interval; below, loss beside the bound."""
-    with canvas((11, 6.4)) as figure:
+    Args:
+        curves: of all panels.
+        width: "column", "text" or a number of inches; below five inches the panels stand below each other.
+    """
+    wide = inches(width, 10.5)
+    if wide < _BESIDE:
+        with canvas((wide, 1.75 * 2 * len(PANELS))) as figure:
+            axes = figure.subplots(2 * len(PANELS), 1).reshape(len(PANELS), 2).T
+            _fill(axes, curves, PANELS, 1.2)
+            return figure
+    with canvas((wide, max(0.56 * wide, 4.2))) as figure:
         axes = figure.subplots(2, 3, sharex=True, sharey="row")
-        for column, panel in enumerate(PANELS):
-            chosen = [curve for curve in curves if curve.panel == panel]
-            _losses(axes[0, column], chosen)
-            _bounds(axes[1, column], chosen)
-            axes[0, column].set_title(_TITLES[panel])
-            axes[1, column].set_xlabel("iteration k")
-        axes[0, 0].set_ylabel("loss  ‖q⁎ − q$_{π_k}$‖₁ / ‖q⁎‖₁")
-        axes[1, 0].set_ylabel("loss and its bound")
+        _fill(axes, curves, PANELS, max(0.56 * wide, 4.2) / 2 - 0.6)
         return figure
 
 
-def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str) -> "Figure":
+def figure1_panel(curves: list[Curve], panel: str) -> "Figure":
+    """One of the three panels of Figure 1, for pages that put them where there is room."""
+    with canvas((3.5, 4.6)) as figure:
+        _fill(figure.subplots(2, 1, sharex=True, squeeze=False), curves, (panel,), 1.7)
+        return figure
+
+
+def trace_plot(loss: np.ndarray, bound: np.ndarray, title: str, width: Width = None) -> "Figure":
     """One run, or the mean of several: loss of π_k and the bound on it, both axes logarithmic."""
-    return traces_plot([("", loss, bound)], title)
+    return traces_plot([("", loss, bound)], title, width)
 
 
-def traces_plot(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str) -> "Figure":
-    """Loss of π_k and, dashed in the same colour, the bound on it, for several runs with their labels.
+def traces_plot(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], title: str, width: Width = None) -> "Figure":
+    """Loss of π_k and, thin in the same colour, the bound on it, for several runs with their labels.
 
     Args:
         curves: a label, ‖q⁎ − q_π‖ and its bound for k = 0, 1, …; bounds that are infinite are not drawn.
         title: above the picture.
+        width: "column", "text" or a number of inches.
     """
-    with canvas((5.5, 3.8)) as figure:
+    wide = inches(width, 5.5)
+    with canvas((wide, 0.7 * wide)) as figure:
         axes = figure.subplots()
-        colors = shades(len(curves)) if len(curves) > 1 else ["C0"]
-        for (label, loss, bound), color in zip(curves, colors, strict=True):
+        ends = []
+        for (label, loss, bound), (color, dash) in zip(curves, series(len(curves)), strict=True):
             k = np.arange(len(loss))
-            axes.loglog(k[1:], _positive(loss)[1:], color=color, label=verbatim(label) if label else "loss")
+            axes.loglog(k[1:], _positive(loss)[1:], color=color, ls=dash, lw=1.6, label=verbatim(label or "loss"))
             if np.isfinite(bound[1:]).any():
-                dashed = None if label else "bound"
-                axes.loglog(k[1:], _positive(bound)[1:], "--", color=color, alpha=0.7, label=dashed)
+                axes.loglog(k[1:], _positive(bound)[1:], color=color, ls=dash, lw=0.7, label=None if label else "bound")
+                if not label:
+                    ends.append((_last(bound), "bound", color))
+            ends.append((_last(loss), verbatim(label) if label else "loss", color))
+        axes.margins(x=0)
         axes.set_xlabel("iteration k")
-        axes.set_ylabel("loss ‖q⁎ − q$_{π_k}$‖$_∞$" + (", dashed: its bound" if curves[0][0] else ""))
+        axes.set_ylabel("loss ‖q⁎ − q$_{π_k}$‖$_∞$" + (", thin: its bound" if curves[0][0] else ""))
         axes.set_title(verbatim(title))
-        axes.legend()
+        label_ends(axes, ends, 0.7 * wide - 0.7)
         return figure
 
 
-def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title: str) -> "Figure":
-    """How the values are distributed, and how the proved interval narrowed, backup by backup."""
-    with canvas((9, 3.6)) as figure:
-        left, right = figure.subplots(1, 2)
-        left.hist(value, bins=60, color="0.4")
-        left.set_xlabel("value")
-        left.set_ylabel("states")
-        right.semilogy(np.arange(1, len(trace) + 1), _positive(trace), ".-")
-        right.axhline(tolerance, color="0.6", ls="--", label="tolerance")
+def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title: str, width: Width = None) -> "Figure":
+    """The value of every state in the order of their numbers, and how the proved interval narrowed, backup by backup.
+
+    Args:
+        value: shape (states,).
+        trace: the width of the interval after each backup.
+        tolerance: what was asked for.
+        title: above the picture.
+        width: "column", "text" or a number of inches.
+    """
+    wide = inches(width, 9.0)
+    beside = wide >= _BESIDE
+    with canvas((wide, 3.4 if beside else 5.2)) as figure:
+        left, right = figure.subplots(*((1, 2) if beside else (2, 1)))
+        left.plot(value, ".", color=SERIES[0], ms=2, rasterized=len(value) > _MANY)
+        left.set_xlabel("number of the state")
+        left.set_ylabel("value")
+        right.semilogy(np.arange(1, len(trace) + 1), _positive(trace), ".-", color=SERIES[0])
+        right.axhline(tolerance, color=SOFT, ls="--", label="tolerance")
         right.set_xlabel("backup")
         right.set_ylabel("width of the interval")
         right.legend()
@@ -131,40 +169,46 @@ def solution_plot(value: np.ndarray, trace: np.ndarray, tolerance: float, title:
         return figure
 
 
-def learning_plot(curves: list[tuple[str, np.ndarray, np.ndarray]], title: str) -> "Figure":
-    """Return against environment steps: for each cell its label, its steps and its seeds' returns (steps, seeds).
-
-    The line is the mean over seeds, the band its 95 % interval by Student's t where there are three seeds or more.
-    """
-    with canvas((7, 4.2)) as figure:
-        axes = figure.subplots()
-        for (label, steps, returns), color in zip(curves, shades(len(curves)), strict=True):
-            mean, reach = interval(returns)
-            axes.plot(steps, mean, color=color, lw=1.2, label=verbatim(label))
-            axes.fill_between(steps, mean - reach, mean + reach, color=color, alpha=0.25, lw=0)
-        axes.set_xlabel("environment steps")
-        axes.set_ylabel("return, mean of the last 100 episodes")
-        axes.set_title(verbatim(title))
-        axes.legend(loc="best")
-        return figure
-
-
 def cells_plot(
-    score: np.ndarray, rows: tuple[str, list[float]], columns: tuple[str, list[float]], title: str
+    score: np.ndarray,
+    rows: tuple[str, list[float]],
+    columns: tuple[str, list[float]],
+    title: str,
+    reach: np.ndarray | None = None,
+    width: Width = None,
 ) -> "Figure":
-    """A score for each cell of two numbers, as colour and as text: the paper's Figures 2 and 3."""
-    with canvas((1.6 + 0.8 * len(columns[1]), 1.4 + 0.6 * len(rows[1]))) as figure:
+    """A score for each cell of two numbers, as colour and as text: the paper's Figures 2 and 3.
+
+    Args:
+        score: shape (rows, columns).
+        rows: their name and their values.
+        columns: likewise.
+        title: above the picture.
+        reach: half-widths of the scores' intervals, which say to which digit a score is written.
+        width: "column", "text" or a number of inches.
+    """
+    with canvas((inches(width, 1.6 + 0.8 * len(columns[1])), 1.4 + 0.45 * len(rows[1]))) as figure:
         axes = figure.subplots()
-        image = axes.imshow(score, cmap="viridis")
-        dark = score < (np.nanmin(score) + np.nanmax(score)) / 2
+        image = axes.imshow(score, cmap="viridis", aspect="auto")
+        ink, reach = inks(score, image.norm), np.full_like(score, np.nan) if reach is None else reach
         for (row, column), value in np.ndenumerate(score):
-            axes.text(column, row, f"{value:.4g}", ha="center", va="center", color="w" if dark[row, column] else "k")
+            text = mean_in_words(float(value), float(reach[row, column]))
+            color = ink[row, column] if np.isfinite(value) else INK
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=color)
         for axis, (name, values) in ((axes.yaxis, rows), (axes.xaxis, columns)):
-            axis.set_ticks(range(len(values)), [f"{value:.3g}" for value in values])
+            axis.set_ticks(range(len(values)), [short(value) for value in values])
             axis.set_label_text(verbatim(name))
         figure.colorbar(image, label="mean return over training")
         axes.set_title(verbatim(title))
         return figure
+
+
+def steps_axis(axes: "Axes", named: bool = True) -> None:
+    """Environment steps below the axes, as 250k rather than 250000, four of them at most."""
+    axes.locator_params(axis="x", nbins=4)
+    axes.xaxis.set_major_formatter(lambda at, _: f"{at / 1e6:g}M" if at >= 1e6 else f"{at / 1e3:g}k" if at else "0")
+    if named:
+        axes.set_xlabel("environment steps")
 
 
 def verbatim(text: str) -> str:
@@ -177,38 +221,66 @@ def verbatim(text: str) -> str:
 
 
 def as_bytes(figure: "Figure", form: str, dpi: int = 200) -> bytes:
-    """The figure as a "png", "svg" or "pdf" file, without a date in it."""
+    """The figure as a "png", "svg" or "pdf" file, without a date in it.
+
+    An SVG has no background, and its ink follows the page that it stands on; the others are for white paper.
+    """
     buffer = io.BytesIO()
     with styled():
         date: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-        figure.savefig(buffer, format=form, dpi=dpi, metadata=date)
-    return buffer.getvalue()
+        ground = "none" if form == "svg" else "auto"
+        figure.savefig(buffer, format=form, dpi=dpi, metadata=date, facecolor=ground)
+    return following(buffer.getvalue().decode()).encode() if form == "svg" else buffer.getvalue()
 
 
-def _colors(curves: list[Curve]) -> list[Any]:
-    """Grey for the curve without KL, then dark to light."""
-    return ["0.55", *shades(max(len(curves) - 1, 1))]
+def _styles(curves: list[Curve]) -> list[tuple[str, Any]]:
+    """The colour and the line style of each curve; the first one, without KL, has that of text."""
+    return [(SOFT, "solid"), *series(max(len(curves) - 1, 0))]
 
 
-def _losses(axes: "Axes", curves: list[Curve]) -> None:
-    for curve, color in zip(curves, _colors(curves), strict=False):
+def _fill(axes: Any, curves: list[Curve], panels: Sequence[str], height: float) -> None:
+    """Draw panels into axes of shape (2, panels), which are so many inches high."""
+    for column, panel in enumerate(panels):
+        chosen = [curve for curve in curves if curve.panel == panel]
+        _losses(axes[0, column], chosen, height)
+        _bounds(axes[1, column], chosen, height)
+        axes[0, column].set_title(_TITLES[panel])
+        axes[1, column].set_xlabel("iteration k")
+    axes[0, 0].set_ylabel("loss  ‖q⁎ − q$_{π_k}$‖₁ / ‖q⁎‖₁")
+    axes[1, 0].set_ylabel("loss, and thin its bound")
+
+
+def _losses(axes: "Axes", curves: list[Curve], height: float) -> None:
+    """Losses with their intervals, each with its name at its end."""
+    ends = []
+    for curve, (color, dash) in zip(curves, _styles(curves), strict=False):
         k = np.arange(len(curve.loss_mean))
-        axes.plot(k, curve.loss_mean, color=color, lw=1.2, label=verbatim(curve.label))
-        axes.fill_between(k, curve.loss_low, curve.loss_high, color=color, alpha=0.25, lw=0)
+        axes.plot(k, curve.loss_mean, color=color, lw=1.3, ls=dash)
+        axes.fill_between(k, curve.loss_low, curve.loss_high, color=color, alpha=0.2, lw=0)
+        ends.append((_last(curve.loss_mean), verbatim(curve.label), color))
     axes.set_ylim(bottom=0)
-    axes.legend(ncols=2, loc="upper right")
+    axes.margins(x=0)
+    label_ends(axes, ends, height)
 
 
-def _bounds(axes: "Axes", curves: list[Curve]) -> None:
-    for curve, color in zip(curves, _colors(curves), strict=False):
+def _bounds(axes: "Axes", curves: list[Curve], height: float) -> None:
+    """Losses, thick, and the bounds on them, thin, on a logarithmic axis."""
+    ends = []
+    for curve, (color, dash) in zip(curves, _styles(curves), strict=False):
         k = np.arange(len(curve.loss_mean))
-        axes.plot(k, _positive(curve.loss_mean), color=color, lw=1.2)
-        axes.plot(k, _positive(curve.bound), color=color, lw=1.2, ls="--")
+        axes.plot(k, _positive(curve.loss_mean), color=color, lw=1.6, ls=dash)
+        axes.plot(k, _positive(curve.bound), color=color, lw=0.7, ls=dash)
+        ends.append((_last(curve.loss_mean), verbatim(curve.label), color))
     axes.set_yscale("log")
     axes.set_ylim(1e-4, 1e4)
-    axes.plot([], [], color="0.3", lw=1.2, label="loss")
-    axes.plot([], [], color="0.3", lw=1.2, ls="--", label="bound")
-    axes.legend(ncols=2, loc="upper right")
+    axes.margins(x=0)
+    label_ends(axes, ends, height)
+
+
+def _last(values: np.ndarray) -> float:
+    """The last value that is finite, NaN where none is."""
+    known = values[np.isfinite(values)]
+    return float(known[-1]) if len(known) else float("nan")
 
 
 def _positive(values: np.ndarray) -> np.ndarray:

@@ -36,14 +36,60 @@ def averaged(scores: Sequence[float | None] | np.ndarray) -> tuple[float, float]
 def in_words(mean: float, reach: float) -> str:
     """A mean with its half-width, as all tables show it; without one where there is none, and a dash for no mean.
 
-    >>> in_words(12.5, 1.25), in_words(12.5, float("nan")), in_words(float("nan"), float("nan"))
-    ('12.5 ± 1.2', '12.5', '–')
+    The half-width has two digits, and the mean ends at the same place: further digits would say nothing.
+
+    >>> in_words(93.06, 22.3), in_words(12.5, float("nan")), in_words(float("nan"), float("nan"))
+    ('93 ± 22', '12.5', '–')
+    """
+    if np.isfinite(mean) and reach == 0:
+        return f"{short(mean)} ± 0"
+    if np.isfinite(mean) and np.isfinite(reach):
+        return f"{mean_in_words(mean, reach)} ± {_ending_at(_place(reach), reach)}"
+    return mean_in_words(mean, reach)
+
+
+def mean_in_words(mean: float, reach: float) -> str:
+    """A mean to the digit that its half-width supports; to three digits where there is no half-width.
+
+    >>> mean_in_words(93.06, 22.3), mean_in_words(1234.5, 250.4), mean_in_words(0.123456, 0.0)
+    ('93', '1230', '0.123')
     """
     if not np.isfinite(mean):
         return "–"
-    if not np.isfinite(reach):
-        return f"{mean:.4g}"
-    return f"{mean:.4g} ± {reach:.2g}" if reach < 100 else f"{mean:.4g} ± {reach:.0f}"
+    return _ending_at(_place(reach), mean) if np.isfinite(reach) and reach > 0 else short(mean)
+
+
+def interval_in_words(low: float, high: float) -> str:
+    """Both ends of an interval in brackets, to the digit that half of its width supports.
+
+    >>> interval_in_words(81.234, 104.5)
+    '[81, 104]'
+    """
+    place = _place((high - low) / 2)
+    return f"[{_ending_at(place, low)}, {_ending_at(place, high)}]"
+
+
+def short(number: float) -> str:
+    """A number to three digits, those before the point always; as a power of ten where it is very small or large.
+
+    >>> short(1234.5), short(0.123456), short(2e-5), short(0.0)
+    ('1234', '0.123', '2e-05', '0')
+    """
+    if not np.isfinite(number):
+        return "–" if np.isnan(number) else "∞" if number > 0 else "−∞"
+    size = abs(number)
+    return f"{number:.0f}" if 1000 <= size < 1e6 else f"{number:.3g}"
+
+
+def _place(reach: float) -> int:
+    """The decimal place at which a half-width has its second digit; negative before the point."""
+    return 2 if not reach > 0 else 1 - int(np.floor(np.log10(float(f"{reach:.1e}"))))
+
+
+def _ending_at(place: int, number: float) -> str:
+    """A number that ends at a decimal place; −0 is 0."""
+    rounded = round(number, place) + 0.0
+    return f"{rounded:.{max(place, 0)}f}" if place < 9 else f"{rounded:.2g}"
 
 
 def iqm(scores: np.ndarray) -> np.ndarray:
