@@ -1,6 +1,7 @@
 """Checked arguments: every error names the argument and the values that are allowed."""
 
 import math
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def check_positive(**numbers: float) -> None:
 def whole(name: str, value: Any) -> int:
     """A whole number of at least 0."""
     if not isinstance(value, int | float | np.integer) or value % 1 != 0 or value < 0:
-        raise ValueError(f"{name}: expected a whole number, got {value!r}")
+        raise ValueError(f"{name}: expected a whole number of at least 0, got {value!r}")
     return int(value)
 
 
@@ -66,4 +67,4 @@ def floats(name: str, given: Any) -> np.ndarray:
     try:
         return np.asarray(given, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an array of real numbers, got {type(given).__name__}") from None
+        raise ValueError(f"{name}: expected an array of real numbers, got {reprlib.repr(given)}") from None

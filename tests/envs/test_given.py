@@ -153,6 +153,7 @@ def test_a_class_is_the_same_as_what_makes_it(tmp_path):
         (lambda: mdvi.envs.CartPole, "got the class CartPole itself; make one of it"),
         (lambda: 5, "expected a name, a class or a function .*, got int"),
         (lambda: None, "got NoneType"),
+        (lambda: mdvi.mdp.lake(4), r"a FiniteMDP is a model; mdvi.envs.FiniteEnvironment\(model\)"),
     ],
 )
 def test_what_cannot_be_made_again_is_refused_with_the_way(env, text):

@@ -352,7 +352,7 @@ def test_settings_are_checked_and_named():
         tiny(epsilon=2.0)
     for arguments, words in (
         ({"env": 7}, "env: expected a name, a .*, got int"),
-        ({"seeds": -1}, "seeds: expected a whole number, got -1"),
+        ({"seeds": -1}, "seeds: expected a whole number of at least 0, got -1"),
     ):
         with pytest.raises(ValueError, match=words):
             tiny(**arguments)
