@@ -1,13 +1,14 @@
-"""Deep agents against their peers: the same work, one after the other, each in a process of its own.
+"""Deep agents against their peers: the same work, one contestant after the other, each in a separate process.
 
-W1 is DQN on CartPole: network 120–84, minibatches of 128, one gradient step for ten environment steps, a replay of 10⁴,
-5·10⁵ environment steps. Compilation is not timed. Then the paper's network: the floating-point rate of a population of
-eight against that of one large matrix product; and a grid of 5 × 5 × 4 small runs against one of them.
+The first benchmark is DQN on CartPole: network 120–84, minibatches of 128, one gradient step for ten environment steps,
+a replay of 10⁴, 5·10⁵ environment steps. Compilation is not timed. The second is the floating-point rate of a
+population of eight with the paper's network, against one large matrix product. The third is a grid of 5 × 5 × 4 small
+runs against one such run.
 
-    make deep SIZE=full           an environment with rejax and Stable-Baselines3, then the table
+    make deep SIZE=full           builds an environment with rejax and Stable-Baselines3, then prints the table
     python benchmarks/deep.py --quick | --full   [--out FILE]
 
-Rounds alternate between the contestants, and each counts with its best one, since the machine's speed varies.
+Rounds alternate between the contestants, and the best round of each counts, because the speed of the machine varies.
 """
 
 import argparse
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def ours(steps: int, seeds: int) -> float:
-    """Environment steps per second, all seeds together."""
+    """Environment steps per second of all seeds together."""
     return _timed(_population("dqn", "speed", steps, seeds=range(seeds)))
 
 
@@ -68,7 +69,7 @@ def sb3(steps: int, seeds: int) -> float:
 
 
 def gemm(size: int, repeats: int) -> float:
-    """Floating-point operations per second of one f32 matrix product, the best of several."""
+    """Floating-point operations per second of one f32 matrix product; the best of several measurements."""
     import jax
     import numpy as np
 
@@ -84,20 +85,20 @@ def gemm(size: int, repeats: int) -> float:
 
 
 def paper_rate(steps: int, seeds: int) -> float:
-    """Floating-point operations per second of DQN with the paper's network, matrix products alone counted."""
+    """Floating-point operations per second of DQN with the paper's network; only matrix products count."""
     population = _population("dqn", "paper", steps, seeds=range(seeds))
     return _timed(population) * _operations(population.settings)
 
 
 def grid_rate(steps: int, seeds: int) -> float:
-    """Environment steps per second of a grid of 5 × 5 cells with so many seeds, or of one run for none."""
+    """Environment steps per second of a grid of 5 × 5 cells with this many seeds; for 0 seeds, of one run."""
     betas, entropies = (0.1, 0.3, 0.5, 0.7, 0.9), (0.01, 0.03, 0.1, 0.3, 1.0)
     cells = {"beta": betas, "entropy": entropies} if seeds else {"beta": 0.9, "entropy": 0.1}
     return _timed(_population("md-direct", "small", steps, **cells, seeds=range(max(seeds, 1))))
 
 
 def _population(agent: str, preset: str, steps: int, **request: object) -> "Population":
-    """What `mdvi.train` would train on CartPole."""
+    """The population that `mdvi.train` would train on CartPole."""
     from mdvi.envs.names import environment_of
     from mdvi.learning.arrange import population_of
     from mdvi.learning.request import Request
@@ -107,7 +108,7 @@ def _population(agent: str, preset: str, steps: int, **request: object) -> "Popu
 
 
 def _timed(population: "Population") -> float:
-    """Environment steps per second after every program is compiled."""
+    """Environment steps per second after the compilation of all programs."""
     while not all(group.chunks for group in population.groups[:2]):
         population.advance(0.0)
     before, start = population.done, time.perf_counter()
@@ -119,7 +120,7 @@ def _timed(population: "Population") -> float:
 
 
 def _operations(settings: "Settings") -> float:
-    """Per environment step: forward twice, backward once for a minibatch of DQN, and the forward pass of acting."""
+    """Operations per environment step: two forward and one backward pass of a minibatch, and a forward pass to act."""
     widths = (4, *settings.hidden, 2)
     layers = [2 * i * o for i, o in itertools.pairwise(widths)]
     forward = sum(layers)
@@ -131,9 +132,9 @@ CONTESTANTS = {f.__name__: f for f in (ours, rejax, sb3, gemm, paper_rate, grid_
 
 
 def ask(name: str, *numbers: int) -> float:
-    """The best figure of a contestant in a process of its own; NaN if it cannot be had, with the reason on stderr."""
+    """The figure of a contestant in a separate process; NaN if it fails, with the reason on stderr."""
     command = [sys.executable, __file__, "--contestant", name, *map(str, numbers)]
-    with tempfile.TemporaryDirectory() as scratch:  # Stable-Baselines3 leaves a folder behind
+    with tempfile.TemporaryDirectory() as scratch:  # Stable-Baselines3 creates a folder in the working directory
         environment = os.environ | {"TMPDIR": scratch}
         answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if answer.returncode:
@@ -143,7 +144,7 @@ def ask(name: str, *numbers: int) -> float:
 
 
 def compare(full: bool) -> list[tuple[str, float, float, float, str]]:
-    """Lines of the table: what, figure, against, ratio, bar."""
+    """The lines of the table: benchmark, our figure, the figure of the peer, ratio, required ratio."""
     steps, rounds = (500_000, 3) if full else (100_000, 1)
     best: dict[tuple, float] = {}
     tasks = [

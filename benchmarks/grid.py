@@ -1,10 +1,11 @@
-"""A grid of runs against a plain NumPy loop over the same runs: same work, same process, ratios.
+"""A grid of runs against a plain NumPy loop over the same runs: ratios of times for the same work in one process.
 
     10 values of λ × 100 Garnets(30, 4, 4) × 800 iterations of sampled MD-VI(λ, 0)
 
-once without and once with the exact evaluation of every policy. The loop is what one writes from the paper: each run
-on its own, one vectorised NumPy iteration after the other, one linear solve per evaluation. It is timed on a few
-of the runs, which are all alike, and scaled to all of them. Compilation is counted apart. Usage: python grid.py [runs]
+The grid is timed once without and once with the exact evaluation of every policy. The loop is a direct implementation
+of the paper: separate runs, vectorised NumPy iterations, and one linear solve for each evaluation. It is timed on a few
+runs, which all take the same time, and scaled to the number of runs. Compilation is timed separately. Usage: python
+grid.py [runs]
 """
 
 import logging
@@ -12,7 +13,7 @@ import os
 import sys
 import time
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # 30 × 30 systems: threads only cost
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads slow down 30 × 30 systems
 
 import jax
 import numpy as np
@@ -48,14 +49,14 @@ def loop(model: FiniteMDP, kl: float, optimal_q: np.ndarray | None, rng: np.rand
 
 
 class Compilations(logging.Handler):
-    """Counts the times the loop's program is compiled."""
+    """Counts the compilations of the program of the loop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Looks at one log line."""
+        """Process one log line."""
         self.count += record.getMessage().startswith("Finished XLA compilation of jit(_advance)")
 
 

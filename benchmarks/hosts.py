@@ -1,12 +1,12 @@
-"""Environments on the host: how much of their raw speed is left when agents act, store and learn in them.
+"""Environments on the host: the share of their raw speed that remains when agents act, store and learn in them.
 
     lunarlander   sixteen members with the small network, against a `SyncVectorEnv` of sixteen under random actions
-    atari         Breakout: ALE's vector under random actions; the driver without and with gradient steps
+    atari         Breakout: the vector of ALE under random actions; the driver without and with gradient steps
 
-Raw rate and ours are measured in one process, in many short turns; rates are environment steps a second of all members
-together, and beside their ratio stands what it was in the tenth and in the ninetieth of a hundred turns. Time of the
-driver is accounted: stepping environments, acting (the call waits for the actions), storing, drawing minibatches, and
-waiting for the gradient step before handing over the next.
+The raw rate and the rate of mdvi are measured in one process, in many short turns. Rates are environment steps per
+second of all members together; the table also has the tenth and ninetieth percentile of their ratio over the turns. The
+time of the driver is split into stepping environments, acting (the call waits for the actions), storing, drawing
+minibatches, and waiting for the gradient step before starting the next one.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HEADER = ("what", "ours", "raw", "share of raw", "10 %", "90 %", "bar", "env", "
 
 
 class Clock:
-    """Seconds spent inside of functions; calls inside of measured calls belong to these."""
+    """Seconds spent inside functions; a call inside a measured call belongs to the outer call."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
@@ -64,7 +64,7 @@ class Raw:
         self.go(1.0)
 
     def go(self, seconds):
-        """Steps taken in so many seconds."""
+        """The number of steps in this many seconds."""
         before, deadline = self.moment, time.perf_counter() + seconds
         while time.perf_counter() < deadline:
             self.worlds.step(self.plan[self.moment % 1000])
@@ -73,7 +73,7 @@ class Raw:
 
 
 class Driver:
-    """Agents at work in environments of their own, after a start that compiles."""
+    """Agents in training in their own environments, after a start that compiles."""
 
     def __init__(self, settings, env, members, numbers=None):
         agent = catalogue.find("dqn").agent(**(numbers or {}))
@@ -90,14 +90,14 @@ class Driver:
             self.clock.around(owner, name, label)
 
     def go(self, seconds):
-        """Steps of all members in about so many seconds."""
+        """The number of steps of all members in about this many seconds."""
         before = self.population.done
         self.population.advance(seconds)
         jax.block_until_ready(self.population.learner.online)
         return self.population.done - before
 
     def close(self):
-        """Let the environments go."""
+        """Close the environments."""
         numpy_acting.act, vmapped.act, vmapped.learn = self._inside
         self.population.close()
 
@@ -113,10 +113,10 @@ def lunarlander(rounds, seconds):
 
 
 def atari(rounds, seconds):
-    """Without gradient steps the first one would be due after 2²⁴ steps; the replay is soon full, as in a long run.
+    """The Breakout benchmark; without gradient steps, the first one would be due after 2²⁴ steps.
 
-    A vector of few environments waits for whichever core the driver has just taken something from: with eight on two
-    cores one of them is a quarter of the work of a core.
+    The replay is small, so that it is soon full, as in a long run. A vector of few environments waits for the core on
+    which the driver runs: with eight environments on two cores, one environment is a quarter of the work of a core.
     """
     env = envs.atari("ALE/Breakout-v5")
     base, numbers, _ = preset_of("atari", "")
@@ -133,7 +133,7 @@ def atari(rounds, seconds):
 
 
 def in_turns(what, raw, ours, bar, rounds, seconds):
-    """Both in short turns, because the speed of a machine that is shared changes from second to second."""
+    """Measure both in short turns, because the speed of a shared machine changes from second to second."""
     steps, took = np.zeros((rounds, 2)), np.zeros((rounds, 2))
     for turn in range(rounds):
         for column, one in enumerate((raw, ours)):

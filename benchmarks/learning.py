@@ -1,12 +1,12 @@
-"""Does it learn? The paper's six variants beside DQN and M-DQN; tables of means over seeds with 95 % intervals.
+"""Learning of the paper's six variants, DQN and M-DQN; tables of means over seeds with 95 % intervals.
 
     --small    CartPole, 64–64, 2·10⁵ steps. The cell (β, τ) of each variant is the best of nine by the last hundred
-               episodes of ten seeds that are not used again; then ten fresh seeds.
+               episodes of ten seeds; the results are from ten other seeds.
     --paper    CartPole with the paper's network and numbers, 10⁵ steps, one seed of each
     --minatar  MinAtar-Breakout, 10⁶ frames, five seeds of DQN, M-DQN and MD-direct
     --lander   LunarLander-v3, the paper's numbers with a 64–64 network, 2·10⁵ steps, five seeds of the same; curves.svg
 
-Every part is a run in a folder of its own, so that an interrupted benchmark goes on where it was.
+Every part is a run in a separate folder, so that an interrupted benchmark can be resumed.
 """
 
 import argparse

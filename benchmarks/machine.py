@@ -1,7 +1,7 @@
-"""How close a sweep is to the machine, and how close the printed estimate of memory is to what a solve takes.
+"""The speed of a sweep relative to a simple loop, and the memory of a solve relative to the printed estimate.
 
-The yardstick is the loop one would write: fused, over compressed rows, in Numba with prange, writing only the maximum.
-Sweeps take turns, and ratios are of pairs: a shared machine changes its speed from one second to the next.
+The reference is a simple fused loop over compressed rows in Numba with prange, which writes only the maximum. Sweeps
+alternate, and ratios are of neighbouring pairs, because the speed of a shared machine changes from second to second.
 """
 
 import resource
@@ -36,7 +36,7 @@ def fused(start, state, probability, reward, discount, v, value):
 
 
 def sweep_ratios(states: int) -> None:
-    """Ours over the yardstick, and the entropic sweep over the hard one."""
+    """The ratios of the sweep to the reference, and of the entropic sweep to the hard sweep."""
     problem = problem_of(mdp.garnet(states, 4, 5, 0.99))
     matrix, gain = problem.mdp.kernel.csr(), problem.gain
     v, value, best = np.random.default_rng(0).random(states), np.empty(states), np.empty(states, np.int32)
@@ -61,7 +61,7 @@ def sweep_ratios(states: int) -> None:
 
 
 def peak_memory(states: int) -> None:
-    """The most that a process takes which builds and solves a Garnet, over the estimate that is printed before."""
+    """The ratio of the peak memory of a process that builds and solves a Garnet to the printed estimate."""
     model = mdp.garnet(states, 4, 5, 0.99)
     estimate, built = memory_of(model, False), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     solution = solve(model)
@@ -73,7 +73,7 @@ def peak_memory(states: int) -> None:
 
 
 def main(full: bool) -> None:
-    """Both, the memory in a process of its own."""
+    """Run both benchmarks, the memory benchmark in a separate process."""
     sweep_ratios(1_000_000 if full else 200_000)
     sys.stdout.flush()
     subprocess.run([sys.executable, __file__, str(10_000_000 if full else 300_000)], check=True)

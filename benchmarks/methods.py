@@ -1,8 +1,8 @@
-"""`auto` against the methods that it chooses from: nowhere slower than three times the best of them, plus 5 ms.
+"""Check that `auto` takes at most three times as long as the best of the methods that it chooses from, plus 5 ms.
 
-Every model of the planning benchmark, and small ones, with several weights of entropy and KL. What counts is the time
-of the processor on one thread, the least of a few repetitions, so that a busy machine changes little. A method is
-stopped after ten times what `auto` took. The exit code is 1 if there is a case where `auto` is slower than that.
+The cases are the models of the planning benchmark, and small models, with several weights of entropy and KL. The time
+is the processor time on one thread, the least of a few repetitions, so that other load has little influence. A method
+is stopped after ten times the time of `auto`. The exit code is 1 if `auto` is slower in any case.
 
 Usage: python methods.py --quick | --full, and optionally the names of cases.
 """
@@ -25,8 +25,12 @@ from planning import FULL, QUICK, Case
 
 TIMES, PLUS = 3.0, 0.005  # seconds
 WEIGHTS = ((0.0, 0.0), (0.0, 0.001), (0.0, 0.01), (0.0, 0.1), (0.0, 1.0), (0.01, 0.0), (0.1, 0.1))
-REPETITIONS, LONG = 5, 0.5  # as many, unless one takes longer than so many seconds
-LONGER, AT_LEAST, AT_MOST = 10, 0.1, 60.0  # times what `auto` took; seconds
+REPETITIONS, LONG = 5, 0.5  # no more repetitions after one of more than LONG seconds
+LONGER, AT_LEAST, AT_MOST = (
+    10,
+    0.1,
+    60.0,
+)  # the time limit as a multiple of the time of `auto`, and its range in seconds
 
 
 def _random(seed: int, states: int, discount: float) -> FiniteMDP:
@@ -35,7 +39,7 @@ def _random(seed: int, states: int, discount: float) -> FiniteMDP:
 
 
 def _walk(states: int, discount: float) -> FiniteMDP:
-    """Costs that differ from state to state, on a walk that two actions lean to one side or the other."""
+    """A walk with two actions, which drift to the left or to the right, and costs that differ from state to state."""
     p = np.zeros((2, states, states))
     for a, forward in enumerate((0.3, 0.7)):
         for s in range(states):
@@ -61,7 +65,7 @@ SMALL = [
 
 
 def seconds(model: FiniteMDP, method: str, weights: tuple[float, float], limit: float) -> tuple[float, str]:
-    """The least of a few repetitions, and the status; ∞ when time was up."""
+    """The least time of a few repetitions, and the status; ∞ after the time limit."""
     best, status = math.inf, ""
     for repetition in range(REPETITIONS):
         begun = time.process_time()
@@ -76,7 +80,7 @@ def seconds(model: FiniteMDP, method: str, weights: tuple[float, float], limit: 
 
 
 def main() -> int:
-    """A row for each case and pair of weights, and those where `auto` is too slow once more at the end."""
+    """Print a row for each case and pair of weights, and at the end the rows in which `auto` is too slow."""
     parser = argparse.ArgumentParser(description=__doc__)
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--quick", action="store_true", help="small models, some minutes")

@@ -1,8 +1,8 @@
-"""Other people's solvers on our models: each takes a model and returns a function from an accuracy to values.
+"""Peer solvers on models of mdvi: each takes a model and returns a function from an accuracy to values.
 
-What a peer needs to hold the model in its own form is done first and not timed. A peer knows terminal states as
-absorbing ones that pay nothing. Usage: python peers.py MODEL.npz SOLVER ACCURACY SECONDS VALUES.npy, which prints how
-long each repetition took, as JSON. The process is killed by an alarm when SECONDS are over.
+The conversion of a model into the form of a peer is not timed. For peers, terminal states are absorbing states that pay
+nothing. Usage: python peers.py MODEL.npz SOLVER ACCURACY SECONDS VALUES.npy, which prints the time of each repetition
+as JSON. An alarm kills the process after SECONDS.
 """
 
 import json
@@ -21,11 +21,11 @@ from mdvi.mdp import read
 
 Solve = Callable[[float], np.ndarray]
 
-TIGHTER = (1e-6, 1e-8, 1e-10, 1e-12)  # what a solver is asked for, until its answer is right to 1e-6
-MANY = 10**9  # iterations: the accuracy decides, not a cap
+TIGHTER = (1e-6, 1e-8, 1e-10, 1e-12)  # requested accuracies, until the result is accurate to 1e-6
+MANY = 10**9  # the limit of iterations, so that the accuracy ends them
 MEMORY = 20 * 2**30
-REPETITIONS, LONG = 3, 30.0  # the best of three counts, of fewer if they take longer than compilation might,
-MOST, SHORT = 50, 2.0  # of more if they take so little that the machine's moods would decide
+REPETITIONS, LONG = 3, 30.0  # the best of three repetitions counts, or of fewer after LONG seconds,
+MOST, SHORT = 50, 2.0  # or of up to MOST within SHORT seconds, to reduce noise
 
 
 def as_pairs(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray, np.ndarray, scipy.sparse.csr_array]:
@@ -84,7 +84,7 @@ def toolbox(method: str) -> Callable[[FiniteMDP], Solve]:
         from mdptoolbox import mdp
 
         state, action, reward, rows = as_pairs(model)
-        table = np.full((model.states, model.actions), -1e9)  # what is illegal costs too much
+        table = np.full((model.states, model.actions), -1e9)  # illegal actions get a prohibitive cost
         table[state, action] = reward
         p = []
         for a in range(model.actions):
@@ -149,7 +149,7 @@ def mdpax(model: FiniteMDP) -> Solve:
     def values(accuracy: float) -> np.ndarray:
         return np.array(made[accuracy].solve(max_iterations=10**7).values)
 
-    for accuracy in TIGHTER:  # compiled before the clock starts
+    for accuracy in TIGHTER:  # compiles before the timing starts
         made[accuracy] = solvers.ValueIteration(
             problem, gamma=float(model.discount), epsilon=accuracy, convergence_test="max_diff", verbose=0
         )
@@ -211,7 +211,7 @@ def main(path: str, solver: str, accuracy: float, limit: int, out: str) -> None:
     model = read(Path(path)).model
     seconds: list[float] = []
     while sum(seconds) < (LONG if len(seconds) < REPETITIONS else SHORT) and len(seconds) < MOST:
-        run = SOLVERS[solver](model)  # again: some start where they stopped
+        run = SOLVERS[solver](model)  # a new function, because some solvers continue from their last state
         signal.alarm(0 if seconds else limit)
         start = time.perf_counter()
         values = run(accuracy)

@@ -1,13 +1,14 @@
-"""Certified planning against its peers: same model, same true accuracy, one process for each answer.
+"""Certified planning against its peers: the same model and the same true accuracy, one process for each result.
 
-Every solver is asked for 1e-6 in the sense of its own documentation. The truth is our interval, narrower by far and
-proved once more by checker.py, which shares no code with the solver. A peer whose values miss 1e-6 is listed as wrong
-and asked again for more, up to 1e-12; the first answer that is right counts. Building a model in a peer's own form is
-not timed. The best of three repetitions counts, so that nobody pays for compilation; of fewer if they take long, of
-up to fifty within two seconds if they are short. A peer is stopped after ten times what we took and at least five
-seconds, and its row then says that it takes longer; it is not tried on larger models of the same family and discount.
+Every solver is run with accuracy 1e-6 in the sense of its documentation. The reference is a much narrower interval of
+mdvi, which checker.py verifies without sharing code with the solver. If the values of a peer miss 1e-6, its row says
+so, and the peer is run again with higher accuracies up to 1e-12; the first accurate result counts. The conversion of a
+model into the form of a peer is not timed. The best of three repetitions counts, so that compilation does not; of fewer
+if they are long, and of up to fifty within two seconds if they are short. A peer is stopped after ten times the time of
+mdvi, and at least five seconds. Its row then says that it takes longer, and it is not run on larger models of the same
+family and discount.
 
-Usage: python planning.py --quick | --full, and optionally the names of cases; writes planning.csv beside the table.
+Usage: python planning.py --quick | --full, and optionally the names of cases; also writes the table to planning.csv.
 """
 
 import argparse
@@ -34,13 +35,13 @@ sys.path.append(str(Path(__file__).parents[1]))
 import checker
 
 ACCURACY, TRUTH = 1e-6, 1e-8
-PATIENCE, AT_LEAST, PREPARING = 10, 5, 300  # times our seconds; seconds; seconds
+PATIENCE, AT_LEAST, PREPARING = 10, 5, 300  # a multiple of the time of mdvi; seconds; seconds
 HEADER = ("case", "states", "discount", "solver", "asked", "seconds", "error", "ratio", "verdict")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model of the suite; those of one family differ in size only."""
+    """A model of the suite; models of one family differ in size only."""
 
     family: str
     name: str
@@ -82,7 +83,7 @@ FULL = [
 
 
 class Bench:
-    """Rows of the table, and who has given up on what."""
+    """The rows of the table, and the pairs of solver and family that were stopped."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,7 +91,7 @@ class Bench:
         self.slow: set[tuple[str, str]] = set()
 
     def run(self, case: Case) -> None:
-        """All solvers on one model."""
+        """Run all solvers on one model."""
         model = case.build()
         path = self._stored(model)
         truth = self._truth(model, path)
@@ -149,7 +150,7 @@ class Bench:
         return path
 
     def _truth(self, model: FiniteMDP, path: Path) -> np.ndarray:
-        for narrow in (TRUTH, ACCURACY / 4, ACCURACY / 2):  # rounding may hide the first ones
+        for narrow in (TRUTH, ACCURACY / 4, ACCURACY / 2):  # rounding may make the first accuracies unreachable
             solution = solve(model, tolerance=narrow)
             if solution.status == CERTIFIED:
                 break
@@ -161,7 +162,7 @@ class Bench:
         return solution.value
 
     def _asked(self, path: Path, solver: str, accuracy: float, limit: int) -> tuple[float, np.ndarray] | str:
-        """Seconds and values, or what went wrong in a few words."""
+        """The seconds and values, or a short reason for the failure."""
         out = self.folder / "values.npy"
         command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("peers.py")), str(path), solver]
         try:
@@ -197,9 +198,9 @@ class Bench:
 
 
 def summary(rows: list[dict]) -> str:
-    """The mean of the ratios to the best peer of each case, to the best of all libraries but one, to each peer alone.
+    """The mean ratios to the best peer of each case, to the best peer without one library, and to each single peer.
 
-    Where no peer was right, or one alone was stopped or ran out of memory, a case counts as if it had ended then.
+    If no peer was accurate, or a single peer was stopped or ran out of memory, it counts as if it had finished then.
     """
     libraries = dict.fromkeys(peer.split()[0] for peer in PEERS)
     groups = {"best peer": set(PEERS)}

@@ -1,4 +1,4 @@
-"""Rings, chains and cycles: models whose values go all the way round, and whose order is easily lost."""
+"""Rings, chains and cycles: models whose values propagate around cycles, optionally with shuffled state numbers."""
 
 import numpy as np
 import scipy.sparse
@@ -10,7 +10,7 @@ PAYS = ("in every third state", "in one state", "both signs", "costs")
 
 
 def cyclic(kind: str, states: int, discount: float, pays: str, shuffled: bool = False) -> FiniteMDP:
-    """A model of a kind; rewards depend on the state, and on the action where there are two."""
+    """A model of one kind; rewards depend on the state, and on the action if there are two actions."""
     rng, here = np.random.default_rng(states), np.arange(states)
     ahead, back = (here + 1) % states, (here - 1) % states
     actions = {

@@ -1,11 +1,11 @@
-"""Whether two checkouts compute the same, to the bit: agents, solutions, certificates, iterations and Figure 1.
+"""Compare the results of two checkouts bit by bit: agents, solutions, certificates, iterations and Figure 1.
 
     python same.py OLD NEW [--models 500]
 
-Each of the two runs in a process of its own with this Python and leaves a digest of everything that it computed: the
-files of a training run of every agent, in a compiled environment and in one on the host; the values, bounds,
-policies and certificates of random models; a trace of every algorithm; the CSV of Figure 1. The differences are
-listed, and the exit code is 1 if there are any. Only names that are public in both checkouts are used.
+Each checkout runs in a separate process with this Python, which prints digests of its results: the files of a training
+run of every agent, in a compiled environment and in one on the host; the values, bounds, policies and certificates of
+random models; a trace of every algorithm; the CSV of Figure 1. The differences are listed, and the exit code is 1 if
+there are any. Only names that are public in both checkouts are used.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def digest(*contents: Any) -> str:
 
 
 def contents(file: Path) -> list[Any]:
-    """The bytes of a file; of a checkpoint its arrays and notes, whose order in the file is a matter of chance."""
+    """The bytes of a file; for a checkpoint its arrays and notes, because their order in the file may vary."""
     if file.suffix != ".safetensors":
         return [file.read_bytes()]
     with safe_open(file, "numpy") as opened:

@@ -1,9 +1,9 @@
-"""Where the time of a study goes: 320 small runs, and how much of it is spent inside compiled training.
+"""The share of the time of a study of 320 small runs that is spent inside compiled training.
 
     some core    the share of the wall clock during which at least one core is inside a compiled call of training
     all cores    the share of the time of all cores together
 
-What is left is compilation, lines of metrics, checkpoints and the store.
+The remaining time is compilation, lines of metrics, checkpoints and the store.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Spans = list[tuple[float, float]]
 
 
 def timed(spans: Spans, inner):
-    """The same call, which waits for its results; when it ran is written down."""
+    """A wrapper of a call that waits for its results and records when it ran."""
 
     @functools.wraps(inner)
     def call(*arguments):
@@ -49,7 +49,7 @@ def timed(spans: Spans, inner):
 
 
 def covered(spans: Spans) -> float:
-    """Seconds during which at least one of them ran."""
+    """The seconds during which at least one call ran."""
     total = end = 0.0
     for start, stop in sorted(spans):
         total += max(0.0, stop - max(start, end))
@@ -76,7 +76,7 @@ def main() -> None:
         study, start = read(file), time.perf_counter()
         execute(study, Path(folder) / "out")
         wall = time.perf_counter() - start
-    # compilation happens inside of the first calls, and nothing is trained beside it
+    # compilation happens inside the first calls, while nothing else is trained
     compiled, cores = covered(compiling), os.cpu_count() or 1
     some = covered(calls) - compiled
     every = sum(stop - start for start, stop in calls) - compiled

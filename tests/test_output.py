@@ -139,7 +139,7 @@ def test_names_in_a_folder_may_not_lead_out_of_it(tmp_path):
     (run / "inside").symlink_to(run / "x")
     os.mkfifo(run / "pipe")
     for path in (run / "away" / "x", run / "file", run / "pipe", tmp_path / "mine" / "file"):
-        with pytest.raises(ValueError, match="remove it, or name another file"):
+        with pytest.raises(ValueError, match="remove it, or use another file"):
             output.check_inside(path, path.parent if path.parent.name == "mine" else run)
     for path in (run / "x", run / "inside", run / "new" / "x", outside / "x", run / ".." / "outside" / "x"):
         output.check_inside(path, run)

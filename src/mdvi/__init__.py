@@ -1,4 +1,4 @@
-"""mdvi: planning and learning with KL and entropy regularisation, one scheme, two numbers.
+"""mdvi: planning and learning with KL and entropy regularisation by one scheme with two numbers, λ and τ.
 
 >>> import mdvi
 >>> trace = mdvi.iterate(mdvi.mdp.garnet(), mdvi.Scheme.of(kl=0.1), 200, mdvi.errors.sampled(1))
@@ -8,7 +8,7 @@ True
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # `python -m mdvi` reads this file while the current folder may stand for any module
+TYPE_CHECKING = False  # `python -m mdvi` executes this file while the current folder may shadow any module
 if TYPE_CHECKING:
     from mdvi import agents, algorithms, bounds, envs, errors, mdp, regularizers, study
     from mdvi import algorithms as named
@@ -98,7 +98,7 @@ _MEMBERS = {
 
 
 def __getattr__(name: str) -> object:
-    """Public names are imported when first used, so that `mdvi --help` does not wait for JAX."""
+    """Import public names at their first use, so that `mdvi --help` does not import JAX."""
     if name == "__version__":
         return import_module("importlib.metadata").version("mdvi")
     if name in _MODULES or name in _MEMBERS:

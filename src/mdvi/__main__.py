@@ -1,9 +1,9 @@
-"""The command `mdvi`, and `python -m mdvi`: Ctrl-C ends it in one line from its first moment on."""
+"""The command `mdvi`, and `python -m mdvi`; Ctrl-C prints one line and exits, from the start on."""
 
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
-    del sys.path[0]  # the current folder: what lies there is data, and no module unless the user names it
+    del sys.path[0]  # the current folder has data; mdvi imports modules from it only if the user names them
 
 import signal
 
@@ -13,7 +13,7 @@ from mdvi.interrupt import interrupted
 def main() -> None:
     """Entry point."""
     signal.signal(signal.SIGINT, interrupted)
-    from mdvi.cli import main as run  # takes a while
+    from mdvi.cli import main as run  # a slow import
 
     run()
 

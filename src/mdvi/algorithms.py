@@ -1,11 +1,11 @@
-"""The paper's table of algorithms: each one a function that returns a point of the scheme.
+"""The paper's table of algorithms: each algorithm is a function that returns a point of the scheme.
 
-    q ↦ x = q + βs,   v = M_κ(x),   s' = x − v,   q' = r + γPv        (λ = βκ to the KL, τ = (1 − β)κ to the entropy)
+    q ↦ x = q + βs,   v = M_κ(x),   s' = x − v,   q' = r + γPv        (KL weight λ = βκ, entropy weight τ = (1 − β)κ)
 
-Rows that their authors define as limits (Advantage Learning, Speedy Q-learning, MoVI, MoDQN, softened LSPI) are the
-points κ = 0, reached exactly. `ALL` is the only registry.
+Algorithms that their authors define as limits (Advantage Learning, Speedy Q-learning, MoVI, MoDQN, softened LSPI) are
+the points κ = 0, without an approximation of the limit. `ALL` is the only registry.
 
-Source: Vieillard et al., "Leverage the Average" (2020), Table 1 and appendix B, and the works each entry names.
+Source: Vieillard et al., "Leverage the Average" (2020), Table 1 and appendix B, and the reference of each entry.
 """
 
 import dataclasses
@@ -61,10 +61,10 @@ class Algorithm:
     """A row of the table.
 
     Attributes:
-        name: what to call it.
-        scheme: its parameters ↦ `Scheme`.
-        mapping: the (λ, τ) it stands for, in its own parameters.
-        reference: the BibTeX key of the work that introduced it.
+        name: the name of the algorithm.
+        scheme: a function from the parameters of the algorithm to a `Scheme`.
+        mapping: (λ, τ) in terms of the parameters.
+        reference: the BibTeX key of the work that introduced the algorithm.
     """
 
     name: str
@@ -74,12 +74,12 @@ class Algorithm:
 
     @property
     def summary(self) -> str:
-        """The first line of the docstring; nothing where Python runs without docstrings."""
+        """The first line of the docstring; "" if Python runs without docstrings."""
         return summary(self.scheme)
 
     @property
     def parameters(self) -> dict[str, float]:
-        """Its parameters and their defaults."""
+        """The parameters of the algorithm and their defaults."""
         return {name: p.default for name, p in inspect.signature(self.scheme).parameters.items()}
 
     def bibtex(self) -> str:
@@ -88,22 +88,22 @@ class Algorithm:
 
 
 def md_vi(kl: float = 0.09, entropy: float = 0.01) -> Scheme:
-    """The paper's own MD-VI(λ, τ): π' ∝ π^β exp(q/κ), q' = r + γP(⟨π', q⟩ − λ KL(π'‖π) + τ H(π'))."""
+    """MD-VI(λ, τ) of the paper: π' ∝ π^β exp(q/κ), q' = r + γP(⟨π', q⟩ − λ KL(π'‖π) + τ H(π'))."""
     return Scheme.of(kl=kl, entropy=entropy)
 
 
 def vi() -> Scheme:
-    """Value iteration, and AVI and DQN with errors: q' = r + γP max q."""
+    """Value iteration (with errors: AVI and DQN): q' = r + γP max q."""
     return Scheme.of()
 
 
 def pi() -> Scheme:
-    """Policy iteration: q' = q_π for π greedy in q."""
+    """Policy iteration: q' = q_π, with π greedy in q."""
     return Scheme.of(backups=math.inf)
 
 
 def mpi(backups: int = 5) -> Scheme:
-    """Modified policy iteration: q' = (T_π)^m q for π greedy in q."""
+    """Modified policy iteration: q' = (T_π)^m q, with π greedy in q."""
     return Scheme.of(backups=backups)
 
 
@@ -113,32 +113,32 @@ def soft_q(entropy: float = 0.01) -> Scheme:
 
 
 def sac(entropy: float = 0.01) -> Scheme:
-    """Soft actor-critic's operator: π = softmax(q/τ), q' = r + γP⟨π, q − τ log π⟩; the same points as soft Q."""
+    """The operator of soft actor-critic: π = softmax(q/τ), q' = r + γP⟨π, q − τ log π⟩; the same point as soft Q."""
     return Scheme.of(entropy=entropy)
 
 
 def mellowmax(temperature: float = 0.01) -> Scheme:
-    """Mellowmax: q' = r + γP κ log( (1/n) Σ_a exp(q/κ) ), the KL to the uniform policy as the regulariser."""
+    """Mellowmax: q' = r + γP κ log( (1/n) Σ_a exp(q/κ) ); the regulariser is the KL to the uniform policy."""
     return Scheme(temperature, 0.0, regularizer=KL_TO_UNIFORM)
 
 
 def softmax_dqn(entropy: float = 0.01) -> Scheme:
-    """Softmax DQN: q' = r + γP⟨softmax(q/τ), q⟩; entropy in the greedy step, none in the evaluation."""
+    """Softmax DQN: q' = r + γP⟨softmax(q/τ), q⟩; the greedy step has an entropy term, the evaluation has none."""
     return Scheme.of(entropy=entropy, evaluate_kl=False, evaluate_entropy=False)
 
 
 def trpo(kl: float = 0.1) -> Scheme:
-    """TRPO's operator with a penalty for its constraint: π' ∝ π exp(q/λ), q' = q_{π'}."""
+    """The operator of TRPO with a penalty instead of its constraint: π' ∝ π exp(q/λ), q' = q_{π'}."""
     return Scheme.of(kl=kl, evaluate_kl=False, evaluate_entropy=False, backups=math.inf)
 
 
 def mpo(kl: float = 0.1, backups: int = 5) -> Scheme:
-    """MPO's operator: π' ∝ π exp(q/λ), q' = (T_{π'})^m q; m backups stand for its multi-step returns."""
+    """The operator of MPO: π' ∝ π exp(q/λ), q' = (T_{π'})^m q; m backups represent its multi-step returns."""
     return Scheme.of(kl=kl, evaluate_kl=False, evaluate_entropy=False, backups=backups)
 
 
 def politex(learning_rate: float = 10.0) -> Scheme:
-    """Politex, discounted: π_{k+1} ∝ exp(η Σ_{j≤k} q_{π_j}), so λ = 1/η."""
+    """Discounted Politex: π_{k+1} ∝ exp(η Σ_{j≤k} q_{π_j}), so λ = 1/η."""
     check_positive(learning_rate=learning_rate)
     return Scheme.of(kl=1 / learning_rate, evaluate_kl=False, evaluate_entropy=False, backups=math.inf)
 
@@ -154,12 +154,12 @@ def dpp_boltzmann(kl: float = 0.1) -> Scheme:
 
 
 def speedy_q() -> Scheme:
-    """Speedy Q-learning, κ = 0 and β = 1: h' = h + α(Th₋ − h) + (1 − α)(Th − Th₋), α = 1/(k + 2), h the mean of q."""
+    """Speedy Q-learning, κ = 0, β = 1: h' = h + α(Th₋ − h) + (1 − α)(Th − Th₋), α = 1/(k + 2), with h the mean of q."""
     return Scheme(0.0, 1.0)
 
 
 def cvi(kl: float = 0.1, entropy: float = 0.01) -> Scheme:
-    """Conservative value iteration: ψ' = r + γP m(ψ) + β(ψ − m(ψ)), m the mellowmax at λ + τ."""
+    """Conservative value iteration: ψ' = r + γP m(ψ) + β(ψ − m(ψ)), with m the mellowmax at λ + τ."""
     return Scheme.of(kl=kl, entropy=entropy, regularizer=KL_TO_UNIFORM)
 
 
@@ -169,22 +169,22 @@ def advantage_learning(beta: float = 0.9) -> Scheme:
 
 
 def movi() -> Scheme:
-    """Momentum value iteration, κ = 0 and β = 1: π greedy in the mean h of all q, q' = T_π q."""
+    """Momentum value iteration, κ = 0, β = 1: q' = T_π q, with π greedy in the mean h of all q."""
     return Scheme(0.0, 1.0, evaluate_kl=False, evaluate_entropy=False)
 
 
 def modqn(beta: float = 0.9) -> Scheme:
-    """Momentum DQN with a constant β, κ = 0: π greedy in h' = βh + (1 − β)q, q' = T_π q."""
+    """Momentum DQN with a constant β, κ = 0: q' = T_π q, with π greedy in h' = βh + (1 − β)q."""
     return Scheme(0.0, beta, evaluate_kl=False, evaluate_entropy=False)
 
 
 def softened_lspi(beta: float = 0.9) -> Scheme:
-    """Softened LSPI, κ = 0: as MoDQN with q' = q_π, the fixed point that least squares estimates."""
+    """Softened LSPI, κ = 0: MoDQN with q' = q_π, the fixed point that least squares estimates."""
     return Scheme(0.0, beta, evaluate_kl=False, evaluate_entropy=False, backups=math.inf)
 
 
 def munchausen(alpha: float = 0.9, temperature: float = 0.03) -> Scheme:
-    """Munchausen value iteration: q' = r + ατ' log π + γP⟨π, q − τ' log π⟩ with π = softmax(q/τ'), on x = q."""
+    """Munchausen value iteration: q' = r + ατ' log π + γP⟨π, q − τ' log π⟩, π = softmax(q/τ'); its q is x here."""
     return Scheme(temperature, _share(alpha))
 
 
@@ -194,13 +194,13 @@ def entropy_npg(learning_rate: float = 0.5, entropy: float = 0.01, discount: flo
     kl = (1 - discount) / learning_rate - entropy
     if not kl >= 0:
         raise ValueError(
-            f"learning_rate: {learning_rate} exceeds (1 − γ)/τ, beyond which the step is no regularised greedy step"
+            f"learning_rate: expected at most (1 − γ)/τ, so that λ = (1 − γ)/η − τ ≥ 0; got {learning_rate}"
         )
     return Scheme.of(kl=kl, entropy=entropy, evaluate_kl=False, backups=math.inf)
 
 
 def implicit_q(alpha: float = 0.9, temperature: float = 0.03) -> Scheme:
-    """Implicit Q: q = τ' log π + V fitted to r + ατ' log π + γPV; Munchausen value iteration, reparametrised."""
+    """Implicit Q: q = τ' log π + V is fitted to r + ατ' log π + γPV; a reparametrised Munchausen value iteration."""
     return Scheme(temperature, _share(alpha))
 
 
@@ -212,7 +212,7 @@ def _share(alpha: Any) -> Any:
 
 
 def xql(kl: float = 0.1) -> Scheme:
-    """Extreme Q-learning: V = λ log Σ_a μ(a) exp(q/λ) with a fixed prior μ, the initial policy."""
+    """Extreme Q-learning: V = λ log Σ_a μ(a) exp(q/λ); the prior μ is fixed at the initial policy."""
     return Scheme.of(kl=kl, prior="fixed")
 
 
@@ -247,10 +247,10 @@ ALL: dict[str, Algorithm] = {
 
 
 def find(given: str | Algorithm) -> Algorithm:
-    """The entry of that name, or the one that is given.
+    """The algorithm of a name; an `Algorithm` is returned unchanged.
 
     Raises:
-        ValueError: for an unknown name, suggesting the nearest.
+        ValueError: for an unknown name; the message suggests the nearest one.
     """
     if isinstance(given, Algorithm):
         return given
@@ -260,7 +260,7 @@ def find(given: str | Algorithm) -> Algorithm:
 
 
 def scheme_of(text: str) -> Scheme:
-    """`name` or `name:key=value,key=value` as a scheme."""
+    """The scheme of a text `name` or `name:key=value,key=value`."""
     name, _, rest = text.partition(":")
     entry = find(name)
     return entry.scheme(**arguments_of(entry.scheme, [part for part in rest.split(",") if part], f"algorithm {name}"))

@@ -1,4 +1,4 @@
-"""Checked arguments: every error names the argument and the values that are allowed."""
+"""Checks of arguments: every error names the argument and the allowed values."""
 
 import math
 import reprlib
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 
 def check_positive(**numbers: float) -> None:
-    """Whether these are positive, finite numbers; the first that is not is named."""
+    """Check that numbers are positive and finite; the error names the first one that is not."""
     for name, number in numbers.items():
         if not (math.isfinite(number) and number > 0):
             raise ValueError(f"{name}: expected a positive number, got {number}")
@@ -30,7 +30,7 @@ def within(name: str, value: Any, least: int, most: int) -> int:
 
 
 def check_number(name: str, value: Any, *, positive: bool) -> None:
-    """A finite number, above zero or not below it."""
+    """Check that a number is finite, and positive or at least 0."""
     right = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not right or not math.isfinite(value) or value < 0 or (positive and value == 0):
         raise ValueError(f"{name}: expected a finite number {'above' if positive else 'of at least'} 0, got {value!r}")
@@ -45,14 +45,14 @@ def checked_policy(
     positive: bool = False,
     tolerance: float = 0.0,
 ) -> Float[np.ndarray, "states actions"]:
-    """Probabilities over legal actions, shape (states, actions); rows of terminal states are not looked at."""
+    """Probabilities over legal actions, shape (states, actions); rows of terminal states are not checked."""
     pi = floats(name, given)
     if pi.shape != legal.shape:
         raise ValueError(f"{name}: expected shape {legal.shape}, got {pi.shape}")
     live = legal & ~terminal[:, None]
     for s, a in np.argwhere(live & ~(pi > 0) if positive else live & ~(pi >= 0))[:1]:
         advice = " is legal but has" if positive else " has"
-        rule = "; a prior must be positive on every legal action" if positive else ""
+        rule = f"; {name} must be positive on every legal action" if positive else ""
         raise ValueError(f"{name}: state {s}, action {a}{advice} probability {pi[s, a]}{rule}")
     for s, a in np.argwhere(~legal & ~terminal[:, None] & (pi != 0))[:1]:
         raise ValueError(f"{name}: state {s}, action {a} is illegal but has probability {pi[s, a]}")

@@ -1,12 +1,11 @@
-"""The one door from a text to an environment of another package.
+"""The single place where a text becomes an environment of another package.
 
-A text may be a Gymnasium id, `module:ID` (the module registers it) or `module:Class`. Modules are imported here and
-nowhere else, and what makes the environments is looked at before it is called: a subclass of `gymnasium.Env`, or a
-Python function of the module that says in its return annotation that it makes one. Anything else that a module holds
-could do anything: os:system would run a command.
+A text may be a Gymnasium id, `module:ID` (the module registers it) or `module:Class`. Only this file imports such
+modules, and it calls only a subclass of `gymnasium.Env`, or a Python function of the module whose return annotation is
+such a class. Other attributes of a module are refused: os:system would run a command.
 
-Whoever calls has made sure that the user has named the text, or that it `is_known`. This file imports nothing
-of mdvi but `extras`, because the processes that step environments import it too.
+Callers ensure that the user has named the text, or that it `is_known`. This file imports only `extras` of mdvi, because
+worker processes import it too.
 """
 
 import importlib
@@ -22,10 +21,10 @@ from mdvi.extras import explained
 
 
 def library() -> Any:
-    """Gymnasium.
+    """The module of Gymnasium.
 
     Raises:
-        ModuleNotFoundError: when it is not installed, saying how to install it.
+        ModuleNotFoundError: if Gymnasium is not installed; the message has the command that installs it.
     """
     with explained():
         import gymnasium
@@ -33,12 +32,12 @@ def library() -> Any:
 
 
 def is_id(name: str) -> bool:
-    """Whether a text reads as the id of an environment, and not as `module:Class`."""
+    """Whether a text has the form of an id of an environment, and not of `module:Class`."""
     return name.startswith("ALE/") or name.rpartition("-v")[2].isdigit()
 
 
 def is_known(name: str) -> bool:
-    """Whether a name is that of an environment in Gymnasium itself or in ALE: making it runs their code only."""
+    """Whether a name is an environment of Gymnasium or ALE, so that making it executes only their code."""
     if name.startswith("ALE/"):
         return True
     try:
@@ -50,17 +49,17 @@ def is_known(name: str) -> bool:
 
 
 def maker(name: str) -> Callable[..., Any]:
-    """What makes the environments of that name, from their options.
+    """The function that makes the environments of a name, from their options.
 
     Raises:
-        ValueError: when it is no class of environments, and no function that says that it makes them.
-        ModuleNotFoundError: when Gymnasium is not installed.
-        Exception: whatever the module raises when it is imported.
+        ValueError: if the name is neither a class of environments nor a function that is annotated as making them.
+        ModuleNotFoundError: if Gymnasium is not installed.
+        Exception: any exception that the import of the module raises.
     """
     gymnasium = library()
     module, colon, rest = name.rpartition(":")
     if colon and (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)  # to stay: environments may import more later
+        sys.path.insert(0, here)  # permanently, since environments may import modules later
     if colon and not is_id(rest):
         return _checked(name, gymnasium.Env)
     if colon:
@@ -70,11 +69,11 @@ def maker(name: str) -> Callable[..., Any]:
 
 
 def _check_registered(name: str) -> None:
-    """Whether an id that is registered stands for environments; one that is not is left to Gymnasium to refuse."""
+    """Check that a registered id is an environment; Gymnasium refuses an id that is not registered."""
     gymnasium = library()
     registration = gymnasium.envs.registration
     space, title, version = registration.parse_env_id(name)
-    if version is None:  # Gymnasium takes the last one
+    if version is None:  # Gymnasium uses the latest version
         name = registration.get_env_id(space, title, registration.find_highest_version(space, title))
     spec = gymnasium.registry.get(name)
     if spec is not None:
@@ -87,7 +86,7 @@ def _check_registered(name: str) -> None:
 
 
 def _checked(name: str, kind: type) -> Callable[..., Any]:
-    """The class or function of that name, `module:attribute`, where it is or makes one of a kind."""
+    """The class or function of a name `module:attribute`, after `_check`."""
     module, _, attribute = name.rpartition(":")
     found = getattr(importlib.import_module(module), attribute)
     _check(found, name, kind, module)
@@ -95,10 +94,10 @@ def _checked(name: str, kind: type) -> Callable[..., Any]:
 
 
 def _check(found: Any, name: str, kind: type, module: str | None = None) -> None:
-    """Whether this is a subclass of a kind, or a function of its module that says it makes one.
+    """Check that an object is a subclass of `kind`, or a function of its module that is annotated as making one.
 
     Raises:
-        ValueError: when it is neither.
+        ValueError: if it is neither.
     """
     if isinstance(found, type):
         makes = issubclass(found, kind)
@@ -108,19 +107,18 @@ def _check(found: Any, name: str, kind: type, module: str | None = None) -> None
         wanted, where = f"gymnasium.{kind.__name__}", f"of {module}" if module else "of a module"
         raise ValueError(
             f"{name}: expected a subclass of {wanted}, or a function {where} that is annotated as making one, "
-            f"def {name.rpartition(':')[2] if module else 'make'}(…) -> {wanted}; got {_described(found)}, "
-            "which is not called"
+            f"def {name.rpartition(':')[2] if module else 'make'}(…) -> {wanted}; got {_described(found)}"
         )
 
 
 def _is_of(function: types.FunctionType, module: str | None) -> bool:
-    """Whether a function was defined in the module of that name, or in the one that it names, and not brought there."""
+    """Whether a function was defined in `module`, or by default in the module that it names, and not imported there."""
     home = sys.modules.get(module or function.__module__)
     return home is not None and function.__module__ == home.__name__ and function.__globals__ is vars(home)
 
 
 def _says_it_makes(function: types.FunctionType, kind: type) -> bool:
-    """Whether its return annotation is a class of a kind, or the name of one as its module would write it."""
+    """Whether the return annotation is a subclass of `kind`, or its name in the module of the function."""
     says = function.__annotations__.get("return")
     if isinstance(says, str):
         first, *rest = says.partition("[")[0].split(".")
@@ -132,7 +130,7 @@ def _says_it_makes(function: types.FunctionType, kind: type) -> bool:
 
 
 def _described(found: Any) -> str:
-    """What kind of thing this is, without asking it."""
+    """A description of an object, without calling its methods."""
     if isinstance(found, type):
         return f"the class {found.__name__}"
     if type(found) is types.FunctionType:

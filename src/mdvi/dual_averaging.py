@@ -1,5 +1,6 @@
 """The scheme written with averages of past q, as in the paper's analysis: the twin of `Scheme`."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -26,11 +27,14 @@ class DualAveraging(eqx.Module):
         τ = 0:  h_k = (q_0 + … + q_k)/(k + 1),          π_{k+1} = softmax((k + 1) h_k / λ)
         τ > 0:  h_k = (1 − β) Σ_{j≤k} β^{k−j} q_j,       π_{k+1} = softmax(h_k / τ)
 
-    Equal to MD-MPI(λ, τ), policy by policy, without errors in the greedy step and from a uniform π_0. Meant for
-    float64: it subtracts large numbers where `Scheme` does not. Source: the paper, equations 4 and 5, Proposition 1.
+    With another regulariser Ω, ∇Ω*(·) = ∇M_1(·) stands in the place of softmax, and with a reference ρ the averages are
+    those of q + τ (∇Ω(ρ) − Ω*(∇Ω(ρ))). Equal to MD-MPI(λ, τ), policy by policy, without errors in the greedy step and
+    from the π_0 of least Ω. Meant for float64: it subtracts large numbers where `Scheme` does not.
+
+    Source: the paper, equations 4 and 5, Proposition 1.
 
     Attributes:
-        scheme: the point (κ, β), with constant coefficients, a moving prior and the soft maximum.
+        scheme: the point (κ, β), with constant coefficients, a moving prior, the maximum of its Ω and no floor.
     """
 
     scheme: Scheme
@@ -45,8 +49,8 @@ class DualAveraging(eqx.Module):
         return self.scheme._repr_html_().replace("Scheme", "DualAveraging", 1)
 
     def __check_init__(self) -> None:
-        if self.scheme.prior == "fixed" or not self.scheme.entropic:
-            raise ValueError("dual averaging needs prior='previous' and the soft maximum")
+        if self.scheme.prior == "fixed" or self.scheme.maximum is not None or self.scheme.floor is not None:
+            raise ValueError("dual averaging needs prior='previous', the maximum of a regularizer, and no floor")
         if jnp.ndim(self.scheme.temperature) or jnp.ndim(self.scheme.beta):
             raise ValueError("dual averaging needs constant coefficients; schedules have no average form here")
 
@@ -63,15 +67,19 @@ class DualAveraging(eqx.Module):
         """h_0 = q_0 when τ = 0; h_0 = (1 − β)q_0 when τ > 0, because h_{−1} = 0."""
         beta = self.scheme.beta
         h = jnp.where(beta == 1, q, (1 - beta) * q)
-        uniform = scaled(self.scheme.temperature, log_policy, legal)
-        return DualAveragingState(q, h, uniform, jnp.zeros((), q.dtype))
+        s = scaled(self.scheme.temperature, self.scheme.regularizer.dual(log_policy, legal), legal)
+        return DualAveragingState(q, h, s, jnp.zeros((), q.dtype))
 
     def greedy(self, state: DualAveragingState, legal: Legal, perturb: Callable[[Q], Q] | None = None) -> GreedyStep:
-        """softmax((k + 1)h/λ) or softmax(h/τ), both written as softmax(x/κ)."""
+        """∇Ω*((k + 1)h/λ) or ∇Ω*(h/τ), both written as ∇Ω*(x/κ)."""
         beta = self.scheme.beta
         weight = jnp.where(beta == 1, state.iteration + 1, 1 / jnp.where(beta == 1, 1.0, 1 - beta))
-        step = greedy_step(self.scheme, weight * state.h, state.scaled_log_policy, legal, perturb)
-        return eqx.tree_at(lambda s: s.v, step, None, is_leaf=lambda leaf: leaf is None)
+        x, pull = weight * state.h, None
+        if self.scheme.reference is not None:
+            pull = self.scheme.entropy * self.scheme.pull(legal)
+            x = x + pull * weight * (1 - beta ** (state.iteration + 1))
+        step = greedy_step(self.scheme, x, state.scaled_log_policy, legal, perturb)
+        return dataclasses.replace(step, v=None, pull=pull)
 
     def evaluate(self, q: Q, step: GreedyStep, bellman: Bellman) -> Q:
         """(T^{λ,τ}_{π_{k+1}|π_k})^m q, always from its definition."""

@@ -1,8 +1,8 @@
-"""Optional packages: which extra of mdvi brings each of them, and the command that installs it.
+"""Optional packages: the extra of mdvi that contains each package, and the command that installs it.
 
-The core (models, planning, formats, statistics) needs NumPy, SciPy and Numba. Everything else is an extra of the
-distribution, as in `pip install '.[learn]'`. The command in a message names the packages of the extra with their lowest
-versions, as the metadata of the installed mdvi have them, so it works wherever mdvi itself was installed from.
+The core (models, planning, formats, statistics) needs NumPy, SciPy and Numba. All other packages belong to extras of
+the distribution, as in `pip install '.[learn]'`. The command in a message lists the packages of the extra with their
+lowest versions, from the metadata of the installed mdvi, so it works for every kind of installation.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ PACKAGES = {
     "parquet": ("pyarrow",),
     "frames": ("pandas", "xarray", "networkx"),
     "tracking": ("tensorboardX", "wandb", "mlflow"),
-}  # the names under which mdvi imports them
+}  # the names that mdvi imports
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Import optional packages in this block, or call what imports them, so that a missing one is explained.
+    """A block that imports optional packages, directly or in a call; a missing package raises an explained error.
 
     Raises:
-        ModuleNotFoundError: when a package of an extra is missing, with the command that installs it.
+        ModuleNotFoundError: if a package of an extra is missing; the message has the command that installs it.
     """
     try:
         yield
@@ -41,10 +41,10 @@ def explained() -> Iterator[None]:
 
 
 def check_installed(*packages: str) -> None:
-    """Whether these packages are there, asked before long work whose last step needs them.
+    """Check that packages are installed, before long work whose last step needs them.
 
     Raises:
-        ModuleNotFoundError: for the first that is not, with the command that installs it.
+        ModuleNotFoundError: for the first missing package; the message has the command that installs it.
     """
     from importlib.util import find_spec
 
@@ -54,12 +54,12 @@ def check_installed(*packages: str) -> None:
 
 
 def extra_of(package: str) -> str | None:
-    """The extra that brings a package, by the name under which it is imported; None for any other package."""
+    """The extra that contains a package, by the name that mdvi imports; None for any other package."""
     return next((extra for extra, packages in PACKAGES.items() if package in packages), None)
 
 
 def missing(package: str) -> str:
-    """One sentence: this package is not installed, and this command installs it."""
+    """The message that a package is not installed, with the command that installs it."""
     extra = extra_of(package)
     packages = requirements(extra) if extra else []
     install = shlex.join([sys.executable, "-m", "pip", "install", *(packages or [package])])
@@ -67,11 +67,11 @@ def missing(package: str) -> str:
 
 
 def requirements(extra: str) -> list[str]:
-    """The packages of an extra with their lowest versions, as pip takes them: `["matplotlib>=3.9", "jinja2>=3.1"]`.
+    """The packages of an extra with their lowest versions, for pip: `["matplotlib>=3.9", "jinja2>=3.1"]`.
 
-    They come from the metadata of the installed mdvi; the list is empty where there are none.
+    They come from the metadata of the installed mdvi; without metadata, the list is empty.
     """
-    from importlib.metadata import PackageNotFoundError, requires  # takes a while, and few messages need it
+    from importlib.metadata import PackageNotFoundError, requires  # a slow import that few messages need
 
     try:
         lines = requires("mdvi") or []

@@ -1,7 +1,7 @@
-"""Reading files that may come from strangers: regular files only, of bounded size, and where asked not through links.
+"""Read files that may come from untrusted sources: regular files only, of bounded size, and optionally not via links.
 
-What is wrong with a file is a ValueError. What is wrong with the machine, such as a disk that cannot be read or a
-permission that is missing, stays the OSError that it is: it says nothing about the file.
+An invalid file raises ValueError. A failure of the machine, such as an unreadable disk or a missing permission, stays
+an OSError, because it does not mean that the file is invalid.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ _KINDS = {
 
 
 def kind(path: Path, links: bool = True) -> str | None:
-    """What is at a path: "a file", "a folder", "a link", "a pipe", "a socket" or "a device"; None for nothing.
+    """The kind of entry at a path: "a file", "a folder", "a link", "a pipe", "a socket", "a device"; None if missing.
 
     Args:
-        path: where to look.
-        links: look at what a link points to, and not at the link.
+        path: the path.
+        links: follow a link, and return the kind of its target.
 
     Raises:
-        OSError: when the machine cannot tell.
+        OSError: if the machine cannot read the entry.
     """
     try:
         return _KINDS.get(stat.S_IFMT(os.stat(path, follow_symlinks=links).st_mode), "a device")
@@ -42,29 +42,29 @@ def kind(path: Path, links: bool = True) -> str | None:
 
 @contextlib.contextmanager
 def opened(path: Path, links: bool = True) -> Iterator[io.BufferedReader]:
-    """A regular file, open for reading; a pipe or a device is not even opened, so that nothing waits for it.
+    """Open a regular file for reading; a pipe or a device is not opened, because opening it may block.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         links: follow a link at the end of the path.
 
     Raises:
-        ValueError: for anything but a regular file.
-        OSError: naming the file, when it is not there, or the machine cannot open or read it.
+        ValueError: if the path is not a regular file.
+        OSError: if the file is missing, or the machine cannot open or read it; the error has the name of the file.
     """
     found = kind(path, links)
     if found not in ("a file", None):
-        advice = "name a file" if found == "a folder" else "remove it, or name another path"
+        advice = "name a file" if found == "a folder" else "remove it, or use another path"
         raise ValueError(f"{path}: expected a file, found {found}; {advice}")
-    # Between the look and the opening, the file may have given way to a pipe or a link.
+    # Between this check and the opening, another process may have replaced the file with a pipe or a link.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
     try:
         with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError(f"{path}: expected a file; remove it, or name another path")
+                raise ValueError(f"{path}: expected a regular file; remove it, or use another path")
             yield file
     except OSError as error:
-        error.filename = error.filename or str(path)  # reading does not say where
+        error.filename = error.filename or str(path)  # errors of reading do not have the name of the file
         raise
 
 
@@ -72,13 +72,13 @@ def read(path: Path, most: int, links: bool = True) -> bytes:
     """The content of a regular file.
 
     Args:
-        path: of the file.
-        most: bytes; a larger file is refused before it is read.
+        path: the path of the file.
+        most: the largest number of bytes; a larger file is refused before it is read.
         links: follow a link at the end of the path.
 
     Raises:
-        ValueError: for anything but a regular file, and for one that is too large.
-        OSError: when it is not there, or the machine cannot read it.
+        ValueError: if the path is not a regular file, or if the file is too large.
+        OSError: if the file is missing, or the machine cannot read it.
     """
     with opened(path, links) as file:
         size = os.fstat(file.fileno()).st_size
@@ -86,17 +86,17 @@ def read(path: Path, most: int, links: bool = True) -> bytes:
             raise ValueError(f"{path}: has {size} bytes; at most {most} are read")
         data = file.read(size + 1)
     if len(data) > size:
-        raise ValueError(f"{path}: grows while it is read; try again when it is complete")
+        raise ValueError(f"{path}: the file grew while it was read; try again when it is complete")
     return data
 
 
 def parsed(text: str | bytes) -> Any:
-    """What JSON says.
+    """The value of a JSON text.
 
     Raises:
-        ValueError: for anything that is not JSON, or that is nested too deeply to be read.
+        ValueError: if the text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
+        raise ValueError("the JSON is nested too deeply") from None

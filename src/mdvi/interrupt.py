@@ -1,15 +1,15 @@
-"""Ctrl-C ends a command in one line."""
+"""Ctrl-C prints one line and ends a command."""
 
 import os
 import sys
 
 
 def interrupted(*_: object) -> None:
-    """Ctrl-C: end here and now.
+    """End the process at once.
 
-    An exception would be lost when it is raised in a callback or an import of some library, and an orderly end of
-    the interpreter while compiled work is running can crash.
+    An exception would be lost if it were raised in a callback or during an import of some library, and a regular exit
+    of the interpreter can crash while compiled code is running.
     """
-    clear = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # the progress bar, and the cursor it hides
+    clear = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""  # clears the progress bar and shows the cursor
     os.write(sys.stderr.fileno(), f"{clear}mdvi: interrupted; nothing was written\n".encode())
     os._exit(130)

@@ -1,4 +1,4 @@
-"""`mdvi.algorithms` under the name that it had in version 0.1.0."""
+"""`mdvi.algorithms` under its name in version 0.1.0."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Functions compiled to machine code, which is kept on the disk where there is a place for it."""
+"""Functions compiled to machine code, with a cache on the disk if possible."""
 
 import time
 from collections.abc import Callable
@@ -17,12 +17,12 @@ event.register("numba:compile", _compilation)  # type: ignore[no-untyped-call]
 
 
 def clock() -> float:
-    """Seconds on a clock that stands still while functions are compiled: a limit of time is meant for the work."""
+    """Seconds on a clock that excludes compilation, so that time limits apply to the computation only."""
     return time.monotonic() - (_compilation.duration if _compilation.done else 0.0)
 
 
 class _Kept(FunctionCache):
-    """Numba's cache, where a file that cannot be read or written costs a compilation and nothing else."""
+    """The cache of Numba; if a file cannot be read or written, the function is compiled again."""
 
     def load_overload(self, sig, target_context):  # type: ignore[no-untyped-def]
         with suppress(Exception):  # a damaged file may raise anything
@@ -37,16 +37,16 @@ class _Kept(FunctionCache):
 
 
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit`, where `cache` asks for the disk but does not need it.
+    """`numba.njit`; `cache` uses the cache on the disk if possible.
 
-    Numba keeps machine code beside the source, or in a folder of the user. A container, or a package that somebody else
-    installed, may let its user write into neither.
+    Numba stores machine code next to the source, or in a folder of the user. In a container, or for a package that
+    another user installed, both may be read-only.
     """
 
     def compile(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
         if cache:
-            with suppress(RuntimeError):  # no folder may be written
+            with suppress(RuntimeError):  # no folder is writable
                 dispatcher._cache = _Kept(function)  # type: ignore[no-untyped-call]
         return dispatcher
 

@@ -1,14 +1,14 @@
-"""Observations of several parts as one vector: numbers as they are, and one-hot where they are one of several.
+"""Observations of several parts as one vector: numbers stay as they are, discrete values become one-hot.
 
 A layout, a text in JSON, has the parts in the order in which Gymnasium flattens them:
 
     ["numbers", shape, dtype]           a Box or a MultiBinary
-    ["choices", shape, counts, firsts]  a Discrete, of shape [], or a MultiDiscrete: how many values each number has,
-                                        and the first of them
+    ["choices", shape, counts, firsts]  a Discrete, of shape [], or a MultiDiscrete: the number of values of each
+                                        number, and its first value
     ["dict", [[key, layout], …]]        a Dict
     ["tuple", [layout, …]]              a Tuple
 
-This file needs NumPy alone: exported policies hold a copy of it.
+This file needs NumPy only, because exported policies contain a copy of it.
 """
 
 import functools
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-_LONGEST = 100  # characters of a description
+_LONGEST = 100  # the largest number of characters of a description
 
 
 @functools.lru_cache(64)
@@ -29,12 +29,12 @@ def parsed(layout: str) -> Any:
 
 
 def as_seen(layout: str, obs: Any) -> np.ndarray:
-    """An observation, or several along a first axis, as an agent sees it: flattened, unless it is already.
+    """An observation, or several along a first axis, as a vector; an observation that is flattened already stays.
 
-    Of a Discrete and a MultiDiscrete, whole numbers are values, and anything else is flattened already.
+    For a Discrete or a MultiDiscrete, integers are values, and all other arrays are taken as flattened already.
 
     Raises:
-        ValueError: when it is no observation of this layout.
+        ValueError: if it is not an observation of this layout.
     """
     kind, about = parsed(layout)[:2]
     if kind in ("dict", "tuple"):
@@ -48,7 +48,7 @@ def flattened(layout: str, obs: Any) -> np.ndarray:
     """The vector of an observation, shape (numbers,); or of several along a first axis, shape (batch, numbers).
 
     Raises:
-        ValueError: when it is no observation of this layout, naming the part that is wrong.
+        ValueError: if it is not an observation of this layout; the message names the part.
 
     Examples:
         >>> layout = '["dict", [["at", ["numbers", [2], "float32"]], ["mode", ["choices", [], [3], [1]]]]]'
@@ -58,12 +58,14 @@ def flattened(layout: str, obs: Any) -> np.ndarray:
     parts: list[np.ndarray] = []
     _collect(parsed(layout), obs, "obs", parts)
     if len({part.shape[:-1] for part in parts}) > 1:
-        raise ValueError(f"obs: its parts are of different numbers of observations: {[len(part) for part in parts]}")
+        raise ValueError(
+            f"obs: expected the same number of observations in all parts, got {[len(part) for part in parts]}"
+        )
     return np.concatenate(parts, -1)
 
 
 def _collect(layout: Any, obs: Any, where: str, parts: list[np.ndarray]) -> None:
-    """Append the vectors of the parts, `where` is what a message calls the observation."""
+    """Append the vectors of the parts; `where` is the name of the observation in messages."""
     kind, about = layout[:2]
     if kind == "dict":
         if not isinstance(obs, Mapping) or set(obs) != {key for key, _ in about}:
@@ -88,7 +90,7 @@ def _collect(layout: Any, obs: Any, where: str, parts: list[np.ndarray]) -> None
 
 
 def _one_hot(values: np.ndarray, counts: list[int], firsts: list[int], where: str) -> np.ndarray:
-    """For each value a row of Booleans in which its place is true, all in one row."""
+    """The one-hot rows of all values, concatenated into one row."""
     places = values.astype(np.int64) - np.array(firsts)
     if ((places < 0) | (places >= np.array(counts))).any():
         raise ValueError(f"{where}: expected {firsts} to {np.add(firsts, counts) - 1}, got {values.tolist()}")
@@ -99,7 +101,7 @@ def _one_hot(values: np.ndarray, counts: list[int], firsts: list[int], where: st
 
 
 def leaves(layout: Any, where: str = "") -> list[tuple[str, Any]]:
-    """The parts that are numbers or choices, each with the Python text that picks it out of an observation."""
+    """The parts that are numbers or choices, each with the Python expression that selects it from an observation."""
     kind, about = layout[:2]
     if kind in ("numbers", "choices"):
         return [(where, layout)]
@@ -108,13 +110,13 @@ def leaves(layout: Any, where: str = "") -> list[tuple[str, Any]]:
 
 
 def numbers_in(layout: str) -> int:
-    """How many numbers the vector has."""
+    """The number of elements of the vector."""
     parts = (part for _, part in leaves(parsed(layout)))
     return sum(math.prod(part[1]) if part[0] == "numbers" else sum(part[2]) for part in parts)
 
 
 def described(layout: str) -> str:
-    """The parts in words.
+    """A description of the parts.
 
     >>> described('["dict", [["at", ["numbers", [2], "float32"]], ["mode", ["choices", [], [3], [1]]]]]')
     "obs['at'] has 2 numbers, obs['mode'] is one of 3"

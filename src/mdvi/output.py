@@ -1,4 +1,4 @@
-"""Writing results: targets that are known to be writable before the work starts, files that are whole or absent."""
+"""Write results: check targets before the work starts, and write files atomically."""
 
 import contextlib
 import errno
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from mdvi import input
 
-HALF = ".mdvi-"  # how the names of files begin that are not whole yet
+HALF = ".mdvi-"  # the prefix of the names of files that are being written
 
 
 def check_target(path: Path) -> None:
-    """Whether a file of that name could be written, found out without leaving a trace.
+    """Check that a file can be written, without creating it.
 
     Raises:
-        ValueError: naming the path, with the reason why not.
+        ValueError: if it cannot be written; the message has the path and the reason.
     """
     try:
         if path.is_dir():
-            raise ValueError(f"cannot write to {path}: it is a folder")
+            raise ValueError(f"cannot write to {path}: it is a folder; name a file")
         if not _is_stream(path):
             with tempfile.TemporaryFile(dir=next(place for place in path.resolve().parents if place.exists())):
                 pass
@@ -32,30 +32,30 @@ def check_target(path: Path) -> None:
 
 
 def check_inside(path: Path, folder: Path) -> None:
-    """Whether a path that names something in a folder also leads there, and not to a pipe or by a link out of it.
+    """Check that a path in a folder does not lead to a pipe, or through a link out of the folder.
 
     Raises:
-        ValueError: when it does not.
+        ValueError: if it does.
     """
     if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder)):
         return
     if not path.resolve().is_relative_to(folder.resolve()) or _is_stream(path):
-        raise ValueError(f"{path}: is a link out of {folder}, or a pipe; remove it, or name another file")
+        raise ValueError(f"{path}: is a link out of {folder}, or a pipe; remove it, or use another file")
 
 
 def write(path: Path, content: str | bytes, links: bool = True, new: bool = False) -> None:
-    """Replace a file by its new content in one step: a reader, or a crash, sees the old file or the new one.
+    """Replace the content of a file atomically: readers, also after a crash, see the old content or the new content.
 
     Args:
-        path: of the file; folders on the way to it are made.
-        content: text is encoded as UTF-8.
+        path: the path of the file; missing folders are made.
+        content: the content; text is encoded as UTF-8.
         links: replace the file that a link points to, and write into pipes and devices; otherwise the link, the pipe
             or the device itself is replaced.
-        new: whether nothing may be replaced.
+        new: refuse to replace a file.
 
     Raises:
-        FileExistsError: for a file that is there when a new one is asked for.
-        OSError: naming the file, which is as it was before, or whole.
+        FileExistsError: if `new` is set and the file exists.
+        OSError: if the file cannot be written; it has the old content or the new content.
     """
     data = content.encode() if isinstance(content, str) else content
     if links and _is_stream(path):
@@ -77,17 +77,17 @@ def write(path: Path, content: str | bytes, links: bool = True, new: bool = Fals
                 os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        error.filename = str(path)  # a full disk does not say where
+        error.filename = str(path)  # errors of a full disk do not have the name of the file
         raise
 
 
 def mark_of(path: Path) -> str:
-    """How the names of files begin that are to become this one."""
+    """The prefix of the names of temporary files for a path."""
     return HALF + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, as far as they are missing; they outlast a crash of the machine."""
+    """Make a folder and its missing parents durably, so that they survive a crash of the machine."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:
@@ -95,15 +95,15 @@ def make_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, mark: str = HALF) -> None:
-    """Remove files that processes left half-written when they died; a process keeps the file that it writes locked.
+    """Remove half-written files of crashed processes; a running process holds a lock on the file that it writes.
 
     Args:
-        folder: where to look.
-        mark: how the names of the files begin.
+        folder: the folder.
+        mark: the prefix of the names of the files.
     """
     for name in os.listdir(folder):
         path = folder / name
-        with contextlib.suppress(OSError):  # somebody writes it, or it belongs to somebody else
+        with contextlib.suppress(OSError):  # another process is writing the file, or it belongs to another user
             if name.startswith(mark) and input.kind(path, links=False) == "a file":
                 handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
                 try:
@@ -115,14 +115,14 @@ def sweep(folder: Path, mark: str = HALF) -> None:
 
 @contextlib.contextmanager
 def _half(folder: Path, mark: str) -> Iterator[tuple[Path, int]]:
-    """A new file that is locked, and gone in the end unless it was renamed."""
+    """A new locked file, which is removed if the block raises an exception."""
     while True:
         path = folder / f"{mark}-{secrets.token_hex(4)}"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
-            with contextlib.suppress(OSError):  # where nothing can be locked, nothing is swept away
+            with contextlib.suppress(OSError):  # on file systems without locks, `sweep` does not remove files either
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            if os.fstat(handle).st_nlink:  # it may have been swept away before it was locked
+            if os.fstat(handle).st_nlink:  # another process may have removed the file before it was locked
                 yield path, handle
                 return
         except BaseException:
@@ -134,12 +134,12 @@ def _half(folder: Path, mark: str) -> Iterator[tuple[Path, int]]:
 
 
 def _sync(folder: Path) -> None:
-    """Let the names in a folder outlast a crash of the machine."""
+    """Make the names in a folder durable, so that they survive a crash of the machine."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot
+        if error.errno != errno.EINVAL:  # some file systems do not support this
             error.filename = str(folder)
             raise
     finally:
@@ -147,5 +147,5 @@ def _sync(folder: Path) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """A pipe or a device, which is written to in place."""
+    """Whether a path is a pipe or a device, which is written in place."""
     return path.exists() and not path.is_file()

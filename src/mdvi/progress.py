@@ -1,4 +1,4 @@
-"""Progress: bars for several tasks, a line for one; on a terminal's standard error, in a notebook, and nowhere else."""
+"""Progress: bars for several tasks, or one line; on stderr if it is a terminal, and in notebooks."""
 
 import contextlib
 import sys
@@ -9,26 +9,26 @@ from typing import Any, Literal, TextIO
 from mdvi.words import plain
 
 Track = Callable[[str, int], Callable[[int], None]]
-_SECONDS_BETWEEN_LINES = 30.0  # of progress, in a file
-_SECONDS_BETWEEN_LOOKS = 0.2  # of a notebook
-AFTER, BETWEEN = 1.0, 0.1  # seconds until a line is shown, and between two of its states
-_BAR = 20  # characters of it
+_SECONDS_BETWEEN_LINES = 30.0  # between lines of progress if stderr is a file
+_SECONDS_BETWEEN_LOOKS = 0.2  # between updates in a notebook
+AFTER, BETWEEN = 1.0, 0.1  # seconds before a line appears, and between its updates
+_BAR = 20  # characters of a bar
 
-Words = Callable[..., tuple[str, float]]  # what a callback is told → the line, and the share that is done
+Words = Callable[..., tuple[str, float]]  # the arguments of a callback → the line, and the share that is done
 
 
 def console_of_bars() -> Any:
-    """Where progress bars are drawn: on stderr if it is a terminal, and nowhere if it is a file."""
+    """The console of progress bars: stderr if it is a terminal, and a quiet console if it is a file."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    console.quiet = not console.is_terminal  # some versions of Rich end a bar that is disabled with an empty line
+    console.quiet = not console.is_terminal  # some versions of Rich print an empty line after a disabled bar
     return console
 
 
 @contextlib.contextmanager
 def bars_on_stderr() -> Iterator[Track]:
-    """A factory of progress callbacks, a bar for each name until it is done on stderr; in a file a line at times."""
+    """A factory of progress callbacks: bars on stderr, one for each name, or occasional lines if stderr is a file."""
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     console = console_of_bars()
@@ -55,11 +55,11 @@ def bars_on_stderr() -> Iterator[Track]:
 
 @contextlib.contextmanager
 def bars_in_notebook() -> Iterator[Track]:
-    """The same below the cell of a notebook; they are gone when all is done."""
+    """A factory of progress callbacks with bars below the cell of a notebook, which disappear at the end."""
     from html import escape
     from importlib import import_module
 
-    page: Any = import_module("IPython.display")  # which is there where a notebook is
+    page: Any = import_module("IPython.display")  # available in every notebook
     shown: dict[str, tuple[int, int]] = {}
     handle = page.display(page.HTML(""), display_id=True)
     looked = 0.0
@@ -88,18 +88,18 @@ def bars_in_notebook() -> Iterator[Track]:
 
 
 def words_for(name: str, done: int) -> str:
-    """What stands before a bar: nothing is done while programs are compiled."""
+    """The label of a bar; until the first progress, programs are being compiled."""
     return plain(name) if done else f"{plain(name)} (compiling)"
 
 
 def in_notebook() -> bool:
-    """Whether a notebook shows what is displayed; a shell of IPython's in a terminal is none."""
+    """Whether the process runs in a notebook; IPython in a terminal is not a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return hasattr(shell, "kernel")
 
 
 def bars() -> contextlib.AbstractContextManager[Any]:
-    """The bars of a call from Python; their factory is None where they cannot be seen, as in a pipe."""
+    """The bars of a call from Python; the factory is None if stderr is neither a terminal nor in a notebook."""
     if in_notebook():
         return bars_in_notebook()
     return bars_on_stderr() if sys.stderr.isatty() else contextlib.nullcontext()
@@ -107,11 +107,11 @@ def bars() -> contextlib.AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def shown(given: Callable[..., None] | Literal[False] | None, words: Words) -> Iterator[Callable[..., None] | None]:
-    """The callback of a call: the callback that was given, or a line in a terminal or a notebook, or None.
+    """The progress callback of a call: the given callback, or a line in a terminal or a notebook, or None.
 
     Args:
-        given: a callback, False for no line, or None for a line where it can be seen.
-        words: the line that a callback's arguments stand for, and the share of the work that is done.
+        given: a callback, False for no line, or None for a line in a terminal or a notebook.
+        words: returns the line for the arguments of a callback, and the share of the work that is done.
     """
     if callable(given):
         yield given
@@ -126,21 +126,21 @@ def shown(given: Callable[..., None] | Literal[False] | None, words: Words) -> I
 
 
 def watched(stream: Any) -> bool:
-    """Whether a stream is a terminal's; a process without one has None."""
+    """Whether a stream is a terminal; the stream may be None."""
     return bool(getattr(stream, "isatty", lambda: False)())
 
 
 class Line:
-    """A line that is written again and again over itself."""
+    """A line of progress that overwrites itself."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is written yet."""
+        """Args: the stream, and the clock; nothing is written yet."""
         self._stream, self._clock = stream, clock
         self._due = clock() + AFTER
         self._width = 0
 
     def show(self, text: str, share: float) -> None:
-        """The line, with a bar of the share that is done, unless it was written a moment ago."""
+        """Write the line, with a bar of the share that is done, unless the last update is too recent."""
         now = self._clock()
         if now < self._due:
             return
@@ -149,7 +149,7 @@ class Line:
         self._write(f"[{'#' * filled}{'.' * (_BAR - filled)}] {text}")
 
     def close(self) -> None:
-        """Wipe the line out."""
+        """Clear the line."""
         if self._width:
             self._write("")
             self._stream.write("\r")

@@ -1,8 +1,8 @@
 """`FiniteMDP` and its kernels as JAX pytrees: arrays are leaves, everything else is structure.
 
-Names and maps are for people; compiled programs do without them, so that models with other names share one program.
+Names and maps are not part of the pytree, so that models that differ in their names share one compiled program.
 
-The models themselves know nothing of JAX. Whoever runs them in compiled programs imports this module.
+The models themselves do not depend on JAX. Code that uses them in compiled programs imports this module.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ def _register(kind: type, leaves: tuple[str, ...], structure: tuple[str, ...] = 
         return children, tuple(getattr(value, name) for name in structure)
 
     def unflatten(fixed: tuple[Any, ...], children: Any) -> Any:
-        value: Any = object.__new__(kind)  # nothing is checked again, and leaves may be tracers or shapes
+        value: Any = object.__new__(kind)  # skips the checks of the constructor, since leaves may be tracers or shapes
         vars(value).update(zip((*leaves, *structure), (*children, *fixed), strict=True))
         return value
 

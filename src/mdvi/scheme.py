@@ -28,7 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, soft_maximum
+from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, regularizer_of, soft_maximum
+from mdvi.regularizers.reference import Reference
 from mdvi.types import Array, Reduced, Scalar
 from mdvi.words import as_html, numbers
 
@@ -91,6 +92,7 @@ class GreedyStep(eqx.Module):
         anchor: κ log π_k, the scaled log of the policy that the KL term refers to.
         log_policy: log π_{k+1}.
         v: M_κ(x), the regularised value of q_k under π_{k+1}; None when π_{k+1} is not the exact maximiser.
+        pull: τ (∇Ω(ρ) − Ω*(∇Ω(ρ))) of a reference ρ, which x contains; None without a reference.
     """
 
     policy: Q
@@ -98,6 +100,7 @@ class GreedyStep(eqx.Module):
     anchor: Q
     log_policy: Q
     v: V | None
+    pull: Q | None = None
 
 
 class MirrorDescentState(eqx.Module):
@@ -124,10 +127,17 @@ class Scheme(eqx.Module):
         prior: the policy the KL term refers to: the "previous" one, or the initial one, "fixed".
         maximum: what stands for M_κ in v = M_κ(x), where that is no maximum of any Ω, such as `boltzmann_average`; None
             for the regularizer's own. `soft_maximum` and `mellowmax` are names for their regularizers here.
-        regularizer: Ω, whose maximum M_κ and policy ∇M_κ the greedy step uses.
+        regularizer: Ω, whose maximum M_κ and policy ∇M_κ the greedy step uses, or its name as in "tsallis:1.5". The KL
+            becomes D_Ω, see `greedy`, and the entropy −Ω.
+        reference: ρ, shape (states, actions), which replaces the entropy term by −τ D_Ω(π‖ρ); for Shannon's Ω that is
+            −τ KL(π‖ρ). None for −τ Ω(π).
+        floor: None for the lazy form, which keeps s' = x − v; "own" for the agile form s' = max(x − v, κ ∇Ω at
+            probability zero), mirror descent with the Bregman divergence to the last policy. They differ where
+            policies reach probability zero (α > 1), and there the theorems hold for the lazy form alone.
 
     Raises:
-        ValueError: for a negative or NaN number, β outside [0, 1], backups below 1, or a schedule that leaves κ = 0.
+        ValueError: for a negative or NaN number, β outside [0, 1], backups below 1, a schedule that leaves κ = 0, or
+            fields that have no meaning together.
     """
 
     temperature: Coefficient
@@ -138,6 +148,8 @@ class Scheme(eqx.Module):
     prior: Literal["previous", "fixed"] = eqx.field(default="previous", static=True)
     maximum: Callable[..., Any] | None = eqx.field(default=None, static=True)
     regularizer: Regularizer = eqx.field(default=SHANNON, static=True)
+    reference: Q | None = None
+    floor: Literal["own"] | None = eqx.field(default=None, static=True)
 
     def __init__(
         self,
@@ -148,14 +160,18 @@ class Scheme(eqx.Module):
         backups: float = 1,
         prior: Literal["previous", "fixed"] = "previous",
         maximum: Callable[..., Any] | None = None,
-        regularizer: Regularizer = SHANNON,
+        regularizer: Regularizer | str = SHANNON,
+        reference: Any = None,
+        floor: Literal["own"] | None = None,
     ) -> None:
         """Arguments as the attributes."""
         self.temperature, self.beta = _number("temperature", temperature), _number("beta", beta)
         self.evaluate_kl, self.evaluate_entropy = evaluate_kl, evaluate_entropy
         self.backups, self.prior = backups, prior
         owner = next((omega for own, omega in _OWNERS if own is maximum), None)
-        self.regularizer = owner or regularizer
+        self.regularizer = owner or regularizer_of(regularizer)
+        self.reference = None if reference is None else _probabilities(reference)
+        self.floor = floor
         self.maximum = maximum if owner is None else None
 
     __hash__ = hash_of
@@ -166,7 +182,9 @@ class Scheme(eqx.Module):
         shown = [f"{name}={numbers(getattr(self, name))}" for name in names]
         for field in dataclasses.fields(self)[2:]:
             value = getattr(self, field.name)
-            if value != field.default:
+            if field.name == "reference" and value is not None:
+                shown.append(f"reference=<policy of shape {np.shape(value)}>")
+            elif value != field.default:
                 shown.append(f"{field.name}={getattr(value, '__name__', repr(value))}")
         return f"Scheme{of}({', '.join(shown)})"
 
@@ -180,6 +198,7 @@ class Scheme(eqx.Module):
             "evaluation": self.evaluation,
             "backups": self.backups,
             "prior": self.prior,
+            "regularizer": self.regularizer.name + (" (agile)" if self.floor else ""),
         }
         return as_html("Scheme", facts)
 
@@ -189,8 +208,17 @@ class Scheme(eqx.Module):
             raise ValueError(f"backups: expected an integer of at least 1, or inf, got {self.backups!r}")
         if self.prior not in ("previous", "fixed"):
             raise ValueError(f"prior: expected 'previous' or 'fixed', got {self.prior!r}")
-        if not self.entropic and not (self.backups == 1 and self.evaluate_kl and self.evaluate_entropy):
-            raise ValueError("maximum: one other than soft_maximum needs backups=1 and full evaluation")
+        if self.maximum is not None and not (self.backups == 1 and self.evaluate_kl and self.evaluate_entropy):
+            raise ValueError("maximum: a function of one's own needs backups=1 and full evaluation")
+        if self.floor not in (None, "own"):
+            raise ValueError(f"floor: expected None (lazy) or 'own' (agile), got {self.floor!r}")
+        for name in ("reference", "floor"):
+            if getattr(self, name) is not None and not self.regularizer.differentiable:
+                raise ValueError(f"{name}: {self.regularizer.name} has no Bregman divergence; leave {name} out")
+            if getattr(self, name) is not None and self.maximum is not None:
+                raise ValueError(f"{name}: it has no meaning beside a maximum of one's own; leave one of them out")
+        if self.reference is not None and not np.any(self._entropic_weight()):
+            raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
         if isinstance(self.temperature, np.ndarray) and isinstance(self.beta, np.ndarray):
             if np.any(self.beta > 1):
                 raise ValueError(f"beta: expected numbers in [0, 1], got {self.beta.max()}")
@@ -221,10 +249,15 @@ class Scheme(eqx.Module):
             temperature, beta = schedule(temperature), schedule(beta)
         return cls(temperature, beta, **structure)
 
+    def _entropic_weight(self) -> Any:
+        """τ where it is known, 1 where it is traced."""
+        known = isinstance(self.temperature, np.ndarray) and isinstance(self.beta, np.ndarray)
+        return self.entropy if known else 1.0
+
     @property
     def entropic(self) -> bool:
-        """Whether Ω is the negative entropy, which the theorems and most constructions are about so far."""
-        return self.maximum is None and self.regularizer == SHANNON
+        """Whether Ω is the negative entropy, without a reference, as most constructions of deep agents need it."""
+        return self.maximum is None and self.regularizer == SHANNON and self.reference is None
 
     @property
     def kl(self) -> Any:
@@ -244,20 +277,39 @@ class Scheme(eqx.Module):
 
     def at(self, iteration: Any) -> "Scheme":
         """The scheme of one iteration: its entry of a schedule, itself otherwise."""
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[iteration] if jnp.ndim(leaf) else leaf, self)
+
+        def now(leaf: Any) -> Any:
+            return jnp.asarray(leaf)[iteration] if jnp.ndim(leaf) else leaf
+
+        return eqx.tree_at(lambda scheme: (scheme.temperature, scheme.beta), self, replace_fn=now)
 
     def init(self, q: Q, log_policy: Q, legal: Legal) -> MirrorDescentState:
-        """The state (q_0, π_0)."""
+        """The state (q_0, π_0), with s_0 = κ (∇Ω(π_0) − Ω*(∇Ω(π_0))), which is κ log π_0 for Shannon's Ω."""
         first = self.at(0)
         temperature = jnp.asarray(first.temperature, q.dtype)
-        return MirrorDescentState(q, scaled(temperature, log_policy, legal), temperature)
+        return MirrorDescentState(q, scaled(temperature, self.regularizer.dual(log_policy, legal), legal), temperature)
 
     def greedy(self, state: MirrorDescentState, legal: Legal, perturb: Callable[[Q], Q] | None = None) -> GreedyStep:
-        """π_{k+1} = G^{λ,τ}_{π_k}(q_k), as x = q + βs, v = M_κ(x), s' = x − v."""
+        """π_{k+1} = G^{λ,τ}_{π_k}(q_k), as x = q + βs, v = M_κ(x), s' = x − v.
+
+        π_{k+1} maximises ⟨π, q⟩ − λ D_Ω(π‖π_k) − τ Ω(π), with D_Ω(π‖π_k) = Ω(π) − ⟨π, s/κ⟩; with a reference ρ, x has
+        τ (∇Ω(ρ) − Ω*(∇Ω(ρ))) added and the last term is −τ D_Ω(π‖ρ).
+        """
         rescaled = self.temperature / jnp.where(state.temperature > 0, state.temperature, 1.0)
         anchor = state.scaled_log_policy * jnp.where(self.temperature == state.temperature, 1.0, rescaled)
         x = state.q + self.beta * anchor
-        return greedy_step(self, x, anchor, legal, perturb)
+        pull = None
+        if self.reference is not None:
+            pull = self.entropy * self.pull(legal)
+            x = x + pull
+        step = greedy_step(self, x, anchor, legal, perturb)
+        return step if pull is None else dataclasses.replace(step, pull=pull)
+
+    def pull(self, legal: Legal) -> Q:
+        """∇Ω(ρ) − Ω*(∇Ω(ρ)) of the reference, log ρ for Shannon's Ω; 0 on illegal actions."""
+        rho = jnp.asarray(self.reference)
+        log_rho = jnp.where(rho > 0, jnp.log(jnp.where(rho > 0, rho, 1.0)), -jnp.inf)
+        return jnp.where(legal, self.regularizer.dual(log_rho, legal), 0.0)
 
     def bonus(self, step: GreedyStep) -> V:
         """−λ KL(π_{k+1}‖π_k) + τ H(π_{k+1}), with the terms that the evaluation keeps."""
@@ -267,6 +319,7 @@ class Scheme(eqx.Module):
             terms = terms - self.beta * (step.scaled_log_policy - step.anchor)
         if self.evaluate_entropy:
             terms = terms - (1 - self.beta) * step.scaled_log_policy
+            terms = terms if step.pull is None else terms + step.pull
         return expectation(step.policy, terms)
 
     def value(self, q: Q, step: GreedyStep) -> V:
@@ -299,11 +352,15 @@ def greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable
         x = perturb(x)
     omega = scheme.regularizer
     v = (scheme.maximum or omega.maximum)(x, scheme.temperature, legal)
+    log_policy = omega.log_policy(x, scheme.temperature, legal)
+    s = x - v[:, None]
+    if scheme.floor is not None:
+        s = jnp.maximum(s, scheme.temperature * omega.floor(log_policy, legal)[:, None])
     return GreedyStep(
         policy=omega.policy(x, scheme.temperature, legal),
-        scaled_log_policy=jnp.where(legal, x - v[:, None], 0.0),
+        scaled_log_policy=jnp.where(legal, s, 0.0),
         anchor=anchor,
-        log_policy=omega.log_policy(x, scheme.temperature, legal),
+        log_policy=log_policy,
         v=v if perturb is None else None,
     )
 
@@ -311,6 +368,16 @@ def greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable
 def scaled(temperature: Scalar, log_policy: Q, legal: Legal) -> Q:
     """κ log π, with 0 on illegal actions, where log π is −∞."""
     return temperature * jnp.where(legal, log_policy, 0.0)
+
+
+def _probabilities(reference: Any) -> Any:
+    """ρ as an array in float64; a traced one passes unseen."""
+    if isinstance(reference, jax.Array):
+        return reference
+    table = Reference(reference).table
+    if table.ndim != 2:
+        raise ValueError(f"reference: expected probabilities of shape (states, actions), got shape {table.shape}")
+    return table
 
 
 def _number(name: str, value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The array types that the rooms share, and the one test that tells NumPy from JAX.
+"""The array types that all packages share, and the test that distinguishes arrays of NumPy and JAX.
 
-JAX is looked up and never imported here: who has an array of JAX's has imported it.
+This file looks JAX up and never imports it: if an array of JAX exists, JAX has been imported.
 """
 
 import sys
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     Scalar = float | jax.Array | np.ndarray
 else:
     Array = Scalar = Any
-Reduced = Array | np.floating  # what is left of one row after NumPy has summed it
+Reduced = Array | np.floating  # the sum of one row is a scalar in NumPy
 
 
 def jax_of(*arrays: Any) -> ModuleType | None:
-    """JAX, if any of the arrays is one of its."""
+    """The module of JAX if any of the arrays belongs to JAX, otherwise None."""
     jax: Any = sys.modules.get("jax")
-    kind = getattr(jax, "Array", None)  # which is missing while another thread imports JAX
+    kind = getattr(jax, "Array", None)  # missing while another thread imports JAX
     return jax if kind is not None and any(isinstance(array, kind) for array in arrays) else None
 
 
 def namespace(*arrays: Scalar | Reduced) -> ModuleType:
-    """`jax.numpy` if any of the arrays is JAX's, `numpy` otherwise."""
+    """`jax.numpy` if any of the arrays belongs to JAX, otherwise `numpy`."""
     jax = jax_of(*arrays)
     return np if jax is None else jax.numpy

@@ -1,7 +1,7 @@
-"""Text shown to users and typed by them: what a terminal shows, what a spreadsheet takes as text, what KEY=VALUE means.
+"""Text for users and from users: escapes for terminals and spreadsheets, and the parsing of KEY=VALUE.
 
-Titles, names, paths and reasons come out of files that somebody else may have written. A terminal acts on control
-characters in them, and a spreadsheet on cells that begin like a formula. Both get text that only shows itself.
+Titles, names, paths and reasons may come from untrusted files. A terminal executes control characters in them, and a
+spreadsheet evaluates cells that begin like a formula, so both are escaped.
 """
 
 import contextlib
@@ -14,16 +14,16 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# How formulas begin, for people who type another alphabet's signs too; spaces and quotes before them do not help.
+# The beginnings of formulas, with full-width signs; spreadsheets ignore spaces and quotes before them.
 _FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
 _SWITCHES = {"true": True, "True": True, "false": False, "False": False}
 
 
 def plain(text: object) -> str:
-    r"""The text on one line, with escapes for the characters that do something to a terminal instead of showing.
+    r"""The text on one line, with escapes for characters that a terminal would execute or not show.
 
-    These are control characters (C0, DEL and C1), line and paragraph separators, marks that change the direction of
-    writing or have no width, lone surrogates (bytes of a file name that are no UTF-8), and code points without a glyph.
+    Escaped are control characters (C0, DEL and C1), line and paragraph separators, marks that change the direction of
+    writing or have no width, lone surrogates (bytes of file names that are not UTF-8), and code points without a glyph.
 
     >>> plain("a \x1b[2Jtitle\u202e, λ = 1")
     'a \\x1b[2Jtitle\\u202e, λ = 1'
@@ -38,16 +38,16 @@ def plain(text: object) -> str:
 
 
 def numbers(values: Any) -> str:
-    """A number as it is typed, or the ends of a long array of them.
+    """A number as text; for an array of more than three numbers, its first three and its last number.
 
     >>> numbers(0.1), numbers([1.0, 0.5, 0.25])
     ('0.1', '[1, 0.5, 0.25]')
     """
-    import numpy as np  # takes a while, and `mdvi --help` needs none of it
+    import numpy as np  # a slow import, which `mdvi --help` does not need
 
     try:
         flat = np.ravel(np.asarray(values, float)).tolist()
-    except TypeError:  # a value that is being traced has no number yet
+    except TypeError:  # a traced value has no number yet
         return str(values)
     shown = [f"{value:.12g}" for value in flat[:3]]
     if np.ndim(values) == 0:
@@ -58,9 +58,9 @@ def numbers(values: Any) -> str:
 
 
 def to_cell(value: Any) -> Any:
-    """A value for a cell of a CSV file: text that a spreadsheet would take for a formula gets a quote before it.
+    """A value for a cell of a CSV file; text that a spreadsheet would evaluate as a formula gets a leading quote.
 
-    Numbers, as such or written out, and all other text stay as they are. `from_cell` takes the quote away again.
+    Numbers, texts of numbers, and all other texts do not change. `from_cell` removes the quote again.
 
     >>> to_cell("=1+1"), to_cell("-1.5"), to_cell("dqn")
     ("'=1+1", '-1.5', 'dqn')
@@ -69,7 +69,7 @@ def to_cell(value: Any) -> Any:
 
 
 def from_cell(text: str) -> str:
-    """The text that `to_cell` was given."""
+    """The original text of a cell from `to_cell`."""
     return text[1:] if text.startswith("'") and _is_formula(text[1:]) else text
 
 
@@ -84,7 +84,7 @@ def _is_formula(text: str) -> bool:
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known name that is most like another one, if any is as much like it as that, from 0 to 1."""
+    """The known name that is most similar to a name, if the similarity, from 0 to 1, is at least `likeness`."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
 
 
@@ -95,14 +95,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def arguments_of(function: Any, parts: list[str], owner: str) -> dict[str, Any]:
-    """KEY=VALUE strings as arguments of a function whose defaults tell their types."""
+    """KEY=VALUE texts as arguments of a function; the defaults of the function determine their types."""
     known = inspect.signature(function).parameters
     arguments: dict[str, Any] = {}
     for key, value in map(key_and_value, parts):
         if key in arguments:
             raise ValueError(f"{owner}: {key} is given twice")
         if key not in known:
-            hint = did_you_mean(key, known) if known else "; it has none"
+            hint = did_you_mean(key, known) if known else "; it has no parameters"
             raise ValueError(f"{owner}: unknown parameter {key!r}{hint}")
         default = known[key].default
         if isinstance(default, bool):
@@ -121,7 +121,7 @@ def key_and_value(part: str) -> tuple[str, str]:
 
 
 def number_in(name: str, text: str) -> float:
-    """The finite number that a text says; `name` is what the refusal calls it."""
+    """The finite number in a text; `name` is the name of the number in messages."""
     found = number_of(text)
     if found is None or not math.isfinite(found):
         raise ValueError(f"{name}: expected a number, got {text!r}")
@@ -129,7 +129,7 @@ def number_in(name: str, text: str) -> float:
 
 
 def integer_in(name: str, text: str) -> int:
-    """The integer that a text says, 1e6 among others."""
+    """The integer in a text, which may be written as 1e6."""
     found = number_of(text)
     if found is None or not math.isfinite(found) or found % 1:
         raise ValueError(f"{name}: expected an integer, got {text!r}")
@@ -137,14 +137,14 @@ def integer_in(name: str, text: str) -> int:
 
 
 def switch_in(name: str, text: str) -> bool:
-    """What "true" or "false" says."""
+    """The Boolean of a text "true" or "false"."""
     if text not in _SWITCHES:
         raise ValueError(f"{name}: expected true or false, got {text!r}")
     return _SWITCHES[text]
 
 
 def number_of(text: str) -> int | float | None:
-    """A number as Python writes it (.5, 1e3, 1_000, inf); None for text that is none."""
+    """A number in the syntax of Python (.5, 1e3, 1_000, inf); None if the text is not a number."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             found = kind(text)
@@ -153,22 +153,22 @@ def number_of(text: str) -> int | float | None:
 
 
 def value_of(text: str) -> Any:
-    """The value that a text stands for where no type is known: a number, true or false, or else the text."""
+    """The value of a text of unknown type: a number, true or false, or otherwise the text."""
     found = number_of(text)
     return _SWITCHES.get(text, text) if found is None else found
 
 
 def summary(entry: Any) -> str:
-    """The first line of a docstring; nothing where there is none, as under `python -OO`."""
+    """The first line of a docstring; "" if there is no docstring, as under `python -OO`."""
     return (inspect.getdoc(entry) or "").partition("\n")[0]
 
 
 def as_html(
     title: str, facts: Mapping[str, object], head: Sequence[str] = (), rows: Iterable[Sequence[object]] = ()
 ) -> str:
-    """A small table for notebooks: a title, facts with their names, and below them rows under a head.
+    """A small HTML table for notebooks: a title, named facts, and below them a head with rows.
 
-    It sets no colours, so it follows the notebook's light or dark theme. All text is shown as it is.
+    It sets no colours, so it follows the light or dark theme of the notebook. All text is escaped.
 
     >>> as_html("Model <1>", {"states": 3})
     '<div><strong>Model &lt;1&gt;</strong><table><tbody><tr><th>states</th><td>3</td></tr></tbody></table></div>'
@@ -187,7 +187,7 @@ def as_html(
 
 
 def signature(function: Any) -> str:
-    """The parameters of a function and their defaults, as one would type them."""
+    """The parameters of a function and their defaults, in the syntax of a call."""
     return ", ".join(
         name if p.default is p.empty else f"{name}={p.default}"
         for name, p in inspect.signature(function).parameters.items()

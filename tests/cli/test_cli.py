@@ -317,7 +317,7 @@ BAD = {
     ),
     "unknown model": (
         ["iterate", "garnett"],
-        "unknown model 'garnett', which is no file either; did you mean 'garnet'?",
+        "unknown model 'garnett', and there is no such file; did you mean 'garnet'?",
     ),
     "unknown parameter": (
         ["iterate", "garnet", "state=3"],

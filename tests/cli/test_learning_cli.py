@@ -152,11 +152,11 @@ def test_agents_and_environments_are_listed(mdvi, what):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train",), "ENV: name an environment"),
+        (("train",), "ENV: give an environment"),
         (("train", "CartPol-v1"), "did you mean 'CartPole-v1'"),
         (("train", "garnet:stats=3"), "unknown parameter 'stats'"),
         (("train", "CartPole-v1", "--agent", "md_direct"), "did you mean 'md-direct'"),
-        (("train", "CartPole-v1", "--agent", "dqn", "--entropy", "1"), "dqn: has no entropy"),
+        (("train", "CartPole-v1", "--agent", "dqn", "--entropy", "1"), "entropy: the agent dqn has no entropy"),
         (("train", "CartPole-v1", "--kl", "a,b"), "kl: expected a number, got 'a'"),
         (("train", "CartPole-v1", "--set", "hiden=8"), "did you mean 'hidden'"),
         (("train", "CartPole-v1", "--set", "hidden"), "expected KEY=VALUE"),
@@ -236,7 +236,7 @@ def test_a_signal_saves_everything_and_is_the_exit_code(mdvi, tmp_path, monkeypa
         patch.setattr(Population, "advance", struck)
         code, out, err = mdvi(*order)
     assert (code, out) == (128 + number, "")
-    assert f"stopped by {number.name}; everything is in {tmp_path / 'run'}, the same command continues" in err
+    assert f"stopped by {number.name}; saved in {tmp_path / 'run'}, the same command continues" in err
     assert not (tmp_path / "run" / "summary.json").exists()
     assert library.load(tmp_path / "run").metrics["env_steps"].tolist() == [240, 440]
     assert mdvi(*order)[0] == 0
@@ -254,7 +254,7 @@ def test_nothing_leaves_the_folder_of_a_run_by_a_link(mdvi, trained, tmp_path, c
         (folder / name).symlink_to(tmp_path / "outside")
     code, out, err = mdvi(command, folder, *option, *(() if command == "plot" else (folder / name,)))
     assert (code, out) == (2, "")
-    assert f"{name}: is a link out of {folder}, or a pipe; remove it, or name another file" in err
+    assert f"{name}: is a link out of {folder}, or a pipe; remove it, or use another file" in err
     assert (tmp_path / "outside").read_text() == "precious"
 
 

@@ -119,7 +119,7 @@ def test_a_stopped_game_goes_on_where_it_was(tmp_path, monkeypatch):
     ("text", "words"),
     [
         ("ALE/Brekout-v5", "ALE has no game 'Brekout'; did you mean 'breakout'"),
-        ("ALE/Breakout-v4", "named as in ALE/Breakout-v5"),
+        ("ALE/Breakout-v4", "the name of a game as in ALE/Breakout-v5"),
         ("ALE/Breakout-v5:stick=.1", "unknown parameter 'stick'; did you mean 'sticky'"),
         ("ALE/Breakout-v5:sticky=2", "sticky: expected a probability"),
         ("ALE/Breakout-v5:noops=-1", "noops and limit"),

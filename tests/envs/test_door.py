@@ -149,7 +149,7 @@ def refused(stranger, name, processes):
 
 @pytest.mark.parametrize("name", ["os:system", "subprocess:run", "builtins:exec", "builtins:open", "shutil:rmtree"])
 def test_functions_of_the_library_are_refused(stranger, name):
-    with pytest.raises(ValueError, match="which is not called"):
+    with pytest.raises(ValueError, match=r"annotated as making one, .*; got "):
         names.environment_of(f"{name}:processes=0,command=touch")
 
 
@@ -300,8 +300,8 @@ def test_modules_in_the_current_folder_stand_for_nothing(stranger):
 
 
 def test_a_model_of_somebody_elses_is_made_by_the_same_rules(stranger):
-    with pytest.raises(ValueError, match="which is not called"):
+    with pytest.raises(ValueError, match=r"annotated as making one, .*; got "):
         mdp.from_gymnasium("stranger:StrangerCall-v0")
-    with pytest.raises(ValueError, match="publishes no transition table"):
+    with pytest.raises(ValueError, match="has no transition table"):
         mdp.from_gymnasium("stranger:StrangerClass-v0")
     assert "called" not in stranger.read_text()

@@ -224,5 +224,5 @@ def test_an_action_space_of_ours_is_believed_and_one_of_others_is_not_looked_at(
 def test_a_box_of_actions_is_refused_by_name():
     env = wearing(Box(low=(-1.0,), high=(1.0,)))
     for one in (env, TimeLimit(env, 5)):
-        with pytest.raises(ValueError, match="env: its actions are a Box"):
+        with pytest.raises(ValueError, match="env: the action space is a Box"):
             mdvi.train(one, "dqn", steps=60, hidden=[4], batch=4, warmup=20, replay=40, target_period=20)

@@ -73,7 +73,7 @@ def test_an_environment_of_the_registry_stands_for_its_text(options, text):
 
 def test_a_text_makes_the_same_environment():
     env = gymnasium.make("Walk-v0", size=5, max_episode_steps=7)
-    again = mdvi.envs.names.environment_of(accepted(env)).source.watched().cells[0].env
+    again = mdvi.envs.names.environment_of(accepted(env)).source.watched().envs[0].env
     assert again.unwrapped.size == 5
     assert again.spec.max_episode_steps == 7
 
@@ -85,7 +85,7 @@ def test_a_registered_id_goes_on_under_its_name(tmp_path):
     np.testing.assert_array_equal(run.metrics["env_steps"], again.metrics["env_steps"])
     loaded = mdvi.load(tmp_path / "run", gymnasium.make("Walk-v0"))
     np.testing.assert_array_equal(loaded.policy(np.eye(2)), run.policy(np.eye(2)))
-    with pytest.raises(ValueError, match="is a run of Walk-v0, not of Walk-v0:size=5"):
+    with pytest.raises(ValueError, match="was trained in the environment Walk-v0, not Walk-v0:size=5"):
         mdvi.load(tmp_path / "run", gymnasium.make("Walk-v0", size=5))
 
 
@@ -117,7 +117,7 @@ def test_a_wrapped_environment_is_the_same_when_it_is_given_again(tmp_path):
 
     mdvi.train(wrapped(3), out=tmp_path / "run", **SMALL)
     assert mdvi.load(tmp_path / "run", wrapped(3)).summary["status"] == "ok"
-    with pytest.raises(ValueError, match="is a run of Hosted"):
+    with pytest.raises(ValueError, match="was trained with the environment Hosted"):
         mdvi.load(tmp_path / "run", wrapped(4))
 
 
@@ -148,9 +148,9 @@ def test_a_class_is_the_same_as_what_makes_it(tmp_path):
     ("env", "text"),
     [
         (lambda: Walk(), r"this Walk was not made by gymnasium.make, .* mdvi.envs.made\(lambda: Walk\(…\)\)"),
-        (lambda: Silent(gymnasium.make("Walk-v0")), "the wrapper Silent does not record how it was made; pass what"),
-        (lambda: gymnasium.make_vec("CartPole-v1", 2), r"is a vector that is made already, .*mdvi.envs.vectored"),
-        (lambda: mdvi.envs.CartPole, "got the class CartPole itself; make one of it"),
+        (lambda: Silent(gymnasium.make("Walk-v0")), "the wrapper Silent does not record its arguments; every member"),
+        (lambda: gymnasium.make_vec("CartPole-v1", 2), r"is a finished vector, .*mdvi.envs.vectored"),
+        (lambda: mdvi.envs.CartPole, "got the class CartPole itself; pass an instance"),
         (lambda: 5, "expected a name, a class or a function .*, got int"),
         (lambda: None, "got NoneType"),
         (lambda: mdvi.mdp.lake(4), r"a FiniteMDP is a model; mdvi.envs.FiniteEnvironment\(model\)"),

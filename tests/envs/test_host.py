@@ -355,9 +355,9 @@ WAYS = {
     "nan reward": "the reward was nan",
     "infinite reward": "the reward was inf",
     "nan observation": "the observation was not finite",
-    "wrong shape": r"an observation has shape \(3,\), its space says \(2,\)",
+    "wrong shape": r"an observation has shape \(3,\), but its space has shape \(2,\)",
     "wrong dtype": "an observation has dtype",
-    "wrong flags": "terminated and truncated were 'no'",
+    "wrong flags": "terminated and truncated: expected Booleans, got 'no'",
     "no tuple": "TypeError",
     "raises": "ZeroDivisionError: division by zero",
     "leaves": "SystemExit: 3",
@@ -437,7 +437,7 @@ def test_odd_but_lawful_environments_are_learned_in():
             assert replay.steps["truncated"].any()
     shrinking = envs.gymnasium("hostile:Shrinking", processes=0, way="ends at once")
     statuses, _, _ = fates(shrinking)
-    assert any("it has 1 actions now and had 2" in status for status in statuses)
+    assert any("the number of actions changed from 2 to 1" in status for status in statuses)
 
 
 @pytest.mark.parametrize(
@@ -466,13 +466,13 @@ def test_other_spaces_are_refused_in_one_line(make, words):
         ("hostile:Row:end=truncated,depth=3", "unexpected keyword argument 'depth'"),
         ("CartPole-v9", "CartPole-v9"),
         ("LunarLander-v2", "is deprecated. Please use `LunarLander-v3` instead"),
-        ("os:getcwd:timeout=0", r"os:getcwd: expected a subclass of gymnasium\.Env, .* which is not called"),
+        ("os:getcwd:timeout=0", r"os:getcwd: expected a subclass of gymnasium\.Env, .* got "),
         ("LunarLander-v3:stack=two", "stack: expected an integer, got 'two'"),
         ("LunarLander-v3:discount=1.5", "discount"),
         ("LunarLander-v3:processes=-1", "processes: expected at least 0, got -1"),
         ("LunarLander-v3:processes=1.5", "processes: expected an integer, got '1.5'"),
-        ("LunarLander-v3:timeout=-1", r"timeout: expected seconds, 0 to 1e\+06, got -1"),
-        ("LunarLander-v3:timeout=5,processes=0", "timeout: 5 s needs a worker process, and processes is 0"),
+        ("LunarLander-v3:timeout=-1", r"timeout: expected 0 to 1e\+06 seconds, got -1"),
+        ("LunarLander-v3:timeout=5,processes=0", "timeout: 5 s needs worker processes, but processes=0"),
     ],
 )
 def test_names_that_cannot_be_meant_are_refused(text, words, monkeypatch):
@@ -482,7 +482,9 @@ def test_names_that_cannot_be_meant_are_refused(text, words, monkeypatch):
 
 
 def test_memory_is_refused_before_the_start():
-    with pytest.raises(ValueError, match=r"2 members would take 1\d\.\d GB and there are 1 GB: lower replay"):
+    with pytest.raises(
+        ValueError, match=r"2 members would need 1\d\.\d GB of memory and 1 GB are available: lower replay"
+    ):
         mdvi.train(envs.made(Picture), "dqn", seeds=2, preset="atari", memory=1e9)
 
 

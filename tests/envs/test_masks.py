@@ -333,7 +333,7 @@ def test_an_exported_policy_takes_masks(tmp_path, rng):
 
 def test_masks_that_do_not_fit_into_the_memory_are_refused_before_the_start():
     make = partial(Masked, actions=80_000)
-    with pytest.raises(ValueError, match=r"would take .* GB and there are"):
+    with pytest.raises(ValueError, match=r"would need .* GB of memory and"):
         trained(envs.made(make), replay=100_000, batch=1, memory=1.2e9)
     assert (
         trained(envs.made(partial(make, way="never")), replay=100_000, batch=1, memory=1.2e9, steps=60)[0] == ["ok"] * 2

@@ -94,7 +94,11 @@ def test_vectors_are_those_of_gymnasium(kind):
         ("dictionary", 3, "got int"),
         ("dictionary", {"a": 1, "b": BOX.low.T, "c": [0, 1]}, r"obs\['b'\]: expected shape \(2, 3\), got \(3, 2\)"),
         ("dictionary", {"a": 1, "b": BOX.low, "c": ["0", "1"]}, r"obs\['c'\]: expected numbers, got <U1"),
-        ("dictionary", {"a": [1, 2], "b": BOX.low, "c": [0, 1]}, "its parts are of different numbers of observations"),
+        (
+            "dictionary",
+            {"a": [1, 2], "b": BOX.low, "c": [0, 1]},
+            "expected the same number of observations in all parts",
+        ),
         ("tuple", (1, BOX.low), "obs: expected 3 parts, got tuple"),
         ("nested", {"z": (BOX.low, {"y": 2}), "x": 0}, r"obs\['z'\]\[1\]\['y'\]: expected \[0\] to \[1\], got \[2\]"),
     ],
@@ -117,7 +121,9 @@ def test_they_are_learned_from_and_acted_on_as_they_are_or_flattened(kind, tmp_p
     run = mdvi.train(env, report=mdvi.Report(remark=told.append), out=tmp_path / "run", **SMALL)
     assert run.summary["status"] == "ok"
     assert [
-        line for line in told if line.startswith(f"observations are seen as one vector of {run.env.spaces.shape[0]}")
+        line
+        for line in told
+        if line.startswith(f"observations are flattened into one vector of {run.env.spaces.shape[0]}")
     ]
     many = [space.sample() for _ in range(12)]
     flat = np.stack([spaces.flatten(space, obs) for obs in many]).astype(np.float32)
@@ -204,7 +210,7 @@ def test_pictures_among_the_parts_are_refused_with_the_wrapper_that_helps():
     env = envs.made(partial(Parts, space))
     with pytest.raises(ValueError, match=r"hold a picture, obs\['see'\] of shape \(40, 40, 3\)") as caught:
         mdvi.train(env, **SMALL)
-    wrapper = str(caught.value).partition("alone with ")[2].partition(", or name")[0]
+    wrapper = str(caught.value).partition("alone with ")[2].partition(", or set")[0]
     alone = eval(wrapper, {"gymnasium": gymnasium, "env": Parts(space)})  # noqa: S307  what the message says works
     assert alone.observation_space.shape == (40, 40, 3)
     assert alone.reset()[0].shape == (40, 40, 3)
@@ -218,9 +224,9 @@ def test_pictures_among_the_parts_are_refused_with_the_wrapper_that_helps():
 def test_what_no_vector_can_hold_is_refused():
     with pytest.raises(ValueError, match="it: its observations are Text; mdvi learns from Box, Discrete"):
         checked.spaces_of(Parts(spaces.Dict({"a": spaces.Text(3)})), "it")
-    with pytest.raises(ValueError, match="would be seen as 1000000000000 numbers; expected 1 to 16777216"):
+    with pytest.raises(ValueError, match="would be flattened to 1000000000000 numbers; expected 1 to 16777216"):
         checked.spaces_of(Parts(spaces.Discrete(10**12)), "it")
-    with pytest.raises(ValueError, match="would be seen as 0 numbers"):
+    with pytest.raises(ValueError, match="would be flattened to 0 numbers"):
         checked.spaces_of(Parts(spaces.Tuple([])), "it")
 
 
@@ -228,7 +234,7 @@ def test_other_layouts_are_other_environments(tmp_path):
     one = spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Discrete(3)})
     other = spaces.Dict([("b", spaces.Discrete(3)), ("a", spaces.Discrete(2))])
     assert json.loads(layout_of(one)) != json.loads(layout_of(other))
-    with pytest.raises(ValueError, match="environments of one kind differ"):
+    with pytest.raises(ValueError, match="environments from one source must have the same spaces"):
         checked.agreed([checked.spaces_of(Parts(space), "it") for space in (one, other)])
 
 

@@ -120,9 +120,9 @@ def test_epsilon_falls_from_one():
         ("da", {"kl": 0.1, "entropy": 0.0}, "dual agent"),
         ("md-direct", {"beta": 0.5, "kl": 0.1}, "either kl or beta"),
         ("md-direct", {"beta": 1.0}, r"beta: must be in \[0, 1\) when an entropy is given"),
-        ("md-direct", {"beta": 0.9, "entropy": 0.0}, "beta: needs an entropy"),
+        ("md-direct", {"beta": 0.9, "entropy": 0.0}, "beta: set entropy > 0 as well"),
         ("md-direct", {"kl": -1.0}, "kl: expected a finite number"),
-        ("munchausen", {"evaluate_kl": False}, "cannot leave the KL out"),
+        ("munchausen", {"evaluate_kl": False}, "need evaluate_kl=True"),
         ("soft-dqn", {"beta": 0.5}, "has no beta"),
     ],
 )
@@ -199,7 +199,7 @@ def test_a_construction_of_ones_own_is_a_value(cartpole):
     agent = Agent(theirs.scheme, mine)
     losses = [one.actor_loss(env, online.actor, online, target, batch) for one in (agent, theirs)]
     np.testing.assert_allclose(losses[0], 2 * losses[1])
-    with pytest.raises(ValueError, match="a twice agent holds log π"):
+    with pytest.raises(ValueError, match=r"twice agents need kl \+ entropy > 0: their actor holds log π"):
         Agent(Scheme(0.0, 0.5), mine)
     with pytest.raises(ValueError, match="construction: unknown 'indirekt'; did you mean 'indirect'"):
         Agent(theirs.scheme, "indirekt")

@@ -43,7 +43,7 @@ def test_evaluation_changes_nothing_else(env):
         np.testing.assert_array_equal(one, other)
     for name in plain.metrics:
         np.testing.assert_array_equal(plain.metrics[name], looked.metrics[name])
-    with pytest.raises(ValueError, match="member 0 was not evaluated in training"):
+    with pytest.raises(ValueError, match="member 0 was not evaluated during training"):
         plain.best.networks(0)
 
 

@@ -45,7 +45,7 @@ def told(env, **options):
     """What a run remarked about rewards, and the run."""
     lines = []
     run = mdvi.train(env, "dqn", report=Report(remark=lines.append), **({"steps": 400} | TINY | options))
-    return [line for line in lines if "reward other than 0" in line], run
+    return [line for line in lines if "all rewards were 0" in line], run
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_a_reward_far_away_is_seen_by_default_and_not_without_exploration():
     assert run.metrics["episodes"].sum() >= 1  # they end at the last place only
     lines, _ = told(envs.made(Corridor), steps=3000, epsilon=0.0)
     assert lines == [
-        "no reward other than 0 was ever seen, so there was nothing to learn from: explore more, or longer (epsilon, "
-        "epsilon_steps), or look at what the environment pays"
+        "all rewards were 0, so there was nothing to learn from: explore more, or longer (epsilon, epsilon_steps), or "
+        "check the rewards of the environment"
     ]
 
 
@@ -161,4 +161,4 @@ def test_members_that_saw_a_reward_are_not_counted():
     paid = run.population.log.paid
     assert 0 < paid.sum() < 6
     assert len(lines) == 1
-    assert f"ever seen by {6 - paid.sum()} of 6 members" in lines[0]
+    assert f"were 0 for {6 - paid.sum()} of 6 members" in lines[0]

@@ -73,7 +73,7 @@ def test_own_names_that_lead_elsewhere_are_refused_and_nothing_outside_changes(e
         put(ended / name, what, outside)
         before = files_in(tmp_path)
         for use in (partial(mdvi.train, **ASK, out=ended), partial(mdvi.load, ended)):
-            with pytest.raises(ValueError, match=f"run/{name}: expected .* of mdvi's own, found {what}; remove it"):
+            with pytest.raises(ValueError, match=f"run/{name}: expected .* made by mdvi, found {what}; remove it"):
                 use()
         with pytest.raises(ValueError, match=f"run/{name}: expected"):
             record.read_metrics(ended)
@@ -96,7 +96,7 @@ def test_a_checkpoint_that_is_no_file_or_too_large_is_not_read(ended, tmp_path, 
     assert loaded.metrics["env_steps"][-1] == 160
     assert len(remarks) == 1
     assert "0000000009.safetensors: damaged" in remarks[0]
-    assert remarks[0].endswith("the checkpoint before it is used")
+    assert remarks[0].endswith("using the previous checkpoint")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_claims_are_compared_before_anything_is_made(ended, monkeypatch):
     arrays, note, _ = checkpoint.latest(ended / "checkpoint", 2**20)
     checkpoint.write(ended / "checkpoint", 9, arrays, note | {"config": record.digest_of(claim)})
     (ended / "config.json").write_text(json.dumps(claim))
-    with pytest.raises(ValueError, match=r"asks for 100000 members, and the checkpoints are of others"):
+    with pytest.raises(ValueError, match=r"declares 100000 members, but the checkpoints have another number"):
         mdvi.load(ended)
 
 
@@ -232,7 +232,7 @@ def test_numbers_that_are_none_are_damage(ended, number):
 )
 def test_metrics_that_cannot_be_read_are_damage(ended, text):
     (ended / "metrics.csv").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"metrics.csv: damaged .*writes it again"):
+    with pytest.raises(ValueError, match=r"metrics.csv: damaged .*rewrites it"):
         record.read_metrics(ended)
 
 
@@ -240,7 +240,7 @@ def test_arrays_of_another_kind_are_refused_by_name():
     template = {"w": np.zeros((2, 3), np.float32)}
     for wrong in (np.zeros((2, 3)), np.zeros((2, 3), np.int32), np.zeros((3, 2), np.float32), None):
         arrays = {} if wrong is None else {"['w']": wrong}
-        with pytest.raises(ValueError, match=r"checkpoint: \['w'\] should be float32 of shape \(2, 3\)"):
+        with pytest.raises(ValueError, match=r"\['w'\]: expected float32 of shape \(2, 3\), got "):
             checkpoint.unflatten(template, arrays, "")
 
 
@@ -331,7 +331,7 @@ def test_work_is_not_lost_with_its_folder(tmp_path, monkeypatch, where, what):
     now = place.with_name("run-1") if "something else" in what else place
     assert numbers_of(mdvi.load(now, None if where == "device" else ask["env"])) == straight
     assert numbers_of(mdvi.train(**ask, out=now)) == straight
-    assert any("was moved or removed during training; the run goes on in" in line for line in remarks)
+    assert any("was moved or removed during training; the run continues in" in line for line in remarks)
     assert sorted(path.name for path in tmp_path.iterdir())[-1] == now.name
 
 

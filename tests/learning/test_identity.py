@@ -349,9 +349,9 @@ def test_names_of_identities_are_compared():
     assert same(f"TimeLimit 2 3.11 {digest}", now) is None
     assert same(f"TimeLimit {digest}", now) is None
     assert same("CartPole-v1", now) is None
-    assert "written down by mdvi 0.1.0" in same(f"Hosted {digest}", now)
-    assert "written down by Python 3.12" in same(f"Hosted 2 3.12 {digest}", now)
-    assert "written down by another version of mdvi" in same(f"Hosted 3 3.11 {digest}", now)
+    assert "was written by mdvi 0.1.0" in same(f"Hosted {digest}", now)
+    assert "was written by Python 3.12" in same(f"Hosted 2 3.12 {digest}", now)
+    assert "was written by another version of mdvi" in same(f"Hosted 3 3.11 {digest}", now)
 
 
 class Pay(gymnasium.Env):
@@ -373,7 +373,9 @@ def test_a_run_goes_on_and_is_loaded_in_its_own_environment_only(tmp_path):
     mdvi.train(envs.made(functools.partial(Pay, 1.0)), "dqn", out=folder, **TINY)
     mdvi.load(folder, envs.made(functools.partial(Pay, 1.0)))
     for again in (mdvi.load, lambda folder, env: mdvi.train(env, "dqn", out=folder, **TINY)):
-        with pytest.raises(ValueError, match=r"is a run of Hosted 2 \S+ [0-9a-f]{16}, not of Hosted 2"):
+        with pytest.raises(
+            ValueError, match=r"was trained with the environment Hosted 2 \S+ [0-9a-f]{16}, not Hosted 2"
+        ):
             again(folder, envs.made(functools.partial(Pay, -100.0)))
     mdvi.train(envs.made(functools.partial(Pay, 1.0)), "dqn", out=folder, **TINY)
 
@@ -385,12 +387,12 @@ def test_what_cannot_be_compared_is_told_each_time(tmp_path):
         lambda: mdvi.train(env, "dqn", out=folder, **TINY),
         lambda: mdvi.load(folder, env),
     ):
-        with pytest.warns(UserWarning, match="cannot be told of a random generator, Generator"):
+        with pytest.warns(UserWarning, match="cannot be compared with the run: a random generator, Generator"):
             again()
     remarks = []
     mdvi.load(folder, env, remarks.append)
     mdvi.train(env, "dqn", out=folder, report=Report(remark=remarks.append), **TINY)
-    assert sum("cannot be told of a random generator" in line for line in remarks) == 2
+    assert sum("cannot be compared with the run: a random generator" in line for line in remarks) == 2
 
 
 @pytest.mark.parametrize(
@@ -402,17 +404,17 @@ def test_names_by_other_versions_are_accepted_with_a_remark_and_written_again(tm
     now = json.loads((folder / "config.json").read_text())["env"]
     forge(folder, env=before)
     for again in (lambda: mdvi.load(folder, env), lambda: mdvi.train(env, "dqn", out=folder, **TINY)):
-        with pytest.warns(UserWarning, match=r"was written down by .* cannot be told"):
+        with pytest.warns(UserWarning, match=r"was written by .* and cannot be compared"):
             again()
     assert json.loads((folder / "config.json").read_text())["env"] == now
     mdvi.load(folder, env)  # without a remark
     mdvi.train(env, "dqn", out=folder, **TINY)
-    with pytest.raises(ValueError, match="is a run of Hosted"):
+    with pytest.raises(ValueError, match="was trained with the environment Hosted"):
         mdvi.load(folder, envs.made(functools.partial(Pay, 2.0)))
 
 
 def test_a_run_that_was_named_says_so_when_it_is_loaded_with_an_object(tmp_path):
     folder = tmp_path / "run"
     mdvi.train("Acrobot-v1", "dqn", out=folder, **TINY)
-    with pytest.warns(UserWarning, match="was named as Acrobot-v1, and whether it is that one cannot be told"):
+    with pytest.warns(UserWarning, match="the environment of the run is Acrobot-v1; an object cannot be compared"):
         mdvi.load(folder, envs.gymnasium("Acrobot-v1"))

@@ -68,19 +68,19 @@ def test_brackets_are_printed_as_they_are(mdvi, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"seeds": 2**40}, "1099511627776 members are asked for, and one run takes 100000 at most"),
-        ({"seeds": 1000, "kl": list(range(1, 200))}, "199000 members are asked for"),
+        ({"seeds": 2**40}, "expected at most 100000 members in one run, got 1099511627776"),
+        ({"seeds": 1000, "kl": list(range(1, 200))}, "got 199000"),
         ({"seeds": [0, 1, 0]}, "seeds: 0 is listed twice"),
         ({"kl": [0.1, 0.2, 0.1]}, "kl: 0.1 is listed twice"),
-        ({"kl": []}, "kl: expected a number or several, got []"),
-        ({"kl": True}, "kl: expected a number or several, got True"),
+        ({"kl": []}, "kl: expected a number or a list of numbers, got []"),
+        ({"kl": True}, "kl: expected a number or a list of numbers, got True"),
         ({"kl": 1e-50}, "kl: expected 0, or 1.2e-38 to 3.4e+38 in size, got 1e-50"),
         ({"learning_rate": 1e39}, "learning_rate: expected 0, or 1.2e-38 to 3.4e+38 in size, got 1e+39"),
         ({"width": 0}, "width: expected at least 1, got 0"),
         ({"workers": 0}, "workers: expected a whole number, 1 to 1048576, got 0"),
-        ({"memory": float("nan")}, "checkpoint_every, memory: expected seconds and bytes"),
-        ({"checkpoint_every": -1.0}, "checkpoint_every, memory: expected seconds and bytes"),
-        ({"lowest": 5.0}, "lowest: bounds κ log π"),
+        ({"memory": float("nan")}, "checkpoint_every, memory: expected seconds of at least 0"),
+        ({"checkpoint_every": -1.0}, "checkpoint_every, memory: expected seconds of at least 0"),
+        ({"lowest": 5.0}, "lowest: expected at most 0"),
         ({"optimizer_epsilon": float("inf")}, "optimizer_epsilon: "),
         ({"env": FiniteEnvironment}, "got the class FiniteEnvironment itself"),
         ({"env": "CartPole-v1:limit=3000000000"}, "limit: expected 1 to 2³¹ − 1"),
@@ -97,7 +97,7 @@ def test_values_of_other_types_are_named_or_taken_for_what_they_are():
         with pytest.raises(ValueError, match="seeds: expected"):
             request._seeds(seeds)
     for numbers in ("a", 1j, [[1.0]], [None]):
-        with pytest.raises(ValueError, match="kl: expected a number or several"):
+        with pytest.raises(ValueError, match="kl: expected a number or a list of numbers"):
             request._listed("kl", numbers)
     assert request._seeds(np.int64(2)) == request._seeds(2.0) == request._seeds(np.arange(2)) == [0, 1]
     assert request._listed("kl", np.float32(0.5)) == [0.5]
@@ -113,7 +113,8 @@ def test_settings_of_numpy_are_settings(tmp_path):
 def test_a_run_is_loaded_with_the_environment_it_was_trained_in(mdvi, trained):
     assert len(library.load(trained, garnet(0))) == 2
     with pytest.raises(
-        ValueError, match=r"is a run of TimeLimit 2 \S+ [0-9a-f]{16}, not of TimeLimit 2 \S+ [0-9a-f]{16}"
+        ValueError,
+        match=r"was trained with the environment TimeLimit 2 \S+ [0-9a-f]{16}, not TimeLimit 2 \S+ [0-9a-f]{16}",
     ):
         library.load(trained, garnet(1))
     with pytest.raises(ValueError, match=r"expected a name, .* got int"):
@@ -191,7 +192,7 @@ def test_a_configuration_that_is_lost_is_written_again_by_the_command_that_made_
     assert "rewriting it" in remarks[0]
     shutil.rmtree(folder / "checkpoint")
     library.train(**asked, report=Report(remark=remarks.append))
-    assert any("its checkpoints are gone; training begins again" in line for line in remarks)
+    assert any("its checkpoints are missing; training starts from the beginning" in line for line in remarks)
     assert (folder / "metrics.csv").read_text() == (named / "metrics.csv").read_text()
 
 

@@ -59,12 +59,12 @@ def test_the_default_exploration_stays_and_says_so(env, tmp_path):
     lines = []
     watch = library.Report(remark=lines.append)
     longer = library.train(env, "dqn", steps=600, out=tmp_path / "run", report=watch, **sizes)
-    assert any("exploration stays that of 300 steps" in line for line in lines)
+    assert any("exploration keeps the schedule of 300 steps" in line for line in lines)
     assert longer.config["settings"]["epsilon_steps"] == 30
     equal(longer, library.train(env, "dqn", steps=600, epsilon_steps=30, **sizes))
     lines.clear()
     library.train(env, "dqn", steps=600, out=tmp_path / "run", report=watch, **sizes)
-    assert not any("exploration" in line for line in lines if "stays" not in line)
+    assert not any("exploration" in line for line in lines if "keeps the schedule" not in line)
 
 
 @pytest.mark.parametrize("env", ENVS)
@@ -85,7 +85,7 @@ def test_the_shell_makes_a_run_longer_by_its_folder_alone(env, tmp_path, capsys,
 def test_a_run_that_kept_nothing_to_go_on_from_says_so_and_stays(env, module, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_KEPT", 0)
     short = library.train(env, "dqn", steps=300, out=tmp_path / "run", **SIZES)
-    with pytest.raises(ValueError, match="ended after 300 steps and kept nothing to go on from"):
+    with pytest.raises(ValueError, match="finished after 300 steps and cannot be continued"):
         library.train(env, "dqn", steps=600, out=tmp_path / "run", **SIZES)
     equal(short, library.load(tmp_path / "run"))
     equal(short, library.train(env, "dqn", steps=300, out=tmp_path / "run", **SIZES))

@@ -82,8 +82,8 @@ def test_it_is_trained_acted_by_kept_and_exported(env, agent, tmp_path):
 
 
 def test_a_network_of_ones_own_and_pictures_have_none():
-    with pytest.raises(ValueError, match="normalize: is for observations that are no pictures"):
+    with pytest.raises(ValueError, match="normalize: pictures are scaled already"):
         mdvi.train("CartPole-v1", steps=300, normalize=True, torso="nature")
     own = dataclasses.replace(ALL["dqn"], network=lambda env, key: made())
-    with pytest.raises(ValueError, match="normalize: is a setting of mdvi's own layers"):
+    with pytest.raises(ValueError, match="normalize: applies to mdvi's layers only"):
         mdvi.train("CartPole-v1", own, steps=300, **SIZES)

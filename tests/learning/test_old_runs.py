@@ -66,6 +66,6 @@ def test_a_run_of_a_function_goes_on(old, signs):
     again = library.train(env, "dqn", steps=400, out=folder, report=Report(remark=remarks.append), epsilon=0.5, **sizes)
     assert again.summary["status"] == "ok"
     assert any("resuming at 2" in line for line in remarks)
-    assert sum("was written down by mdvi 0.1.0" in line for line in remarks) == 2
+    assert sum("was written by mdvi 0.1.0" in line for line in remarks) == 2
     assert json.loads((folder / "config.json").read_text())["env"] == fingerprint(env)
     assert library.load(folder, env).env.scale == (255.0,)

@@ -94,7 +94,7 @@ def test_they_are_settings_of_a_run_on_both_kinds_of_environments():
         ({"polyak": float("nan")}, "polyak: "),
         ({"clip_gradients": -1.0}, "clip_gradients: .* got -1.0"),
         ({"clip_gradients": float("inf")}, "clip_gradients: "),
-        ({"learning_rate_steps": -1}, "learning_rate_steps: out of range, got -1"),
+        ({"learning_rate_steps": -1}, "learning_rate_steps: expected a number of at least 0, got -1"),
     ],
 )
 def test_numbers_out_of_range_are_named(setting, message):

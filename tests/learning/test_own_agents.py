@@ -71,9 +71,9 @@ def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_onl
         ValueError, match=r"was trained with an agent object, which is not stored; pass it: .*agent=agent"
     ):
         library.load(folder)
-    with pytest.raises(ValueError, match=r"is a run of Entry .*, not of Entry"):
+    with pytest.raises(ValueError, match=r"was trained with the agent Entry .*, not Entry"):
         library.load(folder, agent=SHIFTED)
-    with pytest.raises(ValueError, match=r"is a run of Entry .*, not of Entry"):
+    with pytest.raises(ValueError, match=r"was trained with the agent Entry .*, not Entry"):
         trained(Entry("mine", IMPLICIT, MINE.row, lowest=-0.5), folder)
     with pytest.raises(ValueError, match="was made with agent"):
         trained("munchausen", folder)
@@ -85,7 +85,7 @@ def test_a_run_of_an_agent_of_ones_own_goes_on_and_is_opened_with_that_agent_onl
 
 def test_whether_a_run_of_a_name_is_one_of_an_object_cannot_be_told(tmp_path):
     trained("munchausen", tmp_path / "run")
-    with pytest.warns(UserWarning, match="the agent was named as munchausen, and whether"):
+    with pytest.warns(UserWarning, match="the agent of the run is munchausen; an object cannot be compared"):
         library.load(tmp_path / "run", agent=MINE)
     with pytest.raises(ValueError, match="expected a name or an `Entry`"):
         trained(Shifted())
@@ -121,7 +121,7 @@ def test_networks_of_ones_own_learn_act_and_go_on(agent, env, tmp_path):
     loaded = library.load(tmp_path / "run", agent=mine)
     returns, _ = loaded.evaluate(3, limit=50)
     np.testing.assert_array_equal(returns, run.evaluate(3, limit=50)[0])
-    with pytest.raises(ValueError, match="export: the network is code of your own"):
+    with pytest.raises(ValueError, match="export: the network of this agent is code of your own"):
         exported(*run.networks(0))
 
 
@@ -129,8 +129,11 @@ def test_networks_of_ones_own_learn_act_and_go_on(agent, env, tmp_path):
     ("network", "message"),
     [
         (lambda env, key: Wide(jnp.ones((3, 2)), jnp.ones((2, 2))), "network: fails on a batch of observations"),
-        (lambda env, key: Wide(jnp.ones((4, 2)), jnp.ones((2, 3))), r"network: takes observations .* expected float32"),
-        (lambda env, key: eqx.nn.MLP(4, 2, 8, 1, key=key), r"network: MLP.activation is no array of floats"),
+        (
+            lambda env, key: Wide(jnp.ones((4, 2)), jnp.ones((2, 3))),
+            r"network: expected float32 of shape .* for observations",
+        ),
+        (lambda env, key: eqx.nn.MLP(4, 2, 8, 1, key=key), r"network: MLP.activation: expected an array of floats"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(network, message):

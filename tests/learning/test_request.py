@@ -75,8 +75,8 @@ def test_arguments_of_the_wrong_type_are_refused_by_name():
     for arguments, message in (
         ({"evaluate_kl": 2}, "evaluate_kl: "),
         ({"width": "2"}, "width: "),
-        ({"kl": "0.1"}, "kl: expected a number or several"),
-        ({"seeds": "3"}, "seeds: expected how many"),
+        ({"kl": "0.1"}, "kl: expected a number or a list of numbers"),
+        ({"seeds": "3"}, "seeds: expected a number of seeds"),
         ({"steps": 1.5}, "steps: expected a whole number"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
@@ -90,7 +90,7 @@ def test_arguments_of_the_wrong_type_are_refused_by_name():
     [
         ({"learning_rate": float("inf")}, "learning_rate: expected a positive number, got inf"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a positive number, got nan"),
-        ({"entropy": float("nan")}, "dqn: has no entropy"),
+        ({"entropy": float("nan")}, "entropy: the agent dqn has no entropy"),
         ({"seeds": [10**301]}, "seeds: expected at least one, all whole and in 0…2³² − 1"),
         ({"cls": 1}, "unknown setting 'cls'; did you mean 'loss'"),
         ({"hidden": ["a"]}, "hidden: "),

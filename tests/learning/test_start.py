@@ -90,9 +90,9 @@ def test_the_shell_starts_from_a_member(tmp_path, capsys, monkeypatch):
 def test_networks_that_do_not_fit_are_refused():
     two = library.train("CartPole-v1", "dqn", seeds=2, **SIZES)
     for start, changes, message in (
-        (two, {"seeds": 3}, "start: that run has 2 members and this one 3"),
-        (two, {"seeds": 2, "hidden": (8,)}, "start: the networks of that run are of other sizes"),
-        (two, {"seeds": 2, "agent": "md-direct"}, "start: the networks of that run are of other sizes, or of another"),
+        (two, {"seeds": 3}, "start: expected a run with 1 or 3 members, got 2"),
+        (two, {"seeds": 2, "hidden": (8,)}, "start: the networks of that run have other shapes"),
+        (two, {"seeds": 2, "agent": "md-direct"}, "start: the networks of that run have other shapes"),
     ):
         agent = changes.pop("agent", "dqn")
         with pytest.raises(ValueError, match=message):

@@ -232,31 +232,35 @@ WATCHED = b"discount: 0.5\nstates: 1\nactions: 1\nobservations: 2\nT: 0 identity
     [
         ("csv", b"state,action,nextstate,probability\n", "did you mean next_state"),
         ("csv", b"state,action,next_state\n", "no column probability"),
-        ("csv", b"state,action,next_state,probability\n0,0,0\n", "csv:2: 3 values in 4 columns"),
+        (
+            "csv",
+            b"state,action,next_state,probability\n0,0,0\n",
+            "csv:2: expected 4 values, one for each column, got 3",
+        ),
         ("csv", b"state,action,next_state,probability\n0,0,0,.5\n0,0,0,.5\n", r"lines 2 and 3"),
         ("csv", b"# terminal=5\n# states=2\nstate,action,next_state,probability\n0,0,0,1\n", "csv:1: terminal state 5"),
-        ("prism", b"1 1 2\n0 0 0 1\n", "claims 2 transitions, there are 1"),
-        ("prism", b"1 2 1\n0 0 0 1\n", "claims 2 choices, there are 1"),
-        ("drn", b"@type: CTMC\n", "tra|drn:1: @type 'CTMC' is not read"),
+        ("prism", b"1 1 2\n0 0 0 1\n", "declares 2 transitions, but there are 1"),
+        ("prism", b"1 2 1\n0 0 0 1\n", "declares 2 choices, but there are 1"),
+        ("drn", b"@type: CTMC\n", "drn:1: @type: expected MDP or DTMC, got 'CTMC'"),
         ("drn", b"@type: MDP\n@parameters\np q\n@nr_states\n1\n@model\nstate 0\n", "has parameters"),
         ("drn", b"@type: MDP\n@nr_states\n1\n@model\nstate 0 {1}\n", "partially observable"),
         ("drn", b"@type: MDP\n@nr_states\n1\n@model\nstate 0\naction 0\n0 : 1/0\n", "drn:7: probability '1/0'"),
         ("cassandra", b"T: 0 identity\n", "states should be declared before"),
-        ("cassandra", b"states: 2\nactions: 1\nT: 0\n1 0 0\n", "mdp:3: 3 values where 2 × 2"),
-        ("cassandra", b"states: a b\nactions: 1\nT: 0 : c : a 1\n", "'c' is none of the 2 states"),
+        ("cassandra", b"states: 2\nactions: 1\nT: 0\n1 0 0\n", "mdp:3: expected 2 × 2 values, got 3"),
+        ("cassandra", b"states: a b\nactions: 1\nT: 0 : c : a 1\n", "'c' is not one of the 2 states"),
         ("cassandra", WATCHED + b"R: 0 : 0 : 0 : 2 3\n", "mdp:6: observation 2 is outside 0…1"),
         ("cassandra", WATCHED + b"R: 0 : 0 : 0 : 1 3\n", "O: .*action 0, state 0 sum to 0, not 1"),
         ("cassandra", WATCHED + b"O: 0 : 0 0.5 0.25\nR: 0 : 0 : 0 : 1 3\n", "O: .*sum to 0.75, not 1"),
         (
             "cassandra",
             WATCHED + b"O: 0 : 0 : 0.5 1 2\nR: 0 : 0 : 0 : 1 3\n",
-            "mdp:6: '0.5' is none of the 2 observations",
+            "mdp:6: '0.5' is not one of the 2 observations",
         ),
         ("cassandra", WATCHED + b"O: 0 uniform\nR: 0 : 0 : 0 : 1 -inf\n", "-inf for some observations only"),
         ("gym", b'{"P": {"0": {"1": []}}}', "no entry 0"),
         ("gym", b'{"P": [[[[1, 0, 0]]]]}', "state 0, action 0: expected .probability"),
         ("gym", b'{"P": [[[[1, 0, 0, 1]]]]}', "state 0, action 0: expected .probability"),
-        ("gym", b'{"P": {"0": {}, "0": {}}}', "stands twice"),
+        ("gym", b'{"P": {"0": {}, "0": {}}}', "occurs twice"),
         ("gym", b'{"P": [[[]], [[], []]]}', "state 1 has 2 entries, expected 1"),
     ],
 )
@@ -316,9 +320,9 @@ def archive(members, compression=zipfile.ZIP_STORED):
 
 def test_claims_of_arrays_are_checked_before_memory_is_taken():
     terabytes = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,), }")
-    assert "claims shape" in refusal(archive([("transition.npy", terabytes), ("reward.npy", terabytes)]), "npz")
+    assert "declares shape" in refusal(archive([("transition.npy", terabytes), ("reward.npy", terabytes)]), "npz")
     record = npy("{'descr': [('x', '<f8')], 'fortran_order': False, 'shape': (1,), }", b"\0" * 8)
-    assert "no plain array" in refusal(archive([("transition.npy", record)]), "npz")
+    assert "expected an array of numbers" in refusal(archive([("transition.npy", record)]), "npz")
     for name in ("../transition.npy", "a/transition.npy", "transition.txt"):
         assert "members should be called" in refusal(archive([(name, b"")]), "npz")
 

@@ -72,7 +72,7 @@ def test_names_that_are_no_text_are_text_in_files(tmp_path):
     mdp.write(model, tmp_path / "m.npz")
     assert mdp.read(tmp_path / "m.npz").model.names.states == ("-3", "1.5", "9")
     twins = FiniteMDP(np.full((2, 1, 2), 0.5), np.zeros((2, 1)), 0.9, states=[1, "1"])
-    with pytest.raises(mdp.FormatError, match="names of states: two are the same"):
+    with pytest.raises(mdp.FormatError, match="names of states: expected different names"):
         mdp.write(twins, tmp_path / "m.npz")
 
 
@@ -124,18 +124,18 @@ def test_a_reward_of_minus_infinity_forbids():
     ("changes", "options", "message"),
     [
         ({}, {"terminal": []}, r"state 'out' has no action; .* terminal=\[…\]"),
-        ({}, {"terminal": ["uot"]}, "terminal: there is none called 'uot'; did you mean 'out'"),
+        ({}, {"terminal": ["uot"]}, "terminal: unknown name 'uot'; did you mean 'out'"),
         ({}, {"terminal": "out"}, "terminal: expected a list of names, got 'out'"),
         ({}, {"state": "S"}, r"state: there is no column 'S'; did you mean 's'\? state='…' says which one it is"),
         ({}, {"next": "following"}, "next: there is no column 'following'; the columns are s, a, n, p, r; next='…'"),
-        ({}, {"reward": "pay"}, "reward: there is no column 'pay'.*reward=None is for rewards of 0"),
-        ({}, {"states": ["low", "high"]}, r"next: row 3 has 'out', which states=\[…\] does not list"),
-        ({}, {"actions": ["wait"]}, r"action: row 1 has 'order', which actions=\[…\] does not list"),
+        ({}, {"reward": "pay"}, "reward: there is no column 'pay'.*reward=None sets rewards of 0"),
+        ({}, {"states": ["low", "high"]}, r"next: row 3 has 'out', which is not in states=\[…\]"),
+        ({}, {"actions": ["wait"]}, r"action: row 1 has 'order', which is not in actions=\[…\]"),
         ({}, {"duplicates": "keep"}, "duplicates: expected 'refuse' or 'sum', got 'keep'"),
         ({"n": ["low", None, "high", "out", "low"]}, {}, "next: row 1 of column 'n' has no value"),
         ({"s": [1, np.nan, 1, 1, 1]}, {}, "state: row 1 of column 's' has no value"),
         ({"s": [[1]] * 5}, {}, "states and actions must be text, numbers or tuples"),
-        ({"p": ["x"] * 5}, {}, "probability: column 'p' holds something else than numbers"),
+        ({"p": ["x"] * 5}, {}, "probability: column 'p' has values that are not numbers"),
         ({"p": [1, 1, 1, 1.5, -0.5]}, {}, "state 'high', action 'sell', next state 'low' has probability -0.5"),
         ({"r": [0, 0, np.inf, 0, 0]}, {}, "state 'high', action 'wait', next state 'high' has reward inf"),
     ],

@@ -278,7 +278,7 @@ def test_one_of_several_reward_models_is_chosen_by_its_name(tmp_path):
     with pytest.raises(FormatError, match="there is no 'costs'; known are none, cost, other"):
         mdp.read(path, 0.9, reward="costs")
     path.write_text(path.read_text().replace("[-3, 2]", "[-3]"))
-    with pytest.raises(FormatError, match=r"m.drn:16: 1 rewards in a bracket"):
+    with pytest.raises(FormatError, match=r"m.drn:16: expected at least 2 rewards in a bracket, got 1"):
         mdp.read(path, 0.9, reward="other")
 
 
@@ -337,7 +337,7 @@ def test_names_that_do_not_fit_are_refused(names, tmp_path):
     with pytest.raises(FormatError, match=r"names of (states|actions)"):
         mdp.write(EXPECTED, tmp_path / "x.csv", names=names)
     files = save({"transition": np.ones((1, 1, 1)), "reward": np.ones(1), "state_names": np.array(["a", "b"])})
-    with pytest.raises(FormatError, match="2 names of states, but there are 1"):
+    with pytest.raises(FormatError, match="names of states: expected 1 names, got 2"):
         read_bytes({".npz": files}, "npz", 0.9)
 
 
@@ -383,7 +383,7 @@ def test_what_does_not_fit_is_refused_before_it_is_unpacked(monkeypatch, name, a
     small = npy(np.zeros((3000, 4)))
     files = packed({array: header(text, 3000 * 4 * 3000 * width), "reward": small, "R": small})
     tracemalloc.start()
-    with pytest.raises(FormatError, match=r"does not fit into memory: it takes 1\.1 GiB, 0\.9 GiB are left"):
+    with pytest.raises(FormatError, match=r"does not fit into memory: it needs 1\.1 GiB, and 0\.9 GiB are left"):
         read_bytes(files, name, 0.9)
     assert tracemalloc.get_traced_memory()[1] < 2 * len(files[".npz"]) + 10**6
     tracemalloc.stop()
@@ -446,7 +446,7 @@ def test_headers_that_lie_or_name_odd_types_are_refused(array, descr, shape, siz
 def test_text_that_is_no_text_is_refused():
     good = {"transition": npy(np.ones((1, 1, 1))), "reward": npy(np.ones(1)), "discount": npy(np.array(0.9))}
     text = header("{'descr': '<U1', 'fortran_order': False, 'shape': (1,), }", 0) + b"\xff" * 4
-    with pytest.raises(FormatError, match="characters that do not exist"):
+    with pytest.raises(FormatError, match="a text has invalid characters"):
         read_bytes(packed(good | {"state_names": text}), "npz")
 
 

@@ -81,8 +81,8 @@ def test_what_stands_for_a_policy():
         np.testing.assert_allclose(mdvi.evaluate(named, policy).value, want, atol=1e-9)
     for policy, message in (
         (dict(list(chosen.items())[:-1]), "policy: state 'l' has no action"),
-        (chosen | {"m": "n"}, "policy: state: there is none called 'm'"),
-        (chosen | {"a": "N"}, "policy: action: there is none called 'N'; did you mean 'n'"),
+        (chosen | {"m": "n"}, "policy: state: unknown name 'm'"),
+        (chosen | {"a": "N"}, "policy: action: unknown name 'N'; did you mean 'n'"),
         (best.action.astype(float), "policy: expected probabilities of shape"),
         (np.ones((12, 4)), "policy: state 0 has probabilities that sum to 4"),
     ):
@@ -124,8 +124,8 @@ def test_occupancies_turn_rewards_into_returns_from_any_start():
     [
         (16, "start: state 16 is terminal"),
         (99, r"start: 99 is outside 0…16"),
-        ("goal", r"start: there is none called 'goal'; they are 0…16"),
-        (True, "start: there is none called True"),
+        ("goal", r"start: unknown name 'goal'; known are 0…16"),
+        (True, "start: unknown name True"),
         ([], "start: expected at least one state"),
         (np.full(17, 0.5), "start: expected probabilities"),
         (np.array([0.5, 0.5]), "start: expected probabilities"),

@@ -182,7 +182,9 @@ def test_every_bit_of_a_score_counts(made):
         data = bytearray(sound)
         data[place + bit // 8] ^= 1 << bit % 8
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"the row of \w+ in runs is damaged: its checksum does not fit; put back"):
+        with pytest.raises(
+            ValueError, match=r"the row of \w+ in runs is damaged \(checksum mismatch\); restore a copy"
+        ):
             content(study, path)
 
 
@@ -219,7 +221,7 @@ def test_damaged_rows_are_neither_changed_nor_sealed_again(made):
         lambda: store.finish([Outcome(ids[0], "done", "", {})]),
         lambda: store.add(study.runs),
     ):
-        with pytest.raises(ValueError, match="is damaged: its checksum does not fit"):
+        with pytest.raises(ValueError, match=r"is damaged \(checksum mismatch\)"):
             act()
     store.close()
     base = sqlite3.connect(path)
@@ -275,7 +277,7 @@ def test_a_schema_that_is_not_ours_is_refused_before_it_is_used(made, name, read
     study, path = made
     change(path, HOSTILE[name])
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="is not a database as mdvi makes it"):
+    with pytest.raises(ValueError, match="its schema differs from mdvi's"):
         content(study, path, reading)
     assert path.read_bytes() == before
 
@@ -284,7 +286,7 @@ def test_databases_of_others_and_later_ones_are_refused(made):
     study, path = made
     for script, words in (
         ("PRAGMA application_id = 7", "is a database of another program"),
-        ("PRAGMA user_version = 99", "was written by a later version of mdvi; update it"),
+        ("PRAGMA user_version = 99", "was written by a later version of mdvi; update mdvi"),
         ("PRAGMA application_id = 0; PRAGMA user_version = 0", "is a database of another program"),
     ):
         copy = path.with_name("copy.sqlite")
@@ -342,7 +344,7 @@ def test_a_journal_that_names_another_file_does_not_remove_it(made):
     header = magic + struct.pack(">IIIII", 0, 1, path.stat().st_size // 4096, 4096, 4096)
     end = struct.pack(">I", (1 << 30) // 4096 + 1) + name + struct.pack(">II", len(name), sum(name)) + magic
     path.with_name(f"{NAME}-journal").write_bytes(header.ljust(4096, b"\0") + end)
-    with pytest.raises(ValueError, match="names another file, which mdvi's journals do not"):
+    with pytest.raises(ValueError, match="this journal names another file"):
         content(study, path)
     assert victim.read_text() == "precious"
 

@@ -76,7 +76,7 @@ def test_a_file_becomes_runs(tmp_path):
     ("text", "words"),
     [
         ("x = ", "Invalid value"),
-        ('title = "a"', "nothing is asked for: it needs a [[grid]], or [figure1]"),
+        ('title = "a"', "a study needs a [[grid]] or [figure1]"),
         ('title = "a"\n[figure1]\ngarnet = 3', "unknown key figure1.garnet; did you mean 'garnets'"),
         ('title = "a"\n[figure1]\ngarnets = 1', "figure1.garnets: input should be greater than or equal to 2"),
         (HEAD + "[[grid]]\nagnt = 'dqn'", "grid.1.agent: field required"),
@@ -86,10 +86,10 @@ def test_a_file_becomes_runs(tmp_path):
         (HEAD + "[[grid]]\nagent = 'da'\nbeta = 'x'", "grid.1.beta: input should be a valid number"),
         (HEAD + "[[grid]]\nagent = 'da'\nevaluation = 'with'", "grid.1.evaluation: input should be 'w/' or 'w/o'"),
         (HEAD + "[[grid]]\nagent = 'da'\nkl = 1\nbeta = 0.5\nentropy = 1", "beta"),
-        ("title = 'a'\nenv = 'CartPole-v1'\n[[grid]]\nagent = 'dqn'", "steps: say how many"),
+        ("title = 'a'\nenv = 'CartPole-v1'\n[[grid]]\nagent = 'dqn'", "steps: set the environment steps"),
         (HEAD.replace("seeds = 3", "seeds = 0") + "[[grid]]\nagent = 'dqn'", "seed: expected at least one"),
         (HEAD + "[[grid]]\nagent = 'da'\nbeta = []", "beta: expected at least one"),
-        (HEAD + "[[grid]]\nagent = 'dqn'\nseeds = [0, -1]", "seed: expected all in 0…2³² − 1"),
+        (HEAD + "[[grid]]\nagent = 'dqn'\nseeds = [0, -1]", "seeds: expected numbers in 0…2³² − 1"),
         ("title = 'a'\nsteps = 5\n[[grid]]\nagent = 'dqn'", "env: name an environment"),
     ],
 )
@@ -269,7 +269,7 @@ def test_what_goes_wrong_is_a_status_and_a_line_and_can_be_tried_again(tmp_path)
     assert "diverged: the loss was not finite at environment step" in rows[1]["reason"]
     assert rows[2]["reason"].startswith("ValueError: CartPole-v9")
     assert "Traceback" in rows[2]["trace"]
-    assert "GB and there are 2 GB: lower replay" in rows[3]["reason"]
+    assert "GB of memory and 2 GB are available: lower replay" in rows[3]["reason"]
     assert len(lines) == 3
     assert [cell.diverged for cell in cells_of(rows)] == [0, 1, 0, 0]
     store.again([study.runs[2].id])
@@ -344,7 +344,7 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
     assert len(plan["groups"]) == 7
     assert plan["groups"][0]["flops"] > 1e6
     assert command(monkeypatch, "status", "small.toml") == 2
-    assert "has no study.sqlite; `mdvi study run` makes it" in capsys.readouterr().err
+    assert "has no study.sqlite; `mdvi study run` creates it" in capsys.readouterr().err
     assert command(monkeypatch, "run", "small.toml", "--shard", "3/2") == 2
     assert "--shard: expected i/n" in capsys.readouterr().err
     assert command(monkeypatch, "merge", "small.toml", straight[1]) == 0
@@ -362,7 +362,7 @@ def test_the_commands(monkeypatch, capsys, tmp_path, straight):
             row |= {key: "" if x is None else f"{x:.9g}" if isinstance(x, float) else str(x) for key, x in row.items()}
         assert rows == list(csv.DictReader(io.StringIO((tmp_path / f"runs/small/{name}.csv").read_text())))
     assert command(monkeypatch, "retry", "small.toml") == 0
-    assert "0 runs queued again" in capsys.readouterr().out
+    assert "0 runs re-queued" in capsys.readouterr().out
     assert command(monkeypatch, "report", "small.toml", "--score", "score_last10") == 2
     assert "did you mean 'score_last100'" in capsys.readouterr().err
     assert command(monkeypatch, "report", "small.toml", "--baseline", "dqm") == 2
@@ -405,7 +405,7 @@ def test_a_report_of_what_went_wrong_and_of_agents_without_a_grid(monkeypatch, c
     assert page.count("the &lt;loss&gt; &amp; more") == 3
     for options, count in (("--diverged",), 1), ((), 2), (("--failed", "--diverged"), 0):
         assert command(monkeypatch, "retry", "small.toml", *options) == 0
-        assert f"{count} runs queued again" in capsys.readouterr().out
+        assert f"{count} runs re-queued" in capsys.readouterr().out
     assert "2 of 3 seeds" in page
     assert "1 of 3 seeds, 2 failed" in page
     assert page.count("Heatmaps of the") == 1  # the agents in CartPole have no grid

@@ -122,7 +122,7 @@ def test_whatever_a_crash_leaves_of_a_run_it_is_trained(tmp_path, left):
     execute(study, tmp_path, watch=Watch(remark=lines.append))
     assert statuses(tmp_path) == ["done"]
     assert os.listdir(tmp_path / WORK) == []
-    assert any("training begins again" in line for line in lines) == (left is not half_written)
+    assert any("training starts from the beginning" in line for line in lines) == (left is not half_written)
 
 
 @pytest.mark.parametrize("part", [WORK, "batch", "run"])
@@ -133,7 +133,7 @@ def test_no_link_leads_out_of_the_folder_of_a_study(tmp_path, part):
     place = {WORK: inside / WORK, "batch": place_of(study, inside), "run": place_of(study, inside) / "run"}[part]
     place.parent.mkdir(parents=True)
     place.symlink_to(outside)
-    with pytest.raises(ValueError, match=f"{place}: expected a folder of mdvi's own, found a link; remove it"):
+    with pytest.raises(ValueError, match=f"{place}: expected a folder made by mdvi, found a link; remove it"):
         execute(study, inside)
     assert statuses(inside) == ["queued"]
     assert (os.listdir(outside), (outside / "config.json").read_text()) == (["config.json"], "precious")

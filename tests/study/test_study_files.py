@@ -16,13 +16,13 @@ def numbers(count):
     return ",".join(str(i / 100) for i in range(1, count + 1))
 
 
-RUNS, DEEP, PARTS = "and a study has 100000 at most", "is nested too deeply", "a key has more than 16 parts"
+RUNS, DEEP, PARTS = "expected at most 100000 runs in a study", "is nested too deeply", "a key has more than 16 parts"
 BOMBS = {
     "seeds": (f"{HEAD}seeds = 1000000000\n{GRID}", RUNS),
     "one seed too many": (f"{HEAD}seeds = 100001\n{GRID}", RUNS),
-    "seeds of four thousand digits": (f"{HEAD}seeds = {'9' * 4000}\n{GRID}", "seed: expected all in 0…2³² − 1"),
+    "seeds of four thousand digits": (f"{HEAD}seeds = {'9' * 4000}\n{GRID}", "seeds: expected numbers in 0…2³² − 1"),
     "seeds of five thousand digits": (f"{HEAD}seeds = {'9' * 5000}\n{GRID}", "Exceeds the limit"),
-    "hexadecimal seeds": (f"{HEAD}seeds = 0x{'f' * 200000}\n{GRID}", "seed: expected all in 0…2³² − 1"),
+    "hexadecimal seeds": (f"{HEAD}seeds = 0x{'f' * 200000}\n{GRID}", "seeds: expected numbers in 0…2³² − 1"),
     "hexadecimal steps": (
         f"title = 't'\nenv = 'a'\nsteps = 0x{'f' * 200000}\n{GRID}",
         "steps: input should be less than",
@@ -32,7 +32,7 @@ BOMBS = {
     "sum": (f"{HEAD}seeds = 40000\n{GRID}{GRID}{GRID}", RUNS),
     "cells": (
         f"{HEAD}{AGENT}kl = [{numbers(101)}]\nentropy = [{numbers(100)}]\n",
-        "10100 cells, and a study has",
+        "expected at most 10000 cells in a study, got 10100",
     ),
     "brackets": (f"{HEAD}settings = {{ a = {'[' * 4000}{']' * 4000} }}\n{GRID}", DEEP),
     "many brackets": (f"{HEAD}settings = {{ a = {'[' * 400000}{']' * 400000} }}\n{GRID}", DEEP),

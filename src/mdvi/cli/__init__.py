@@ -1,7 +1,7 @@
 """The command line.
 
 Exit codes: 0 done, 2 bad input (one line on stderr), 3 not certified or diverged, 129 terminal closed,
-130 interrupted, 143 terminated; `mdvi check` ends with 1 where a certificate proves nothing.
+130 interrupted, 143 terminated; `mdvi check` exits with 1 if a certificate is not proved.
 """
 
 import os
@@ -45,7 +45,7 @@ app.command("cite", cls=Command)(laboratory.cite)
 
 
 def main() -> None:
-    """Runs a command and turns what went wrong into one line and an exit code."""
+    """Run a command; convert an error into one line and an exit code."""
     before = signal.signal(signal.SIGINT, interrupted)
     replace_what_cannot_be_printed()
     try:
@@ -56,7 +56,7 @@ def main() -> None:
     except (ValueError, OverflowError, ModuleNotFoundError) as error:
         code = fail(str(error), 2)
     except BrokenPipeError:
-        os._exit(141)  # whoever read our output has left; there is nobody to tell
+        os._exit(141)  # the reader of the output has exited, so a message is useless
     except OSError as error:
         code = fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except FloatingPointError as error:
@@ -64,7 +64,7 @@ def main() -> None:
     except MemoryError as error:
         code = fail(f"not enough memory: {error}", 2)
     except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):  # how XLA says so
+        if "RESOURCE_EXHAUSTED" not in str(error):  # the error of XLA for lack of memory
             raise
         code = fail(f"not enough memory: {error}", 2)
     finally:

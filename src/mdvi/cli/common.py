@@ -1,4 +1,4 @@
-"""What the commands share: progress, output that is whole or absent, and checks of options."""
+"""Functions that the commands share: output, atomic writes of files, and checks of options."""
 
 import io
 import signal
@@ -21,23 +21,23 @@ _PLAIN: Any = {"highlight": False, "markup": False, "emoji": False}
 
 
 class Command(TyperCommand):
-    """A command whose help reads well: see `_named`."""
+    """A command with a shorter help text, see `_named`."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Its arguments and options."""
+        """The arguments and options of the command."""
         return _named(super().get_params(ctx))
 
 
 class Group(TyperGroup):
-    """A group of commands whose help reads well: see `_named`."""
+    """A group of commands with a shorter help text, see `_named`."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Its options."""
+        """The options of the group."""
         return _named(super().get_params(ctx))
 
 
 def _named(params: list[Any]) -> list[Any]:
-    """The same parameters; the help shows no type beside switches and arguments."""
+    """The parameters, changed so that the help shows no type for switches and arguments."""
     for param in params:
         if isinstance(param, TyperArgument):
             param.display_type_rich = lambda ctx: ""  # type: ignore[method-assign]
@@ -47,12 +47,12 @@ def _named(params: list[Any]) -> list[Any]:
 
 
 def count(least: int, *names: str, help: str) -> Any:
-    """An option that takes a whole number of at least this, written 500000, 500_000 or 5e5."""
+    """An option that takes a whole number of at least `least`, written 500000, 500_000 or 5e5."""
     return typer.Option(*names, parser=_whole, callback=_at_least(least), metavar="N", help=help)
 
 
 def number(help: str, *, least: int | None = None, metavar: str = "NUMBER", show_default: bool = True) -> Any:
-    """An option that takes a number, which is finite and at least `least` where that is given."""
+    """An option that takes a number; if `least` is given, the number is finite and at least `least`."""
     check = None if least is None else _at_least(least)
     return typer.Option(parser=_real, callback=check, metavar=metavar, help=help, show_default=show_default)
 
@@ -72,7 +72,7 @@ def _real(text: str) -> float:
 
 
 def _at_least(least: int) -> Callable[[float | None], float | None]:
-    """A check of an option, made before anything slow is imported; an option that is not given passes."""
+    """A check of an option, which runs before slow imports; an option that is not given passes."""
 
     def check(value: float | None) -> float | None:
         if value is not None and not least <= value < float("inf"):
@@ -83,12 +83,12 @@ def _at_least(least: int) -> Callable[[float | None], float | None]:
 
 
 def tell(line: str) -> None:
-    """A line for people, on stderr; whatever is in it, brackets and colons too, is only shown."""
+    """Print a line on stderr; brackets and colons are printed literally."""
     Console(stderr=True, **_PLAIN).print(plain(line), soft_wrap=True)
 
 
 def show(result: str | Table) -> None:
-    """A line or a table, on stdout, likewise."""
+    """Print a line or a table on stdout; brackets and colons are printed literally."""
     if isinstance(result, str):
         Console(**_PLAIN).print(plain(result), soft_wrap=True)
     else:
@@ -96,11 +96,11 @@ def show(result: str | Table) -> None:
 
 
 class _Shown:
-    """A table without anything in it that a terminal would act on; its title may have several lines."""
+    """A table whose control characters are escaped; the title may have several lines."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        if isinstance(table.title, str):  # Rich would leave some characters out
+        if isinstance(table.title, str):  # Rich would drop some characters
             table.title = _plain_lines(table.title)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
@@ -113,7 +113,7 @@ def _plain_lines(text: str) -> str:
 
 
 def replace_what_cannot_be_printed() -> None:
-    """Terminals and logs that take ASCII only get a question mark for λ, and not an error."""
+    """Replace characters that the output cannot encode, such as λ in ASCII, with question marks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -134,33 +134,33 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help=f"The format of a model file, whatever its suffix: {', '.join(FORMATS)}.",
+        help=f"The format of a model file, by default from its suffix: {', '.join(FORMATS)}.",
         autocompletion=suggest(*FORMATS),
     ),
 ]
 Reward = Annotated[
-    str | None, typer.Option(metavar="NAME|none", help="Which rewards of a .tra or .drn file to read, or none of them.")
+    str | None, typer.Option(metavar="NAME|none", help="The rewards to read from a .tra or .drn file, or none.")
 ]
-Discount = Annotated[float | None, number("γ, instead of the model's own; some formats have none.")]
+Discount = Annotated[float | None, number("γ; default: γ of the model. Some formats have no γ.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def finite(number: Any) -> float | int | None:
-    """JSON has no infinity: null stands for it."""
+    """The number, or None, which JSON writes as null, for an infinite one."""
     return number if isinstance(number, int) else (float(number) if abs(number) != float("inf") else None)
 
 
 def csv_of(columns: dict[str, Any]) -> str:
-    """Columns of numbers under their names."""
+    """Columns of numbers as CSV, with a header."""
     lines = [",".join(columns)]
     lines += [",".join(f"{x:.10g}" for x in row) for row in zip(*columns.values(), strict=True)]
     return "\n".join(lines) + "\n"
 
 
 def check_targets(plot: Path | None, *, run: Path | None = None, **files: Path | None) -> None:
-    """Whether all of these could be written, asked before the work starts; keywords are the names of the options.
+    """Check before the work starts that all output files can be written; the keywords are the names of the options.
 
-    In the folder of a run, which may come from somebody else, they may not be links that lead out of it.
+    The folder of a run may come from an untrusted source, so a path in it may not be a link that leads out of it.
     """
     from mdvi.output import check_inside, check_target
 
@@ -173,7 +173,7 @@ def check_targets(plot: Path | None, *, run: Path | None = None, **files: Path |
         if path is None:
             continue
         if path in taken:
-            raise ValueError(f"{path}: given for both --{taken[path]} and --{option}")
+            raise ValueError(f"{path}: given for both --{taken[path]} and --{option}; use different files")
         taken[path] = option
         if run is not None:
             check_inside(path, run)
@@ -181,7 +181,7 @@ def check_targets(plot: Path | None, *, run: Path | None = None, **files: Path |
 
 
 def write(files: Mapping[Path, str | bytes]) -> None:
-    """Write results; from here on an interrupt comes too late to stop them."""
+    """Write results; from now on, Ctrl-C is ignored until all files are written."""
     from mdvi import output
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -203,19 +203,19 @@ def advised(error: typer.TyperException) -> str:
 
 
 def fail(message: str, code: int) -> int:
-    """One line on stderr, and the exit code."""
-    if message:  # there is none where the help was shown instead
+    """Print one line on stderr, and return the exit code."""
+    if message:  # there is no message if the help was shown instead
         print(f"mdvi: {plain(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 
 def numbers_of(name: str, text: str) -> list[float]:
-    """Numbers with commas between them."""
+    """The numbers in a text, separated by commas."""
     return [number_in(name, part) for part in text.split(",")]
 
 
 def settings_of(parts: list[str]) -> dict[str, Any]:
-    """KEY=VALUE strings with numbers, true, false or words; widths may be written 64,64 or 64-64."""
+    """The settings in KEY=VALUE texts: numbers, true, false or words; widths may be written 64,64 or 64-64."""
     found = {}
     for key, value in map(key_and_value, parts):
         if key in found:

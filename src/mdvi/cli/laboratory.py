@@ -1,4 +1,4 @@
-"""Commands of the laboratory: iterate a scheme, repeat a figure, list and cite what can be named."""
+"""Commands of the laboratory: iterate a scheme, repeat a figure, list names, cite sources."""
 
 import json
 import shlex
@@ -60,9 +60,9 @@ def iterate_command(
             autocompletion=suggest(*ERRORS),
         ),
     ] = "none",
-    iterations: Annotated[int, count(1, "--iterations", "-k", help="How many iterations.")] = 200,
+    iterations: Annotated[int, count(1, "--iterations", "-k", help="The number of iterations.")] = 200,
     seed: Annotated[int, count(0, help="The first seed.")] = 0,
-    seeds: Annotated[int, count(1, help="How many runs, with consecutive seeds.")] = 1,
+    seeds: Annotated[int, count(1, help="The number of runs, with consecutive seeds.")] = 1,
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write iteration, loss and bound to this file.")
     ] = None,
@@ -74,7 +74,7 @@ def iterate_command(
     reward: Reward = None,
     json_: Json = False,
 ) -> None:
-    """Run a scheme on a model and show the true loss of its policies beside the theorem's bound."""
+    """Run a scheme on a model; show the exact loss of its policies and the bound of the theorem."""
     import numpy as np
 
     from mdvi import algorithms
@@ -84,7 +84,7 @@ def iterate_command(
     from mdvi.scheme import Scheme
 
     if algorithm is not None and (kl or entropy):
-        raise ValueError("--algorithm sets its own weights; give either --algorithm, or --kl and --entropy")
+        raise ValueError("--algorithm determines λ and τ; give either --algorithm, or --kl and --entropy")
     check_targets(plot, csv=csv)
     given = source_of(model, discount, format_, reward, parameters or ())
     mdp = given.model
@@ -138,11 +138,11 @@ def iterate_command(
 
 def figure1(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")] = Path("results/figure1"),
-    garnets: Annotated[int, count(2, help="How many Garnets; two are needed for an interval.")] = 100,
-    iterations: Annotated[int, count(1, help="How many iterations.")] = 800,
+    garnets: Annotated[int, count(2, help="The number of Garnets, at least two.")] = 100,
+    iterations: Annotated[int, count(1, help="The number of iterations.")] = 800,
     seed: Annotated[int, count(0, help="The seed of the first Garnet and of the sampling.")] = 1000,
 ) -> None:
-    """Figure 1: three panels, a CSV of all curves, PNG and SVG, and report.html."""
+    """Repeat Figure 1: three panels as PNG and SVG, a CSV file of all curves, and report.html."""
     from mdvi.output import check_target
 
     names = ("figure1.csv", "figure1.png", "figure1.svg", "report.html")
@@ -178,7 +178,7 @@ def list_command(
     ] = "algorithms",
     json_: Json = False,
 ) -> None:
-    """List what can be named on the command line."""
+    """List the names that commands accept."""
     if what not in _ROWS:
         raise ValueError(f"cannot list {what!r}{did_you_mean(what, LISTS)}")
     rows = _ROWS[what]()
@@ -200,7 +200,7 @@ def cite(
         str,
         typer.Argument(
             metavar="NAME",
-            help="An algorithm, an agent, or mdvi for this software and the paper that it starts from.",
+            help="An algorithm, an agent, or mdvi for this software and its paper.",
             autocompletion=suggest("mdvi", *ALGORITHMS, *AGENTS),
         ),
     ] = "mdvi",
@@ -252,7 +252,7 @@ def _errors() -> list[dict[str, Any]]:
 
 
 def _studies() -> list[dict[str, Any]]:
-    """The studies that come with mdvi; `mdvi study run NAME` runs one."""
+    """The studies that are shipped with mdvi; `mdvi study run NAME` runs one."""
     import tomllib
 
     from mdvi.shipped import studies
@@ -292,7 +292,7 @@ def _row(algorithm: "Algorithm", parameters: str) -> dict[str, Any]:
 
 
 def _agent_row(entry: "Entry") -> dict[str, Any]:
-    """An agent and the numbers it starts from."""
+    """An agent and its default numbers."""
     numbers = {"kl": entry.kl, "entropy": entry.entropy, "beta": entry.beta}
     return {
         "name": entry.name,

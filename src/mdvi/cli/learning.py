@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
 BestPolicy = Annotated[
-    bool, typer.Option("--best", help="The policy that did best in evaluations during training, instead of the last.")
+    bool, typer.Option("--best", help="Use the policy with the best evaluation during training, not the last one.")
 ]
 OwnEnv = Annotated[
     str | None,
-    typer.Option("--env", metavar="ENV", help="The environment of the run, where it is a class of your own."),
+    typer.Option("--env", metavar="ENV", help="The environment of the run, if it is a class of your own."),
 ]
 Member = Annotated[int, count(0, help="The member of the population.")]
-Sampled = Annotated[bool, typer.Option("--sampled", help="Sample the policy instead of its most probable action.")]
+Sampled = Annotated[bool, typer.Option("--sampled", help="Sample actions; default: the most probable action.")]
 
 
 def setting_meant(error: typer.TyperException) -> str:
@@ -51,29 +51,34 @@ def train_command(
         str | None,
         typer.Argument(
             metavar="ENV",
-            help="See `mdvi list envs`; not needed to resume the run in --out.",
+            help="The environment, see `mdvi list envs`; not needed to resume the run in --out.",
             autocompletion=suggest(*ENVIRONMENTS, *MODELS),
         ),
     ] = None,
     agent: Annotated[
-        str, typer.Option(metavar="NAME", help="See `mdvi list agents`.", autocompletion=suggest(*AGENTS))
+        str,
+        typer.Option(metavar="NAME", help="The agent, see `mdvi list agents`.", autocompletion=suggest(*AGENTS)),
     ] = "munchausen",
-    kl: Annotated[str | None, typer.Option(metavar="NUMBERS", help="λ, or several: 0.01,0.1,1")] = None,
-    entropy: Annotated[str | None, typer.Option(metavar="NUMBERS", help="τ, or several.")] = None,
-    beta: Annotated[str | None, typer.Option(metavar="NUMBERS", help="β = λ/(λ + τ) instead of λ, or several.")] = None,
-    learning_rate: Annotated[str | None, typer.Option(metavar="NUMBERS", help="The learning rate, or several.")] = None,
+    kl: Annotated[str | None, typer.Option(metavar="NUMBERS", help="λ, or several values: 0.01,0.1,1")] = None,
+    entropy: Annotated[str | None, typer.Option(metavar="NUMBERS", help="τ, or several values.")] = None,
+    beta: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="β = λ/(λ + τ) instead of λ, or several values.")
+    ] = None,
+    learning_rate: Annotated[
+        str | None, typer.Option(metavar="NUMBERS", help="The learning rate, or several values.")
+    ] = None,
     no_kl: Annotated[bool, typer.Option("--no-kl-in-evaluation", help="Leave the KL out of the evaluation.")] = False,
     no_entropy: Annotated[
         bool, typer.Option("--no-entropy-in-evaluation", help="Leave the entropy out of the evaluation.")
     ] = False,
-    seeds: Annotated[int, count(1, help="How many seeds.")] = 1,
-    seed: Annotated[int, count(0, help="The first of them.")] = 0,
+    seeds: Annotated[int, count(1, help="The number of seeds.")] = 1,
+    seed: Annotated[int, count(0, help="The first seed.")] = 0,
     steps: Annotated[
         int | None,
         count(
             1,
-            help="Environment steps of each member, rounded up to whole lines of metrics; default the preset's. "
-            "A run that has ended goes on when it is given more.",
+            help="Environment steps of each member, rounded up to whole lines of metrics; default: the steps of the "
+            "preset. More steps continue a finished run.",
         ),
     ] = None,
     preset: Annotated[
@@ -86,27 +91,29 @@ def train_command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, e.g. hidden=64,64.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="The folder of the run; a run that is there is resumed.")
+        Path | None, typer.Option(metavar="FOLDER", help="The folder of the run; a run in it is resumed.")
     ] = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="RUN", help="Start from the networks of another run; RUN:2 for its member 2."),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse a folder that is not empty.")] = False,
-    checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
-    memory: Annotated[float | None, number("Bytes that may be used; default most of what is free.", least=0)] = None,
+    checkpoint_every: Annotated[float, number("The time between checkpoints.", least=0, metavar="SECONDS")] = 60.0,
+    memory: Annotated[
+        float | None, number("Bytes of memory to use; default: 80 % of the free memory.", least=0)
+    ] = None,
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Also write the metrics to this folder for TensorBoard.")
     ] = None,
     track: Annotated[
         str | None,
         typer.Option(
-            metavar="wandb|mlflow", help="Also send the metrics there.", autocompletion=suggest("wandb", "mlflow")
+            metavar="wandb|mlflow", help="Also send metrics there.", autocompletion=suggest("wandb", "mlflow")
         ),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Train an agent: every seed and every point of the grid side by side, resumable at any moment."""
+    """Train an agent: all seeds and all points of the grid side by side; training can be resumed at any time."""
     from mdvi.cli import common
     from mdvi.learning import train
     from mdvi.learning.request import check_settings
@@ -120,7 +127,7 @@ def train_command(
     }
     if env is None:
         if out is None:
-            raise ValueError("ENV: name an environment (see `mdvi list envs`), or the folder of a run with --out")
+            raise ValueError("ENV: give an environment (see `mdvi list envs`), or the folder of a run with --out")
         options = (kl, entropy, beta, learning_rate, preset, set_), (agent, seeds, seed, no_kl, no_entropy)
         if any(options[0]) or options[1] != ("munchausen", 1, 0, False, False):
             raise ValueError(
@@ -156,7 +163,7 @@ def train_command(
         try:
             run = train.train(**request, **where, report=Report(progress, tell, tables))
         except Interrupted as stop:
-            kept = f"; everything is in {out}, the same command continues" if out else "; nothing was kept (no --out)"
+            kept = f"; saved in {out}, the same command continues" if out else "; nothing was saved (no --out)"
             tell(f"mdvi: {stop}{kept}")
             raise typer.Exit(128 + stop.number) from None
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # everything is written
@@ -223,7 +230,7 @@ def play_command(
     member: Member = 0,
     sampled: Sampled = False,
     seed: Annotated[int, count(0, help="The seed of the episode.")] = 0,
-    limit: Annotated[int, count(1, help="Steps at most.")] = 1000,
+    limit: Annotated[int, count(1, help="The largest number of steps.")] = 1000,
     best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
@@ -243,10 +250,10 @@ def play_command(
 def plot_command(
     folder: RunFolder,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file; default RUN/curves.png.")
+        Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file; default: RUN/curves.png.")
     ] = None,
 ) -> None:
-    """Draw learning curves; where λ and τ both vary, also a picture of the cells, in …-cells."""
+    """Draw learning curves; if λ and τ both vary, also draw the cells, in …-cells."""
     from mdvi.learning.runs.record import read_config, read_metrics, read_summary
     from mdvi.report.learning import curves_of, grid_of, lines_of
     from mdvi.report.plots import as_bytes, cells_plot, learning_plot
@@ -255,7 +262,7 @@ def plot_command(
     second = path.with_name(f"{path.stem}-cells{path.suffix}")
     check_targets(path, run=folder, cells=second)
     config, metrics = read_config(folder), read_metrics(folder)
-    if sound := _sound(read_summary(folder)):  # as in the table of `mdvi train`; where every member failed, all
+    if sound := _sound(read_summary(folder)):  # as in the table of `mdvi train`; if all members failed, all are drawn
         metrics = lines_of(metrics, sound)
     title = f"{config['env']}, {config['agent']}, {len(config['seeds'])} seeds"
     files: dict[Path, str | bytes] = {path: as_bytes(learning_plot(curves_of(metrics), title), path.suffix[1:])}
@@ -270,13 +277,13 @@ def plot_command(
 def export_command(
     folder: RunFolder,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The .npz file to write; a .py of the same name is put beside it.")
+        Path, typer.Argument(metavar="FILE", help="The .npz file to write; a .py file is written next to it.")
     ],
     member: Member = 0,
     best: BestPolicy = False,
     env: OwnEnv = None,
 ) -> None:
-    """Take a policy elsewhere: its arrays, and a program that runs them with NumPy alone."""
+    """Export a policy: its arrays, and a program that evaluates them with NumPy alone."""
     from mdvi.learning.acting import export
 
     program = export.program_beside(file)
@@ -287,7 +294,7 @@ def export_command(
 
 
 def _of(run: "Run", member: int, name: str) -> float:
-    """A number of a member that all its lines of metrics begin with."""
+    """A number of a member, from its first line of metrics."""
     return float(run.metrics[name][run.metrics["member"] == member][0])
 
 
@@ -299,7 +306,7 @@ def _load(folder: Path, env: str | None, best: bool) -> "Run":
 
 
 def _show(run: "Run", out: Path | None) -> None:
-    """The members' results, or those of the cells where there are many."""
+    """Print the results of each cell."""
     from mdvi.report.learning import COLUMNS
 
     steps = run.summary["members"][0]["env_steps"]
@@ -317,7 +324,7 @@ def _show(run: "Run", out: Path | None) -> None:
 
 
 def _sound(summary: dict[str, Any]) -> list[int]:
-    """The members that did not fail, of a summary that may come from somebody else; none where it does not say."""
+    """The members that did not fail, from a summary that may be malformed; empty if it is."""
     members = summary.get("members")
     return [
         number

@@ -1,7 +1,7 @@
-"""What the shell suggests while a command is typed: names that mdvi knows, without importing what they stand for.
+"""Names for shell completion, without importing the objects that they name.
 
-A suggestion must come at once, and the tables of algorithms, agents and environments import JAX. So the names stand
-here once more, and a test holds them equal to the tables.
+Completion must be immediate, but the tables of algorithms, agents and environments import JAX. Therefore this file
+repeats the names, and a test compares them with the tables.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ PRESETS = ("paper", "cartpole", "lunarlander", "atari", "minatar", "small", "spe
 
 
 def suggest(*names: str) -> Callable[[str], list[str]]:
-    """A completion of typer's: those of the names that begin with what was typed."""
+    """A completion function for typer: the names that begin with the typed text."""
 
     def matching(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
@@ -41,7 +41,7 @@ def suggest(*names: str) -> Callable[[str], list[str]]:
 
 
 def studies_named(incomplete: str) -> list[str]:
-    """The studies that come with mdvi and begin with what was typed."""
+    """The studies that are shipped with mdvi and begin with the typed text."""
     from mdvi.shipped import studies
 
     return [name for name in studies() if name.startswith(incomplete)]

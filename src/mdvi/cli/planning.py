@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 Kl = Annotated[float, number("λ, the weight of the KL to the prior.", least=0)]
 Entropy = Annotated[float, number("τ, the weight of the entropy.", least=0)]
 Prior = Annotated[str, typer.Option(metavar="uniform|FILE", help="μ: .npz with `policy` or `prior`, or CSV of S × A.")]
-Tolerance = Annotated[float, number("How wide the proved interval of any value may be.")]
-TimeLimit = Annotated[float | None, number("Stop then, with the interval so far.", metavar="SECONDS")]
+Tolerance = Annotated[float, number("The largest width of the proved interval of a value.")]
+TimeLimit = Annotated[float | None, number("Stop after this time, with the interval so far.", metavar="SECONDS")]
 
 _NOT_CERTIFIED = 3
-_LARGE = 10**9  # bytes from which on the memory is announced
+_LARGE = 10**9  # bytes of memory from which a remark is made
 
 
 def solve_command(
@@ -65,7 +65,7 @@ def solve_command(
         Path | None, typer.Option(metavar="FILE", help="Write the certificate to this .npz file.")
     ] = None,
 ) -> int:
-    """The optimum, with an interval that is proved to hold it. Exit code 0: certified; 3: not within the tolerance."""
+    """Solve a model, with a proved interval for each value. Exit code 0: certified; 3: not within the tolerance."""
     check_targets(plot, out=out, certificate=certificate)
     for path, suffixes in ((out, (".npz", ".csv")), (certificate, (".npz",))):
         if path is not None and path.suffix not in suffixes:
@@ -117,7 +117,7 @@ def certify_command(
     reward: Reward = None,
     json_: Json = False,
 ) -> int:
-    """How much a policy loses at most, proved. Exit code 0: certified; 3: not within the tolerance."""
+    """Prove an upper bound on the loss of a policy. Exit code 0: certified; 3: not within the tolerance."""
     from mdvi.mdp.names import source_of
     from mdvi.planning import files
     from mdvi.planning.certificate import certify
@@ -140,12 +140,12 @@ def certify_command(
 def check_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model, an .npz file.", show_default=False)],
     certificate: Annotated[
-        Path, typer.Argument(metavar="CERTIFICATE", help="What `mdvi solve --certificate` wrote.", show_default=False)
+        Path, typer.Argument(metavar="CERTIFICATE", help="A file of `mdvi solve --certificate`.", show_default=False)
     ],
 ) -> int:
     """Check a certificate with NumPy alone. Exit code 0: proved; 1: not proved; 2: not readable.
 
-    This runs the program checker.py, one file that imports nothing of mdvi, in a Python process of its own.
+    This runs the program checker.py, one file that does not import mdvi, in a separate Python process.
     """
     from mdvi.shipped import shipped
 
@@ -162,7 +162,7 @@ def convert_command(
         typer.Option(
             "--from",
             metavar="NAME",
-            help="The format to read; default by the suffix of IN.",
+            help="The format to read; default: by the suffix of IN.",
             autocompletion=suggest(*FORMATS),
         ),
     ] = None,
@@ -171,13 +171,13 @@ def convert_command(
         typer.Option(
             *("--format", "--to"),
             metavar="NAME",
-            help="The format to write; default by the suffix of OUT.",
+            help="The format to write; default: by the suffix of OUT.",
             autocompletion=suggest(*FORMATS),
         ),
     ] = None,
     reward: Reward = None,
 ) -> None:
-    """Write a model in another format, and say what was translated."""
+    """Write a model in another format, and report translations."""
     from mdvi.mdp import write as write_model
     from mdvi.mdp.names import source_of
 
@@ -189,7 +189,7 @@ def convert_command(
 
 
 def _announce(given: "Given", regularized: bool) -> None:
-    """What was translated, and how much memory the solve will take if that is much."""
+    """Print the translations of a model, and the memory of the solution if that is large."""
     from mdvi.planning.requests import memory_of
 
     for note in given.notes:
@@ -201,7 +201,7 @@ def _announce(given: "Given", regularized: bool) -> None:
 
 @contextmanager
 def _interval_bar(tolerance: float) -> Iterator[Any]:
-    """A progress callback: how far the interval has narrowed, on a logarithmic scale, when a person is looking."""
+    """A progress callback that shows the narrowing of the interval on a logarithmic scale, if stderr is a terminal."""
     from mdvi.planning.watch import narrowing
     from mdvi.progress import console_of_bars
 
@@ -241,7 +241,7 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
     mdp = given.model
     table = Table(title=f"{mdp}\nλ = {kl:g}, τ = {entropy:g}", show_header=False)
     table.add_row("status", f"{solution.status}: {solution.message}")
-    table.add_row("gap", f"{solution.gap:.3g} (asked for {solution.tolerance:.3g})")
+    table.add_row("gap", f"{solution.gap:.3g} (tolerance {solution.tolerance:.3g})")
     first = f"state {mdp.names.state(0)}"
     start = f"{first}: {solution.value[0]:.10g} in [{solution.lower[0]:.10g}, {solution.upper[0]:.10g}]"
     table.add_row("value", f"{start}; all: {solution.value.min():.6g} … {solution.value.max():.6g}")
@@ -256,7 +256,7 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
 
 
 def _picture(given: "Given", solution: "Solution", kl: float, entropy: float, form: str) -> bytes:
-    """What `Solution.plot` draws, in a file."""
+    """The content of a file with the picture of `Solution.plot`."""
     from mdvi.report.plots import as_bytes
 
     return as_bytes(solution.plot(f"{given.name}, λ = {kl:g}, τ = {entropy:g}"), form)

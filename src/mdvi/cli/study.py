@@ -1,4 +1,4 @@
-"""`mdvi study`: grids of runs from a file to a report."""
+"""`mdvi study`: run grids of runs from a file, and report the results."""
 
 import json
 from collections.abc import Mapping
@@ -15,30 +15,30 @@ from mdvi.progress import bars_on_stderr
 if TYPE_CHECKING:
     from mdvi.study.spec import Study
 
-study = typer.Typer(help="A grid of runs, from a TOML file to a report.", no_args_is_help=True, cls=Group)
+study = typer.Typer(help="Run a grid of runs from a TOML file, and report it.", no_args_is_help=True, cls=Group)
 
 File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="The study: a TOML file, or the name of one that comes with mdvi (see `mdvi list studies`).",
+        help="The study: a TOML file, or the name of a study shipped with mdvi (see `mdvi list studies`).",
         show_default=False,
         autocompletion=studies_named,
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="The folder of its results; default runs/NAME.", show_default=False),
+    typer.Option(metavar="FOLDER", help="The folder of the results; default: runs/NAME.", show_default=False),
 ]
 OwnEnvs = Annotated[
     list[str] | None,
-    typer.Option("--env", help="An environment of the study that is code of yours, named as there.", metavar="ENV"),
+    typer.Option("--env", help="Allow an environment of the study that is code of your own.", metavar="ENV"),
 ]
 
 
 @study.command("plan", cls=Command)
 def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json = False) -> None:
-    """What a study would cost: runs, programs, arithmetic, memory and a rough time; and what is done of it already."""
+    """Estimate the cost of a study: runs, programs, arithmetic, memory and rough time; show how many runs are done."""
     from mdvi import input
     from mdvi.study.plan import plan_of
     from mdvi.study.spec import read
@@ -73,23 +73,23 @@ def run_command(
     file: File,
     out: Out = None,
     shard: Annotated[
-        str, typer.Option(metavar="i/n", help="The i-th of n shares, for machines that share nothing.")
+        str, typer.Option(metavar="i/n", help="Train the i-th of n shares, for machines without a shared folder.")
     ] = "1/1",
     env: OwnEnvs = None,
     ray: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS|local",
-            help="Train on a Ray cluster: its address, or local to start one here.",
+            help="Train on a Ray cluster: its address, or local to start one on this machine.",
             show_default=False,
         ),
     ] = None,
     memory: Annotated[
-        float | None, number("GB that may be used; with --ray, by each worker.", show_default=False)
+        float | None, number("GB of memory that may be used; with --ray, by each worker.", show_default=False)
     ] = None,
-    checkpoint_every: Annotated[float, number("How often to save.", least=0, metavar="SECONDS")] = 60.0,
+    checkpoint_every: Annotated[float, number("The time between checkpoints.", least=0, metavar="SECONDS")] = 60.0,
 ) -> None:
-    """Train what is missing. After any stop, the same command continues."""
+    """Train the missing runs. After an interruption, the same command continues."""
     from mdvi.learning.runs.signals import Interrupted
     from mdvi.study.execute import Watch, execute
 
@@ -114,7 +114,7 @@ def run_command(
                 watch=Watch(progress, batch, figure1, tell), ray=ray, own=env or (),
             )  # fmt: skip
         except Interrupted as stop:
-            tell(f"mdvi: {stop}; everything is in {folder}, the same command continues")
+            tell(f"mdvi: {stop}; saved in {folder}, the same command continues")
             raise typer.Exit(128 + stop.number) from None
     if busy:
         tell(f"{busy} runs are being trained by another process")
@@ -126,7 +126,7 @@ def run_command(
 
 @study.command("status", cls=Command)
 def status_command(file: File, out: Out = None, json_: Json = False) -> None:
-    """How many runs are done, and what went wrong with the others."""
+    """Show how many runs are done, and why others failed."""
     folder = _folder(file, out)
     found = _study(file, folder)
     rows, counts, figure = _state(found, folder)
@@ -146,10 +146,10 @@ def status_command(file: File, out: Out = None, json_: Json = False) -> None:
 def retry_command(
     file: File,
     out: Out = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Those that failed; the default.")] = False,
-    diverged: Annotated[bool, typer.Option("--diverged", help="Those that diverged.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Queue failed runs; the default.")] = False,
+    diverged: Annotated[bool, typer.Option("--diverged", help="Queue diverged runs.")] = False,
 ) -> None:
-    """Put runs that failed, or diverged, back into the queue; `mdvi study run` trains them."""
+    """Queue failed, or diverged, runs again; `mdvi study run` trains them."""
     folder = _folder(file, out)
     found = _study(file, folder)
     with _store(folder) as store:
@@ -158,18 +158,19 @@ def retry_command(
         statuses = store.statuses()
         chosen = [run.id for run in found.runs if statuses.get(run.id) in again]
         store.again(chosen)
-    show(f"{len(chosen)} runs queued again")
+    show(f"{len(chosen)} runs re-queued")
 
 
 @study.command("merge", cls=Command)
 def merge_command(
     file: File,
     others: Annotated[
-        list[Path], typer.Argument(metavar="FOLDERS...", help="Folders of results from elsewhere.", show_default=False)
+        list[Path],
+        typer.Argument(metavar="FOLDERS...", help="Folders of other machines.", show_default=False),
     ],
     out: Out = None,
 ) -> None:
-    """Take in what other machines have trained."""
+    """Copy the results of other machines into this store."""
     own = _folder(file, out)
     found = _study(file, own, *others)
     with _store(own, new=True) as store:
@@ -185,7 +186,7 @@ def export_command(
     out: Out = None,
     form: Annotated[str, typer.Option("--format", help="The kind of file.", metavar="csv|parquet")] = "csv",
 ) -> None:
-    """A row for each run in runs.csv, and the learning curves in curves.csv; figure1.csv where it is asked for."""
+    """Write runs.csv with a row for each run, curves.csv with the learning curves, and figure1.csv if requested."""
     from mdvi.report import export
     from mdvi.words import did_you_mean
 
@@ -219,10 +220,10 @@ def report_command(
     ] = "score_mean_training",
     baseline: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The agent that others are held against; default dqn.", show_default=False),
+        typer.Option(metavar="NAME", help="The agent to compare others with; default: dqn.", show_default=False),
     ] = None,
 ) -> None:
-    """One HTML page: heatmaps, curves, tables, comparisons, provenance; the figures beside it as PNG, SVG and PDF."""
+    """Write an HTML page with heatmaps, curves, tables, comparisons and provenance, and its figures as files."""
     from mdvi.report.cells import SCORES
     from mdvi.report.page import Results, study_page, study_pictures
     from mdvi.report.plots import as_bytes
@@ -250,7 +251,7 @@ def report_command(
 
 
 def _write(folder: Path, files: Mapping[Path, str | bytes]) -> None:
-    """Write results into a folder, and nowhere else: it may be somebody else's, with links in it."""
+    """Write results into a folder; the folder may be untrusted, so links that lead out of it are refused."""
     from mdvi.output import check_inside
 
     for path in files:
@@ -259,7 +260,7 @@ def _write(folder: Path, files: Mapping[Path, str | bytes]) -> None:
 
 
 def _time(seconds: float) -> str:
-    """A duration in the unit people would use."""
+    """A duration in a suitable unit."""
     for unit, size in (("years", 3.15e7), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {unit}"
@@ -271,14 +272,14 @@ def _folder(file: Path, out: Path | None) -> Path:
 
 
 def _path(file: Path) -> Path:
-    """The file of that name, or of the study of that name that comes with mdvi where there is no such file."""
+    """The file of a study, or if there is no such file, the study of that name that is shipped with mdvi."""
     from mdvi.shipped import studies
 
     return file if file.exists() else studies().get(str(file), file)
 
 
 def _study(file: Path, *folders: Path) -> "Study":
-    """The study of a file; as version 0.1.0 understood it, where one of these folders has results of such runs."""
+    """The study of a file; as version 0.1.0 read it, if one of these folders has results of such runs."""
     from mdvi import input
     from mdvi.study.spec import read
     from mdvi.study.store import NAME
@@ -295,19 +296,19 @@ def _study(file: Path, *folders: Path) -> "Study":
 
 
 def _store(folder: Path, new: bool = False, reading: bool = False) -> Any:
-    """The store in a folder, to be closed afterwards."""
+    """A context manager for the store in a folder."""
     import contextlib
 
     from mdvi import input
     from mdvi.study.store import NAME, Store
 
     if not new and input.kind(folder / NAME, links=False) is None:
-        raise ValueError(f"{folder}: has no {NAME}; `mdvi study run` makes it")
+        raise ValueError(f"{folder}: has no {NAME}; `mdvi study run` creates it")
     return contextlib.closing(Store(folder / NAME, reading))
 
 
 def _state(found: "Study", folder: Path) -> tuple[list[dict[str, Any]], dict[str, int], str]:
-    """The runs that are known, how many stand how, and how Figure 1 stands, where it is asked for."""
+    """The rows of the store, the number of runs by status, and the status of Figure 1 if it is requested."""
     import collections
 
     with _store(folder, reading=True) as store:
@@ -326,7 +327,7 @@ def _show(found: "Study", counts: dict[str, int], figure: str) -> None:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    """i/n as two numbers."""
+    """The two numbers of i/n."""
     left, _, right = text.partition("/")
     if not (left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
         raise ValueError(f"--shard: expected i/n with 1 ≤ i ≤ n, got {text!r}")

@@ -1,9 +1,8 @@
-"""What is learned in: environments as JAX programs, and those of others on the host.
+"""Environments: JAX programs, and Gymnasium environments on the host.
 
-`NAMES` are the JAX programs that can be named; a `FiniteMDP` becomes one as `FiniteEnvironment(mdp)`. Whatever
-Gymnasium makes becomes a `Hosted` by `gymnasium` (an id, or a class of your own), `made` (a function), `vectored` (a
-function that makes vector environments) or `atari`. The other way round, `as_gymnasium` makes an environment of
-Gymnasium's of a `FiniteMDP`.
+`NAMES` has the JAX programs with a name; `FiniteEnvironment(mdp)` turns a `FiniteMDP` into one. Gymnasium environments
+become a `Hosted` by `gymnasium` (an id, or a class of your own), `made` (a function), `vectored` (a function that makes
+vector environments) or `atari`. Conversely, `as_gymnasium` turns a `FiniteMDP` into a Gymnasium environment.
 """
 
 from collections.abc import Callable
@@ -45,7 +44,7 @@ __all__ = [
 
 
 def cartpole(discount: float = 0.99, limit: int = 500) -> TimeLimit:
-    """CartPole as Gymnasium's CartPole-v1: balance a pole; +1 a step, truncated after 500 steps."""
+    """CartPole-v1 of Gymnasium: balance a pole; reward +1 for each step, truncated after 500 steps."""
     return TimeLimit(CartPole(discount), limit)
 
 
@@ -53,7 +52,7 @@ def _game(name: str) -> Callable[..., Any]:
     def make(discount: float = 0.99) -> Any:
         return minatar.MinAtar(name, discount)
 
-    make.__doc__ = f"MinAtar's {name.replace('_', ' ')}, as pgx has it, with sticky actions."
+    make.__doc__ = f"The MinAtar game {name.replace('_', ' ')} as implemented by pgx, with sticky actions."
     return make
 
 

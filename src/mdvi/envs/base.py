@@ -1,8 +1,8 @@
-"""What an agent learns in: an environment as pure functions, and the record of one step.
+"""The protocol of environments as pure functions, and the record of one step.
 
-Environments are JAX programs: they run inside `jit`, `vmap` and `scan`. A step tells **termination**, which makes the
-value of the next state zero, from **truncation**, which does not; and the next observation of a transition is the one
-that followed, not the first of the next episode.
+Environments are JAX programs: they run inside `jit`, `vmap` and `scan`. A step distinguishes **termination**, which
+makes the value of the next state zero, from **truncation**, which does not. The next observation of a transition is the
+observation after the step, never the first observation of the next episode.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -22,11 +22,11 @@ class Transition(eqx.Module):
         obs: the observation that the action was chosen on.
         action: the action.
         reward: the reward.
-        terminated: whether the process ended: the value of `next_obs` is zero.
-        truncated: whether the episode was cut off: `next_obs` keeps its value.
-        next_obs: the observation that followed, also where an episode ended.
-        legal: the actions that were told to be legal on `obs`; None where an environment reads them off observations.
-        next_legal: the same on `next_obs`.
+        terminated: whether the process ended, so that the value of `next_obs` is zero.
+        truncated: whether the episode was cut off; `next_obs` keeps its value.
+        next_obs: the observation after the step, also at the end of an episode.
+        legal: the legal actions that the environment reported with `obs`; None if it reads them off observations.
+        next_legal: the legal actions that the environment reported with `next_obs`; None likewise.
     """
 
     obs: Array
@@ -41,7 +41,7 @@ class Transition(eqx.Module):
 
 @runtime_checkable
 class Interface(Protocol):
-    """What an agent needs to know of an environment, wherever that runs."""
+    """The properties of an environment that an agent needs, whether it runs in JAX or on the host."""
 
     @property
     def actions(self) -> int:
@@ -53,7 +53,7 @@ class Interface(Protocol):
 
     @property
     def scale(self) -> tuple[float, ...] | None:
-        """What a network divides each number of an observation by, or all of them; None for ones."""
+        """The divisors of observations in a network, one number for all elements or one each; None for no division."""
 
     @property
     def discount(self) -> Any:
@@ -68,7 +68,7 @@ class Environment(Interface, Protocol):
     """A Markov decision process that can be sampled, one state at a time, as a JAX program."""
 
     def reset(self, key: jax.Array) -> Any:
-        """The state that an episode begins in."""
+        """The first state of an episode."""
 
     def observe(self, state: Any) -> Array:
         """The observation of a state."""
@@ -101,27 +101,27 @@ class TimeLimit(eqx.Module):
 
     @property
     def actions(self) -> int:
-        """That of the environment."""
+        """The number of actions of the environment."""
         return self.env.actions
 
     @property
     def action_space(self) -> Any:
-        """That of the environment; None where it has none."""
+        """The action space of the environment; None if it has none."""
         return getattr(self.env, "action_space", None)
 
     @property
     def observation(self) -> jax.ShapeDtypeStruct:
-        """That of the environment."""
+        """Shape and dtype of an observation of the environment."""
         return self.env.observation
 
     @property
     def scale(self) -> tuple[float, ...] | None:
-        """That of the environment."""
+        """The divisors of observations of the environment."""
         return self.env.scale
 
     @property
     def discount(self) -> Any:
-        """That of the environment."""
+        """γ of the environment."""
         return self.env.discount
 
     def reset(self, key: jax.Array) -> Clocked:
@@ -133,13 +133,13 @@ class TimeLimit(eqx.Module):
         return self.env.observe(state.state)
 
     def step(self, state: Clocked, action: Any, key: jax.Array) -> tuple[Clocked, Any, Any, Any]:
-        """A step of the environment; truncated at the limit unless it terminated there."""
+        """A step of the environment, which is truncated at the limit unless it terminates there."""
         following, reward, terminated, truncated = self.env.step(state.state, action, key)
         clock = state.clock + 1
         return Clocked(following, clock), reward, terminated, truncated | ((clock >= self.limit) & ~terminated)
 
     def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
-        """Those of the environment."""
+        """The legal actions of the environment."""
         return self.env.legal(obs)
 
     def frame(self, state: Clocked) -> Any:
@@ -148,10 +148,10 @@ class TimeLimit(eqx.Module):
 
 
 def advance(env: Environment, state: Any, action: Any, key: jax.Array) -> tuple[Any, Transition]:
-    """One step, and a fresh episode where one ended.
+    """One step, and a new episode if one ended.
 
     Returns:
-        The state to go on from, and the transition with its true next observation.
+        The state to continue from, and the transition with its true next observation.
     """
     dynamics, renewal = jax.random.split(key)
     following, reward, terminated, truncated = env.step(state, action, dynamics)

@@ -1,4 +1,4 @@
-"""Environments by name, and which of them may be made because a file names them."""
+"""Environments by name, and the check that a file may name an environment."""
 
 import inspect
 import re
@@ -13,7 +13,7 @@ _HORIZON = 200  # steps after which an episode in a finite model is truncated
 
 
 def environment_of(text: str) -> Any:
-    """`NAME:key=value,…` of an environment; or a family with its keys, and `limit` and `start` of its episodes."""
+    """The environment of a text `NAME:key=value,…`; a family of models also takes `limit` and `start` of episodes."""
     name, _, rest = text.partition(":")
     parts = [part for part in rest.split(",") if part]
     if name in envs.NAMES:
@@ -22,7 +22,7 @@ def environment_of(text: str) -> Any:
         episode = [part for part in parts if part.startswith(("limit=", "start="))]
         options = {key: integer_in(key, value) for key, value in map(key_and_value, episode)}
         if len(options) < len(episode):
-            raise ValueError(f"{name}: limit or start is given twice")
+            raise ValueError(f"{name}: limit or start is given twice; give each key once")
         model = mdp.FAMILIES[name](
             **arguments_of(mdp.FAMILIES[name], [part for part in parts if part not in episode], name)
         )
@@ -33,7 +33,7 @@ def environment_of(text: str) -> Any:
         raise ValueError(f"unknown environment {name!r}{hint}; see `mdvi list envs`")
     given = dict(map(key_and_value, parts))
     if len(given) < len(parts):
-        raise ValueError(f"{name}: a parameter is given twice")
+        raise ValueError(f"{name}: a parameter is given twice; give each key once")
     maker = envs.atari if name.startswith("ALE/") else envs.gymnasium
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     known = {key: p for key, p in inspect.signature(maker).parameters.items() if p.kind in kinds}
@@ -53,21 +53,21 @@ def environment_of(text: str) -> Any:
 
 
 def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
-    """Whether an environment that a file names may be made: no code but mdvi's, Gymnasium's and ALE's runs.
+    """Check that making an environment that a file names executes only code of mdvi, Gymnasium and ALE.
 
     Args:
-        text: what the file says.
-        own: environments that the user has named as well, on the command line or in Python; these may be any code.
+        text: the name in the file.
+        own: environments that the user has named on the command line or in Python; these may execute any code.
 
     Raises:
-        ValueError: when it may not.
+        ValueError: if it would execute other code.
     """
     if text in own:
         return
     name, parts = name_and_options(text)
     plain = text.partition(":")[0] in (*envs.NAMES, *mdp.FAMILIES) or door.is_known(name)
     words = (value for _, value in map(key_and_value, parts) if number_of(value) is None)
-    if not plain or not all(re.fullmatch(r"\w+", word) for word in words):  # no path of a file, for example
+    if not plain or not all(re.fullmatch(r"\w+", word) for word in words):  # excludes paths of files, for example
         near = nearest(name, envs.NAMES, 0.8)
         hint = f", or correct it to {near}" if near and not plain else ""
         raise ValueError(
@@ -77,7 +77,7 @@ def check_named_by_file(text: str, own: Collection[str] = ()) -> None:
 
 
 def name_and_options(text: str) -> tuple[str, list[str]]:
-    """`ID`, `module:ID` or `module:Class`, each with :key=value,… after it, as a name and KEY=VALUE parts."""
+    """Split `ID`, `module:ID` or `module:Class`, with an optional `:key=value,…`, into name and KEY=VALUE parts."""
     name, *rest = text.split(":")
     if rest and "=" not in rest[0]:
         name = f"{name}:{rest.pop(0)}"

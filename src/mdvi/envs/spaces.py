@@ -1,4 +1,4 @@
-"""Spaces of actions: what an agent chooses from."""
+"""Action spaces."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +9,8 @@ class Discrete:
     """Finitely many actions, which an agent numbers from 0.
 
     Attributes:
-        count: how many there are.
-        first: the number that the environment itself gives the first one.
+        count: the number of actions.
+        first: the number of the first action in the environment.
     """
 
     count: int
@@ -23,7 +23,7 @@ class Box:
 
     Attributes:
         low: the least value of each component.
-        high: the largest.
+        high: the largest value of each component.
     """
 
     low: tuple[float, ...]
@@ -31,12 +31,12 @@ class Box:
 
 
 def actions_of(env: Any) -> Discrete:
-    """The actions of an environment: its `action_space` if that is one of these, or as many as it says in `actions`.
+    """The action space of an environment: its `action_space` if that is `Discrete`, otherwise from its `actions`.
 
     Raises:
-        ValueError: for a `Box`, which no agent here can choose from.
+        ValueError: for a `Box`, since all agents need discrete actions.
     """
     space = getattr(env, "action_space", None)
     if isinstance(space, Box):
-        raise ValueError("env: its actions are a Box; agents need a Discrete action space")
+        raise ValueError("env: the action space is a Box; agents need a Discrete action space")
     return space if isinstance(space, Discrete) else Discrete(int(env.actions))

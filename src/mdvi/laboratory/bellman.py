@@ -2,9 +2,10 @@
 
 A stationary regularised problem is described by a temperature t and an offset c:
 
-    v = M_t(q + c),      Ω(π) = ⟨π, c⟩ + t H(π)
+    v = M_t(q + c) = max_π ⟨π, q⟩ + ⟨π, c⟩ − t Ω(π)
 
-t = τ, c = 0 is entropy regularisation; t = λ + τ, c = λ log μ adds the KL to a fixed prior μ.
+t = τ, c = 0 is entropy regularisation; t = λ + τ, c = λ log μ adds the KL to a fixed prior μ. With another Ω than
+Shannon's, the dual variable of μ stands in the place of log μ.
 """
 
 import equinox as eqx
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mdvi.mdp.model import FiniteMDP
-from mdvi.regularizers import entropy, expectation, soft_argmax, soft_maximum
+from mdvi.regularizers import SHANNON, Regularizer, expectation
 from mdvi.scheme import Scheme
 from mdvi.types import Array, Reduced
 
@@ -37,22 +38,23 @@ class BellmanOperator(eqx.Module):
 
 
 class Objective(eqx.Module):
-    """The stationary problem that a scheme's policies are judged by: max_π E Σ γ^t (r + Ω(π))."""
+    """The stationary problem that a scheme's policies are judged by: max_π E Σ γ^t (r + ⟨π, c⟩ − t Ω(π))."""
 
     temperature: Float[Array, ""]
     offset: Q
+    regularizer: Regularizer = eqx.field(default=SHANNON, static=True)
 
     def maximum(self, q: Q, legal: Bool[Array, "states actions"]) -> V:
-        """max_π ⟨π, q⟩ + Ω(π)."""
-        return soft_maximum(q + self.offset, self.temperature, legal)
+        """max_π ⟨π, q + c⟩ − t Ω(π)."""
+        return self.regularizer.maximum(q + self.offset, self.temperature, legal)
 
     def greedy(self, q: Q, legal: Bool[Array, "states actions"]) -> Q:
         """The maximising policy."""
-        return soft_argmax(q + self.offset, self.temperature, legal)
+        return self.regularizer.policy(q + self.offset, self.temperature, legal)
 
-    def bonus(self, policy: Q, log_policy: Q) -> V:
-        """Ω(π) = ⟨π, c⟩ + t H(π)."""
-        return expectation(policy, self.offset) + self.temperature * entropy(log_policy)
+    def bonus(self, policy: Q, log_policy: Q, legal: Bool[Array, "states actions"]) -> V:
+        """⟨π, c⟩ − t Ω(π)."""
+        return expectation(policy, self.offset) - self.temperature * self.regularizer.omega(log_policy, legal)
 
 
 def objective_of(scheme: Scheme, log_prior: Q, legal: Bool[Array, "states actions"]) -> Objective:
@@ -64,9 +66,11 @@ def objective_of(scheme: Scheme, log_prior: Q, legal: Bool[Array, "states action
     last = scheme.at(-1)
     temperature, offset = last.entropy, jnp.zeros_like(log_prior)
     if scheme.prior == "fixed":
-        temperature, offset = last.temperature, last.kl * jnp.where(legal, log_prior, 0.0)
-    offset = offset + temperature * scheme.regularizer.log_reference(legal)
-    return Objective(jnp.asarray(temperature), offset)
+        dual = scheme.regularizer.dual(log_prior, legal)
+        temperature, offset = last.temperature, last.kl * jnp.where(legal, dual, 0.0)
+    if scheme.reference is not None:
+        offset = offset + last.entropy * scheme.pull(legal)
+    return Objective(jnp.asarray(temperature), offset, scheme.regularizer)
 
 
 def policy_value(mdp: FiniteMDP, policy: Q, bonus: V) -> V:
@@ -85,7 +89,7 @@ def optimum(mdp: FiniteMDP, objective: Objective) -> Q:
     def improve(v: V) -> V:
         policy = objective.greedy(operator.backup(v), mdp.legal)
         log_policy = jnp.where(policy > 0, jnp.log(jnp.where(policy > 0, policy, 1.0)), -jnp.inf)
-        return policy_value(mdp, policy, objective.bonus(policy, log_policy))
+        return policy_value(mdp, policy, objective.bonus(policy, log_policy, mdp.legal))
 
     def rises(carry: tuple[V, V]) -> Bool[Array, ""]:
         before, v = carry

@@ -2,8 +2,12 @@
 
 Every function returns one entry per k, to be compared with the loss of π_k; entries about which the theorem is
 silent are +∞, and a run that the theorem does not cover is a ValueError. Errors, policies and norms are those of the
-trace. Theorems 1 and 2 are stated for iterates within v_max; they are evaluated with the smallest radius R ≥ v_max for
+trace. Theorems 1 and 2 are stated for iterates within v_max; they are evaluated with the smallest radius Q ≥ v_max for
 which that is true of this trace, which is v_max itself unless q_0, or for Theorem 1 the errors, leave it.
+
+The paper has Shannon's entropy. Both theorems hold for every convex Ω in the lazy form, with R(Ω), the largest Ω of a
+deterministic policy less the least Ω, in the place of log|A| in Theorem 1, and sup|Ω| in its place in Theorem 2. With a
+reference ρ, Ω is D_Ω(·‖ρ) there. An infinite R or sup|Ω| is no theorem.
 
 Three formulas differ from the printed ones, which are kept under `printed=True` and labelled so: see each docstring.
 
@@ -22,7 +26,7 @@ from mdvi.dual_averaging import DualAveraging
 from mdvi.laboratory.trace import Trace
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount
-from mdvi.regularizers import soft_argmax
+from mdvi.regularizers import SHANNON, Regularizer, regularizer_of
 from mdvi.scheme import Scheme
 
 __all__ = [
@@ -100,14 +104,15 @@ def theorem1(trace: Trace) -> Tables:
 def theorem1_sharp(trace: Trace) -> Tables:
     """The signed inequality that Theorem 1 follows from by absolute values; needs no bound on q_k.
 
-    q_* − q_{π_k} ≤ A¹_k E_k/k + (I − γP_{π_*})⁻¹ (q_k − q_0 + γλ log|A|)/k − (I − γP_{π_k})⁻¹ (q_k − q_0)/k.
+    q_* − q_{π_k} ≤ A¹_k E_k/k + (I − γP_{π_*})⁻¹ (q_k − q_0 + γλR)/k − (I − γP_{π_k})⁻¹ (q_k − q_0)/k, where R = log|A|
+    for Shannon's Ω.
     Source: step (iii) of the proof of Theorem 1, before its last line.
     """
     _check_covered(trace, "theorem 1")
     mdp, q = trace.mdp, np.where(trace.mdp.legal, trace.q, 0.0)
     optimal, policies = _optimal_resolvent(trace), np.exp(trace.log_policy)
     bound = _theorem1_propagated(trace)
-    entropy = float(mdp.discount * _scheme(trace).kl) * mdp.log_actions
+    entropy = float(mdp.discount * _scheme(trace).kl) * spread(mdp, _scheme(trace).regularizer)
     for k in range(1, len(bound)):
         moved = (q[k] - q[0]) / k
         bound[k] += optimal(moved + entropy / k) - _resolvent(mdp, policies[k])(moved)
@@ -191,10 +196,59 @@ def azuma(mdp: FiniteMDP, kl: float, iterations: int, failure: float) -> Series:
     return 2 / (1 - gamma) * deviation + 4 / (1 - gamma) * v_kl * inverse
 
 
-def entropy_bias(mdp: FiniteMDP, entropy: float) -> float:
-    """‖q_* − q_{π^τ_*}‖ ≤ τ log|A|/(1−γ): what the entropy-regularised optimum loses of the reward."""
+def entropy_bias(mdp: FiniteMDP, entropy: float, regularizer: Regularizer | str = SHANNON) -> float:
+    """‖q_* − q_{π^τ_*}‖ ≤ τR/(1−γ): what the regularised optimum loses of the reward; R = log|A| for Shannon's Ω.
+
+    Args:
+        mdp: the model, whose rows sum to 1 where Ω is not 0 at every deterministic policy.
+        entropy: τ.
+        regularizer: Ω.
+
+    Raises:
+        ValueError: if R is infinite.
+    """
     _check_nonnegative(entropy=entropy)
-    return entropy * mdp.log_actions / (1 - check_discount(mdp.discount))
+    return entropy * spread(mdp, regularizer_of(regularizer)) / (1 - check_discount(mdp.discount))
+
+
+def spread(mdp: FiniteMDP, regularizer: Regularizer) -> float:
+    """R = max_s (max Ω over deterministic policies − min Ω), over the numbers of legal actions of the states.
+
+    Raises:
+        ValueError: if it is infinite, naming the regulariser.
+    """
+    ranges = [regularizer.at_vertices(n)[1] - regularizer.least(n) for n in _counts(mdp)]
+    return _finite(max(ranges), regularizer, "R = max Ω − min Ω")
+
+
+def largest_omega(mdp: FiniteMDP, scheme: Scheme) -> float:
+    """sup|Ω|, or with a reference the largest D_Ω(π‖ρ).
+
+    Raises:
+        ValueError: if it is infinite, naming the regulariser.
+    """
+    omega, legal = scheme.regularizer, np.asarray(mdp.legal)
+    if scheme.reference is None:
+        largest = max(max(abs(omega.least(n)), abs(omega.greatest(n))) for n in _counts(mdp))
+        return _finite(largest, omega, "sup|Ω|")
+    pull = np.asarray(scheme.pull(legal))  # D_Ω is convex: it is largest at a deterministic policy
+    worth = np.full(legal.shape, -np.inf)
+    for a in range(mdp.actions):
+        alone = np.where(np.arange(mdp.actions) == a, 0.0, -np.inf) + np.zeros(legal.shape)
+        worth[:, a] = omega.omega(alone, legal) - pull[:, a]
+    return _finite(float(worth[np.asarray(mdp.live)].max(initial=0.0)), omega, "sup D_Ω")
+
+
+def _counts(mdp: FiniteMDP) -> list[int]:
+    """How many legal actions a state may have."""
+    live = np.asarray(mdp.live).sum(-1)
+    return np.unique(live[live > 0]).tolist() or [1]
+
+
+def _finite(value: float, regularizer: Regularizer, what: str) -> float:
+    if not np.isfinite(value):
+        raise ValueError(f"regularizer: {what} of {regularizer.name} is infinite, and the theorem says nothing")
+    return value
 
 
 def _check_nonnegative(**numbers: float) -> None:
@@ -238,18 +292,19 @@ def _next(values: np.ndarray) -> Any:
 
 
 def _theorem1_initial(trace: Trace) -> Series:
-    """4/(1−γ) (R + λ log|A|/(1−γ))/k, with R ≥ ‖q_0‖, ‖q_k‖, v_max; the proof needs no other iterate bounded."""
+    """4/(1−γ) (Q + λR/(1−γ))/k, with Q ≥ ‖q_0‖, ‖q_k‖, v_max; the proof needs no other iterate bounded."""
     mdp, norms = trace.mdp, trace.q_norm
     gamma = float(mdp.discount)
     radius = np.maximum(np.maximum(norms[0], norms), _v_max(mdp))
-    v_kl = radius + float(_scheme(trace).kl) * mdp.log_actions / (1 - gamma)
+    v_kl = radius + float(_scheme(trace).kl) * spread(mdp, _scheme(trace).regularizer) / (1 - gamma)
     return 4 / (1 - gamma) * v_kl / np.maximum(np.arange(len(norms)), 1)
 
 
 def _theorem2_initial(trace: Trace, printed: bool) -> Series:
     mdp, norms = trace.mdp, trace.q_norm
     scheme = _scheme(trace)
-    radius = max(_v_max(mdp) + entropy_bias(mdp, float(scheme.entropy)), float(norms[0]))
+    most = float(scheme.entropy) * largest_omega(mdp, scheme) / (1 - float(mdp.discount))
+    radius = max(_v_max(mdp) + most, float(norms[0]))
     return theorem2_initial(float(mdp.discount), float(scheme.beta), radius, len(norms) - 1, printed=printed)
 
 
@@ -265,9 +320,11 @@ def _theorem1_propagated(trace: Trace) -> Tables:
 
 def _optimal_policy(trace: Trace) -> Float[np.ndarray, "states actions"]:
     """π_* as the theorems use it: π^τ_*, which is deterministic when τ = 0."""
-    q, mdp, entropy = trace.optimal_q, trace.mdp, float(_scheme(trace).entropy)
+    q, mdp, scheme = trace.optimal_q, trace.mdp, _scheme(trace)
+    entropy, legal = float(scheme.entropy), np.asarray(mdp.legal)
     if entropy > 0:
-        return np.asarray(soft_argmax(q, entropy, mdp.legal))
+        pull = 0.0 if scheme.reference is None else entropy * np.asarray(scheme.pull(legal))
+        return np.asarray(scheme.regularizer.policy(q + pull, entropy, legal))
     return np.eye(mdp.actions)[np.where(mdp.legal, q, -np.inf).argmax(-1)]
 
 

@@ -14,6 +14,7 @@ from mdvi.laboratory.errors import Errors
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.mdp.validation import physical_memory
+from mdvi.regularizers import SHANNON
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -62,8 +63,30 @@ def check_errors(
     if not isinstance(errors, Errors):
         raise ValueError(f"errors: expected one of mdvi.errors, got {type(errors).__name__}")
     errors.check(live, iterations)
-    if errors.perturb is not None and not getattr(scheme, "entropic", True):
-        raise ValueError("errors: a greedy-step error needs a scheme with the soft maximum")
+    if errors.perturb is not None and getattr(scheme, "maximum", None) is not None:
+        raise ValueError("errors: a greedy-step error needs the maximum of a regularizer, not a function of one's own")
+
+
+def check_references(schemes: Sequence[Scheme | DualAveraging], models: Sequence[FiniteMDP]) -> None:
+    """References, of schemes and inside regularisers, have the shape of the models and fit their legal actions."""
+    for given in schemes:
+        scheme: Any = given.scheme if isinstance(given, DualAveraging) else given
+        omega = scheme.regularizer
+        steep = omega.floor(np.zeros((1, 1)))[0] == -np.inf  # ∇Ω is infinite where a probability is zero
+        own, default = getattr(omega, "reference", None), getattr(omega, "default", None)
+        for name, held, positive in (("reference", own, True), ("default", default, False)):
+            _check_reference(name, None if held is None else held.table, positive, models)
+        _check_reference("reference", scheme.reference, bool(steep), models)
+
+
+def _check_reference(name: str, given: Any, positive: bool, models: Sequence[FiniteMDP]) -> None:
+    """A reference policy fits every model."""
+    if given is None or isinstance(given, jax.core.Tracer):
+        return
+    for model in models:
+        legal, table = np.asarray(model.legal), np.asarray(given)
+        full = np.broadcast_to(table, legal.shape) if table.ndim == 1 else table
+        checked_policy(name, full, legal, np.asarray(model.terminal), positive=positive, tolerance=1e-9)
 
 
 def stack(name: str, items: list[T]) -> T:
@@ -126,11 +149,17 @@ def initial_q_of(given: Any, lead: tuple[int, ...], shape: tuple[int, ...], tabl
 def initial_log_policy(
     given: Any, scheme: Scheme | DualAveraging, legal: Bool[Array, "models states actions"]
 ) -> Float[Array, "models states actions"]:
-    """Log π_0 of every model: uniform over legal actions unless given."""
+    """Log π_0 of every model: unless given, the policy of least Ω, which is uniform for Shannon's Ω."""
+    omega = scheme.scheme.regularizer if isinstance(scheme, DualAveraging) else scheme.regularizer
     if given is None:
-        return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), -np.inf)
+        if omega == SHANNON:
+            return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), -np.inf)
+        mask = np.asarray(legal)
+        return np.stack([omega.log_policy(np.zeros(allowed.shape), 1.0, allowed) for allowed in mask])
     if isinstance(scheme, DualAveraging):
-        raise ValueError("initial_policy: dual averaging starts from the uniform policy; use a Scheme")
+        raise ValueError("initial_policy: dual averaging starts from the policy of least Ω; use a Scheme")
+    if not omega.differentiable:
+        raise ValueError(f"initial_policy: {omega.name} starts from its default policy only; leave initial_policy out")
     for allowed in np.asarray(legal):
         policy = checked_policy("initial_policy", given, allowed, np.zeros(len(allowed), bool), positive=True)
     return np.broadcast_to(np.log(np.where(policy > 0, policy, 1.0)) + np.where(policy > 0, 0.0, -np.inf), legal.shape)

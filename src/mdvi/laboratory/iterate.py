@@ -21,6 +21,7 @@ from mdvi.laboratory.inputs import (
     as_models,
     check_errors,
     check_memory,
+    check_references,
     check_request,
     check_schedules,
     initial_log_policy,
@@ -104,8 +105,8 @@ def iterate(
         seed: an integer, or several.
         initial_q: q_0, shape (states, actions), the same for all runs or with the leading axes of the trace;
             default 0.
-        initial_policy: π_0, shape (states, actions); default uniform over legal actions. With a "fixed" prior
-            it is the prior, for all iterations.
+        initial_policy: π_0, shape (states, actions); by default the policy of least Ω, which is uniform over legal
+            actions for Shannon's Ω. With a "fixed" prior it is the prior, for all iterations.
         record: what to keep, among "q", "log_policy", "errors" (each K + 1 tables a run), "loss",
             "normalized_loss", "bound" (each K + 1 numbers a run). What is not kept is not computed.
         dtype: the floating-point type of the loop; the default is the only one meant for results.
@@ -124,6 +125,7 @@ def iterate(
         check_discount(model.discount)
     schemes = as_list("scheme", scheme, Scheme | DualAveraging)
     check_schedules(schemes, iterations)
+    check_references(schemes, models)
     seeds = seeds_of(seed)
     tables = models[0].legal.shape
     shape = (len(schemes), len(models), len(seeds))
@@ -264,7 +266,7 @@ def _losses(run: _Run, log_policy: Any) -> tuple[Array, Array]:
     """‖q_* − q_π‖_∞, and ‖q_* − q_π‖_1 / ‖q_*‖_1."""
     assert run.dense is not None, "made when a loss is recorded"
     policy = jnp.exp(log_policy)
-    v = policy_value(run.dense, policy, run.objective.bonus(policy, log_policy))
+    v = policy_value(run.dense, policy, run.objective.bonus(policy, log_policy, run.mdp.legal))
     lost = jnp.abs(run.optimal_q - BellmanOperator(run.dense).backup(v))
     largest = jnp.abs(run.optimal_q).max()
     unit = jnp.where(largest > 0, largest, 1.0)  # sums of the largest numbers would overflow

@@ -229,9 +229,12 @@ class Trace:
         covered = self.uniform_start and self.exact_greedy_step and _fully_evaluated(scheme)
         if not covered or np.ndim(scheme.temperature) or np.ndim(scheme.beta):
             return None
-        if scheme.beta == 1:
-            return "theorem 1"
-        return "theorem 2" if scheme.temperature > 0 or scheme.beta > 0 else "avi"
+        if scheme.temperature == 0 and scheme.beta == 0:
+            return "avi"
+        largest = max(abs(scheme.regularizer.greatest(2)), abs(scheme.regularizer.least(2)))
+        if not np.isfinite(largest):  # which the theorems are stated with
+            return None
+        return "theorem 1" if scheme.beta == 1 else "theorem 2"
 
 
 def _label(scheme: Scheme | DualAveraging) -> str:
@@ -242,10 +245,10 @@ def _label(scheme: Scheme | DualAveraging) -> str:
 
 
 def _fully_evaluated(scheme: Scheme) -> bool:
-    """M = 1 with every term that has a weight in the evaluation, a moving prior and the soft maximum."""
+    """M = 1 with every term that has a weight in the evaluation, a moving prior, the maximum of an Ω and no floor."""
     kl = scheme.evaluate_kl or bool(np.all(scheme.beta == 0))
     entropy = scheme.evaluate_entropy or bool(np.all(scheme.entropy == 0))
-    standard = scheme.prior == "previous" and scheme.entropic
+    standard = scheme.prior == "previous" and scheme.maximum is None and scheme.floor is None
     return scheme.backups == 1 and kl and entropy and standard
 
 

@@ -33,15 +33,15 @@ def population_of(
     agent: Entry | None = None,
     start: Start | None = None,
 ) -> tuple[Driver, list[dict[str, Any]]]:
-    """The members that a request asks for, and the facts that head their lines of metrics.
+    """The members that a request asks for, and the columns that identify each of them in its lines of metrics.
 
     Args:
-        request: what is asked for.
-        env: the environment that it names.
-        workers: calls at a time.
+        request: the request.
+        env: the environment that the request names.
+        workers: the number of compiled calls that run at a time.
         memory: bytes that may be used.
         out: the folder of the run.
-        agent: the agent, where the request does not name one of the catalogue.
+        agent: the agent, if the request does not name one of the catalogue.
         start: the networks of another run that members start from.
     """
     axes = {name: getattr(request, name) or [None] for name in AXES}
@@ -49,7 +49,7 @@ def population_of(
     if not seeds or any(seed != int(seed) or not 0 <= seed < 2**32 for seed in seeds):
         raise ValueError(f"seeds: expected at least one, all whole and in 0…2³² − 1, got {str(seeds)[:60]}")
     for name, values in axes.items():
-        if len(set(values)) < len(values):  # they would pass for independent ones
+        if len(set(values)) < len(values):  # duplicates would be counted as independent runs
             raise ValueError(f"{name}: {Counter(values).most_common(1)[0][0]:g} is listed twice")
     check_count(math.prod(map(len, axes.values())))
     cells = [Cell(*numbers) for numbers in itertools.product(*axes.values())]
@@ -58,10 +58,10 @@ def population_of(
 
 @functools.lru_cache(4096)
 def numbers_of(agent: str, kl: float | None, entropy: float | None, beta: float | None) -> tuple[float, float, float]:
-    """λ, τ and β of an agent by name, from what is given of them.
+    """λ, τ and β of an agent by name; a number that is None has the default of the agent.
 
     Raises:
-        ValueError: for an unknown agent, or numbers that it does not take.
+        ValueError: for an unknown agent, or numbers that the agent does not take.
     """
     scheme = catalogue.find(agent).agent(kl, entropy, beta).scheme
     return catalogue.decimal(scheme.kl), catalogue.decimal(scheme.entropy), catalogue.decimal(scheme.beta)
@@ -77,7 +77,7 @@ def population_with(
     agent: Entry | None = None,
     start: Start | None = None,
 ) -> tuple[Driver, list[dict[str, Any]]]:
-    """The same with these numbers and seeds instead of those of the request."""
+    """`population_of` with the numbers and seeds of these cells instead of the grid of the request."""
     entry = catalogue.find(agent or request.agent)
     settings, numbers = _settings(request, env)
     rate = numbers.pop("learning_rate")
@@ -111,7 +111,7 @@ def population_with(
 
 
 def _settings(request: Request, env: Interface) -> tuple[Settings, dict[str, Any]]:
-    """A preset with changes, and the numbers of the agent."""
+    """The settings of the request (its preset with its changes), and the numbers of the agent."""
     given = request.settings
     base, numbers, _ = preset_of(request.preset or preset_for(env), request.env)
     check_settings(given)
@@ -119,15 +119,16 @@ def _settings(request: Request, env: Interface) -> tuple[Settings, dict[str, Any
     check_seen(env, settings.torso, bool(request.preset) or "torso" in given)
     numbers = numbers | {name: _checked(name, value) for name, value in given.items() if name in NUMBERS}
     if numbers.get("lowest", 0.0) > 0:
-        raise ValueError(f"lowest: bounds κ log π, which is at most 0, from below; got {numbers['lowest']}")
+        raise ValueError(f"lowest: expected at most 0, since it bounds κ log π ≤ 0; got {numbers['lowest']}")
     for name in (*EXPLORATION, "learning_rate_steps"):
         if not 0 <= numbers.get(name, 0) <= (1 if name == "epsilon" else float("inf")):
-            raise ValueError(f"{name}: out of range, got {numbers[name]}")
+            allowed = "a number in [0, 1]" if name == "epsilon" else "a number of at least 0"
+            raise ValueError(f"{name}: expected {allowed}, got {numbers[name]}")
     return settings, numbers
 
 
 def _checked(name: str, value: Any) -> Any:
-    """A switch that is one, or a number that is one."""
+    """The value of a setting, if a switch is a Boolean and a number is a number other than NaN."""
     switch = name in ("double", "sampled", "every_action")
     if isinstance(value, bool) != switch or not (switch or isinstance(value, int | float)) or value != value:
         raise ValueError(f"{name}: expected {'true or false' if switch else 'a number'}, got {value!r}")

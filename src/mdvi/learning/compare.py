@@ -1,4 +1,4 @@
-"""Runs side by side: `mdvi.compare`."""
+"""Compare runs in one environment: `mdvi.compare`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,18 +7,18 @@ from mdvi.report.comparison import Comparison, names_of
 
 
 def compare(runs: Mapping[str, Run] | Sequence[Run]) -> Comparison:
-    """Several runs in one environment as a table that shows itself, with `plot()` and `frame()`.
+    """Compare several runs in one environment: a table that prints itself, with `plot()` and `frame()`.
 
     For each run, or for each cell of a run with several, the table has the mean return over seeds of the last hundred
-    episodes and of all episodes, with 95 % intervals by Student's t, and how the run differs from the first one. Seeds
-    that both have begin with the same networks and episodes, so differences are paired by seed.
+    episodes and of all episodes, with 95 % intervals by Student's t, and the difference from the first run. Two runs
+    that share a seed begin with the same networks and episodes, so differences are paired by seed.
 
     Args:
-        runs: runs by the names that they are to have; a list of runs gets the names of their agents. The first one is
-            what the others are compared with.
+        runs: runs by name, or a list of runs, which are named after their agents. All others are compared with the
+            first one.
 
     Raises:
-        ValueError: for no runs, and for runs in different environments, whose returns cannot be compared.
+        ValueError: if there are no runs, or if they are in different environments, whose returns are not comparable.
 
     Examples:
         >>> import mdvi
@@ -40,7 +40,7 @@ def compare(runs: Mapping[str, Run] | Sequence[Run]) -> Comparison:
             raise ValueError(f"runs: expected runs of mdvi.train or mdvi.load, got {type(run).__name__} for {name!r}")
     envs = {str(run.config["env"]) for run in named.values()}
     if len(envs) > 1:
-        raise ValueError(f"runs: are of different environments, whose returns cannot be compared: {sorted(envs)}")
+        raise ValueError(f"runs: expected runs in one environment, since returns are compared; got {sorted(envs)}")
     results = [one for run in named.values() for one in run.results]
     curves = [curve for run in named.values() for curve in run.curves]
     return Comparison(envs.pop(), tuple(names_of({n: run.results for n, run in named.items()})), tuple(results),
@@ -48,7 +48,7 @@ def compare(runs: Mapping[str, Run] | Sequence[Run]) -> Comparison:
 
 
 def _named(runs: Sequence[Run]) -> dict[str, Run]:
-    """Runs by the names of their agents, with a number where several have the same."""
+    """Runs by the names of their agents, with a number if several runs have the same agent."""
     agents = [str(run.config["agent"]) if isinstance(run, Run) else type(run).__name__ for run in runs]
     named = {}
     for number, (agent, run) in enumerate(zip(agents, runs, strict=True), 1):

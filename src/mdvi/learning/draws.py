@@ -1,8 +1,8 @@
-"""Whole numbers drawn uniformly, in whole numbers throughout: single precision has 24 bits, and indices need more.
+"""Uniform random integers, in integer arithmetic throughout: single precision has 24 bits, and indices need more.
 
-    ⌊n w / 2⁶⁴⌋,     w of 64 random bits, each in two words of 32
+    ⌊n w / 2⁶⁴⌋,     w of 64 random bits, as two words of 32 bits
 
-is every one of 0 … n − 1 with a probability that differs from 1/n by less than 2⁻⁶⁴.
+takes each value 0 … n − 1 with a probability that differs from 1/n by less than 2⁻⁶⁴.
 """
 
 from typing import Any
@@ -15,12 +15,12 @@ from mdvi.types import Array
 
 
 def words(key: jax.Array, shape: tuple[int, ...]) -> Array:
-    """64 random bits for each number, as two words of 32 along a last axis."""
+    """64 random bits for each number, as two words of 32 bits along the last axis."""
     return jax.random.bits(key, (*shape, 2), jnp.uint32)
 
 
 def below(bits: Any, count: Any) -> Any:
-    """A number in 0 … count − 1 from each two words; arrays of uint32 of JAX or NumPy, which wrap around.
+    """A number in 0 … count − 1 from each pair of words; the arrays are uint32 of JAX or NumPy, which wrap around.
 
     Args:
         bits: shape (…, 2).
@@ -33,7 +33,7 @@ def below(bits: Any, count: Any) -> Any:
 
 
 def _upper(a: Any, b: Any) -> Any:
-    """The upper word of a product of two words, by halves of them."""
+    """The upper word of the product of two words, computed from their 16-bit halves."""
     half = a.dtype.type(16)
     lower = a.dtype.type(0xFFFF)
     first = (a >> half) * (b & lower) + (((a & lower) * (b & lower)) >> half)
@@ -46,7 +46,7 @@ def choice(bits: Any, legal: Any) -> Any:
 
     Args:
         bits: shape (…, 2).
-        legal: shape (…, actions); one at least.
+        legal: shape (…, actions); at least one is true in each row.
     """
     number = below(bits, legal.sum(-1, dtype=np.uint32))
     return (legal.cumsum(-1, dtype=np.uint32) > number[..., None]).argmax(-1)

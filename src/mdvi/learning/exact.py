@@ -17,7 +17,7 @@ from mdvi.learning.runs.member_log import Row
 
 
 def exact_loss(env: Interface) -> Callable[[Agent, Networks], Row] | None:
-    """‖q* − q_π‖_∞ on a finite model, q* that of the problem with entropy τ; None elsewhere."""
+    """‖q* − q_π‖_∞ on a finite model, q* optimal for the problem with entropy τ; None for other environments."""
     inner = env.env if isinstance(env, TimeLimit) else env
     if not isinstance(inner, FiniteEnvironment):
         return None
@@ -34,7 +34,7 @@ def exact_loss(env: Interface) -> Callable[[Agent, Networks], Row] | None:
     @jax.jit
     def loss(log_policy: jax.Array, tau: jax.Array, q: jax.Array) -> jax.Array:
         probability = jnp.exp(log_policy)
-        v = policy_value(mdp, probability, objective(tau).bonus(probability, log_policy))
+        v = policy_value(mdp, probability, objective(tau).bonus(probability, log_policy, mdp.legal))
         return jnp.abs(jnp.where(mdp.live, q - BellmanOperator(mdp).backup(v), 0.0)).max()
 
     def measure(agent: Agent, networks: Networks) -> Row:

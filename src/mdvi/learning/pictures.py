@@ -1,7 +1,7 @@
-"""Which observations are pictures, and whether the convolutions of a preset can see them as such.
+"""Which observations are pictures, and whether the convolutions of a preset can read them.
 
-A picture has the shape (rows, columns, channels). Pixels in another order, or without an axis of channels, would be
-taken for something else, or for as many numbers that have nothing to do with each other.
+A picture has the shape (rows, columns, channels). Convolutions would misread pixels in another order, and pixels
+without an axis of channels would be learned from as numbers without neighbours.
 """
 
 import math
@@ -19,35 +19,35 @@ _BYTES = (255.0,)
 
 
 def preset_for(env: Interface) -> str:
-    """The preset of an environment where none is named."""
+    """The preset of an environment if the request names no preset."""
     shape = layout(env)
     return "small" if len(shape) != 3 else "atari" if min(shape[:2]) >= _SIDE else "minatar"
 
 
 @singledispatch
 def layout(env: Interface) -> tuple[int, ...]:
-    """The shape that tells a picture, (rows, columns, channels), from other observations."""
+    """The shape of an observation; for a picture (rows, columns, channels)."""
     return env.observation.shape
 
 
 @layout.register
 def _(env: Hosted) -> tuple[int, ...]:
     if env.earlier and env.stack > 1:
-        return (*env.spaces.shape, env.stack)  # a picture in colours was none in version 0.1.0
+        return (*env.spaces.shape, env.stack)  # version 0.1.0 did not treat a picture in colours as a picture
     return env.observation.shape
 
 
 @singledispatch
 def check_seen(env: Interface, torso: str, named: bool) -> None:
-    """Whether pixels reach a network that sees them as a picture, or one that somebody has named.
+    """Check that pixels reach convolutions in the right order, unless the user has chosen a dense network.
 
     Args:
-        env: the environment; a compiled one shows pictures as networks see them.
-        torso: the convolutions of the network, "none" for a dense one.
-        named: whether the user has named it, or the preset that has it.
+        env: the environment; an environment in JAX has its pictures in the right order already.
+        torso: the convolutions of the network, "none" for a dense network.
+        named: whether the user has named the torso, or the preset that sets it.
 
     Raises:
-        ValueError: when they do not, saying how they would.
+        ValueError: if pixels would not be read as a picture; the message names the remedy.
     """
 
 
@@ -57,20 +57,20 @@ def _(env: Hosted, torso: str, named: bool) -> None:
         return
     for where, (_, shape, _) in [] if torso != "none" or named else _pictures_in(env):
         raise ValueError(
-            f"env: observations hold a picture, obs{where} of shape {tuple(shape)}, and become one vector, in which it "
-            f"is none; learn from it alone with gymnasium.wrappers.TransformObservation(env, lambda obs: obs{where}, "
-            f"env.observation_space{where}), or name torso=none for a dense network on all "
-            f"{math.prod(env.observation.shape)} numbers"
+            f"env: observations hold a picture, obs{where} of shape {tuple(shape)}, which convolutions cannot read "
+            "because all parts are flattened into one vector; learn from the picture alone with "
+            f"gymnasium.wrappers.TransformObservation(env, lambda obs: obs{where}, env.observation_space{where}), or "
+            f"set torso=none for a dense network on all {math.prod(env.observation.shape)} numbers"
         )
     shape, advice = env.observation.shape, _advice(env)
     if advice and (len(shape) == 3 if torso != "none" else not named):
-        otherwise = f"or name torso=none for a dense network on all {math.prod(shape)} numbers"
+        otherwise = f"or set torso=none for a dense network on all {math.prod(shape)} numbers"
         raise ValueError(f"env: observations of shape {shape} look like pictures, but {advice}; {otherwise}")
 
 
 @singledispatch
 def remark_on(env: Interface, torso: str, named: bool) -> str:
-    """A line where pixels reach a dense network whose torso nobody has named, or parts become one vector, or ""."""
+    """A remark if pixels reach a dense network by default, or if several parts become one vector; otherwise ""."""
     return ""
 
 
@@ -79,8 +79,8 @@ def _(env: Hosted, torso: str, named: bool) -> str:
     shape = env.observation.shape
     if env.spaces.layout:
         return (
-            f"observations are seen as one vector of {env.spaces.shape[0]} numbers, one-hot where they are one of "
-            f"several: {described(env.spaces.layout)}"
+            f"observations are flattened into one vector of {env.spaces.shape[0]} numbers, with discrete parts "
+            f"one-hot: {described(env.spaces.layout)}"
         )
     if torso != "none" or named:
         return ""
@@ -93,7 +93,7 @@ def _(env: Hosted, torso: str, named: bool) -> str:
 
 
 def _pictures_in(env: Hosted) -> list[tuple[str, Any]]:
-    """The parts of observations that are pictures which convolutions could see."""
+    """The parts of observations that are pictures and large enough for convolutions."""
     parts = leaves(parsed(env.spaces.layout)) if env.spaces.layout else []
     return [
         (where, part)
@@ -103,14 +103,14 @@ def _pictures_in(env: Hosted) -> list[tuple[str, Any]]:
 
 
 def _is_picture(env: Hosted) -> bool:
-    """Whether observations are pixels: by their axes, or because they are made of bytes from 0 to 255."""
+    """Whether observations are pixels: they have three axes, or consist of bytes from 0 to 255."""
     shape = env.spaces.shape
     pixels = env.spaces.dtype == np.uint8 and env.spaces.scale == _BYTES
     return len(env.observation.shape) == 3 or (pixels and (len(shape) > 1 or math.prod(shape) >= _SIDE**2))
 
 
 def _advice(env: Hosted) -> str:
-    """What to do about pictures that are not of the shape (rows, columns, channels); "" where all is well."""
+    """What to do about pictures that do not have the shape (rows, columns, channels); "" if they have it."""
     if not _is_picture(env):
         return ""
     shape = env.spaces.shape
@@ -120,19 +120,19 @@ def _advice(env: Hosted) -> str:
         return "are flat: leave out gymnasium.wrappers.FlattenObservation"
     if len(shape) == 2:
         return (
-            f"have no axis of channels: add it with gymnasium.wrappers.ReshapeObservation(env, {(*shape, 1)}), or let "
-            "the agent see several together, stack=4"
+            f"have no axis of channels: add it with gymnasium.wrappers.ReshapeObservation(env, {(*shape, 1)}), or "
+            "stack several frames with stack=4"
         )
     if len(shape) > 3:
         return (
             "have more axes than (rows, columns, channels): leave out gymnasium.wrappers.FrameStackObservation, and "
-            f"let the agent see several together, stack={shape[0]}"
+            f"stack frames with stack={shape[0]}"
         )
     if shape[0] == shape[1] or shape[2] == min(shape):
         return ""
     moved = (*shape[1:], shape[0])
     return (
         "their channels must come last, (rows, columns, channels): move them with gymnasium.wrappers."
-        f"TransformObservation(env, lambda obs: numpy.moveaxis(obs, 0, -1), Box(…, shape={moved})), or where "
-        f"gymnasium.wrappers.FrameStackObservation put them first, leave it out and say stack={shape[0]}"
+        f"TransformObservation(env, lambda obs: numpy.moveaxis(obs, 0, -1), Box(…, shape={moved})), or if "
+        f"gymnasium.wrappers.FrameStackObservation put them first, leave it out and set stack={shape[0]}"
     )

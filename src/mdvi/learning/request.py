@@ -1,4 +1,4 @@
-"""What is asked for when agents are trained: one model for the arguments of `train`, config.json and studies."""
+"""A request for training: one data model for the arguments of `train`, for config.json and for studies."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,11 +34,11 @@ EXPLORATION = ("epsilon", "epsilon_steps")
 _LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _MOST = 100_000  # members of one run
 Grid = float | Sequence[float] | None
-_HUGE = 1e300  # of a number in a file
+_HUGE = 1e300  # bound on the size of a number in a file
 
 
 class Cell(NamedTuple):
-    """The numbers of one member; None for those of its agent."""
+    """The numbers of one member; None stands for the default of its agent."""
 
     kl: float | None
     beta: float | None
@@ -51,7 +51,7 @@ AXES = tuple(name for name in Cell._fields if name != "seed")  # the numbers tha
 
 
 class Arguments(TypedDict, total=False):
-    """The arguments of `train` that say what is trained, as they are typed; see `Request` and `Settings`."""
+    """The arguments of `train` that describe what is trained, with their types; see `Request` and `Settings`."""
 
     kl: Grid
     entropy: Grid
@@ -94,21 +94,21 @@ class Arguments(TypedDict, total=False):
 
 
 class Request(BaseModel):
-    """What is asked for.
+    """A request for training.
 
     Attributes:
-        env: the name of the environment, or what an environment that is an object is told apart by.
-        agent: the name of the agent.
-        kl: λ, one or several; None for the agent's own.
+        env: the name of the environment; for an environment object, its fingerprint.
+        agent: the name of the agent; for an `Entry` of your own, its fingerprint.
+        kl: λ, one value or several; None for the agent's default.
         entropy: τ, likewise.
-        beta: β = λ/(λ + τ) instead of λ; of an agent at κ = 0, its β.
-        learning_rate: likewise; None for the preset's.
-        evaluate_kl: whether the evaluation subtracts λ KL; None for as the agent has it.
-        evaluate_entropy: whether it adds τ H, likewise.
-        seeds: what everything random of a member comes from.
+        beta: β = λ/(λ + τ) instead of λ; for an agent with κ = 0, its β.
+        learning_rate: one value or several; None for the learning rate of the preset.
+        evaluate_kl: whether the evaluation subtracts λ KL; None for the agent's default.
+        evaluate_entropy: whether the evaluation adds τ H, likewise.
+        seeds: one seed for each member of a cell; all random numbers of the member derive from it.
         steps: environment steps of each member.
-        preset: sizes and numbers to start from; None for the environment's own.
-        width: members that share a call; None for as many as suit.
+        preset: sizes and numbers to start from; None for the default preset of the environment.
+        width: members that share a compiled call; None for the default of the device.
         start: a digest of the networks that members start from; None for random networks.
         settings: changes of the preset: fields of `Settings`, and `NUMBERS` of the agent.
     """
@@ -132,7 +132,7 @@ class Request(BaseModel):
 
     @classmethod
     def of(cls, env: str, agent: str, /, **arguments: Unpack[Arguments]) -> "Request":
-        """The request that the arguments of `train` stand for.
+        """The request that the arguments of `train` describe.
 
         Raises:
             ValueError: if an argument is invalid; the message names it.
@@ -161,10 +161,10 @@ class Request(BaseModel):
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> "Request":
-        """The request in the content of config.json; what else is there is about the run.
+        """The request in the content of config.json; other entries, which describe the run, are ignored.
 
         Raises:
-            ValueError: when a field is missing or of the wrong kind.
+            ValueError: if a field is missing or of the wrong kind.
         """
         try:
             found = cls(**{name: content[name] for name in cls.model_fields if name in content})
@@ -181,10 +181,10 @@ class Request(BaseModel):
         return {"version": version("mdvi"), **dict(self)}
 
     def explored(self, steps: int | None = None) -> "Request":
-        """The request with the default exploration, where neither a preset nor ε is named; see `explored`.
+        """The request with the default exploration if it names neither a preset nor ε; see `explored`.
 
         Args:
-            steps: those that a run was made for, where it has been made longer since.
+            steps: the steps that the run was made for, if it has been extended since.
         """
         return self.model_copy(update={"settings": explored(self.settings, self.preset, steps or self.steps)})
 
@@ -193,24 +193,25 @@ _FIRST = frozenset(Request.model_fields) - {"start"}  # the fields that requests
 
 
 def identifying(content: Mapping[str, Any], fields: Mapping[str, Any] = Request.model_fields) -> dict[str, Any]:
-    """What tells a request from others, of what config.json holds.
+    """The entries of config.json that identify a request.
 
-    A field that came after version 0.1.0 is left out where it has its default, so that it renames no earlier run.
+    A field that was added after version 0.1.0 is left out if it has its default, so that the digests of earlier runs
+    do not change.
 
     Args:
-        content: of config.json.
-        fields: those of `Request`, with their defaults.
+        content: the content of config.json.
+        fields: the fields of `Request`, with their defaults.
     """
     later = {name: field.default for name, field in fields.items() if name not in _FIRST}
     return {name: value for name, value in content.items() if name not in later or value != later[name]}
 
 
 def explored(settings: dict[str, Any], preset: str | None, steps: int) -> dict[str, Any]:
-    """Settings with the default exploration, where neither a preset nor ε is named.
+    """Settings with the default exploration, if neither a preset nor ε is named.
 
-    The probability of a random action falls from 1 over the first tenth of the steps: a reward that is far away is
-    never seen by a policy that hardly ever tries anything. Presets keep theirs, and so do runs of version 0.1.0, where
-    this default was not resolved.
+    The probability of a random action falls from 1 over the first tenth of the steps: a policy that hardly ever
+    explores never reaches a distant reward. A preset keeps its own exploration, and so does a run of version 0.1.0,
+    which did not store this default.
     """
     if preset or not settings.keys().isdisjoint(EXPLORATION):
         return settings
@@ -218,10 +219,10 @@ def explored(settings: dict[str, Any], preset: str | None, steps: int) -> dict[s
 
 
 def check_settings(names: Iterable[str]) -> None:
-    """Whether these are settings.
+    """Check that all names are names of settings.
 
     Raises:
-        ValueError: for the first that is none, suggesting the nearest.
+        ValueError: for the first unknown name; the message suggests the nearest one.
     """
     for name in names:
         if name not in Settings.model_fields and name not in NUMBERS:
@@ -239,7 +240,7 @@ def setting_called(name: str) -> str | None:
 
 
 def _seeds(seeds: Any) -> list[int]:
-    """Which seeds, from how many or from a list."""
+    """The list of seeds, from their number or from a list."""
     if isinstance(seeds, int | float | np.integer):
         if not (count := whole("seeds", seeds)):
             raise ValueError("seeds: expected at least one, got 0")
@@ -247,23 +248,23 @@ def _seeds(seeds: Any) -> list[int]:
     if isinstance(seeds, range):
         check_count(seeds.stop - seeds.start)
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
-        raise ValueError(f"seeds: expected how many, or a list of them, got {seeds!r}")
+        raise ValueError(f"seeds: expected a number of seeds, or a list of seeds, got {seeds!r}")
     return [whole("seeds", seed) for seed in seeds]
 
 
 def check_count(members: int) -> None:
-    """Whether one run takes so many members."""
+    """Check that one run can have this many members."""
     if members > _MOST:
-        raise ValueError(f"{members} members are asked for, and one run takes {_MOST} at most")
+        raise ValueError(f"expected at most {_MOST} members in one run, got {members}; use several runs")
 
 
 def _listed(name: str, value: Any) -> list[float] | None:
-    """One number or several, all of which single precision can tell from 0 and from infinity."""
+    """A list of one number or several; each is 0 or a normal number in single precision."""
     if value is None:
         return None
     numbers = np.asarray(value)
     if numbers.ndim > 1 or not numbers.size or numbers.dtype.kind not in "iuf":
-        raise ValueError(f"{name}: expected a number or several, got {value!r}")
+        raise ValueError(f"{name}: expected a number or a list of numbers, got {value!r}")
     found = [float(number) for number in np.atleast_1d(numbers)]
     for number in found:
         if number and math.isfinite(number) and not _LEAST <= abs(number) <= _LARGEST:
@@ -272,11 +273,11 @@ def _listed(name: str, value: Any) -> list[float] | None:
 
 
 def _switch(value: Any) -> Any:
-    """A switch as Python has it, where it is one of NumPy's, 0 or 1."""
+    """A Boolean of Python if the value is a Boolean of NumPy, 0 or 1; any other value unchanged."""
     return bool(value) if isinstance(value, np.bool_ | int) and value in (0, 1) else value
 
 
 def _plain(value: Any) -> Any:
-    """A setting as JSON can hold it."""
+    """A setting as a value that JSON can hold."""
     value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""What training leaves: `mdvi.Run`, the members with their policies, metrics and pictures."""
+"""The result of training: `mdvi.Run`, the members with their policies, metrics and pictures."""
 
 import copy
 from functools import cached_property
@@ -31,15 +31,15 @@ _WHOLE = ("env_steps", "member", "seed", "episodes")  # columns of whole numbers
 class Run:
     r"""A trained population: its members' policies, its metrics and its summary.
 
-    `len(run)` is the number of members; each is a seed of a cell, a point of the grid of numbers that was trained. A
-    run that was interrupted has what was trained until then.
+    `len(run)` is the number of members; each member is one seed of one cell, and a cell is one point of the grid of
+    numbers. An interrupted run has the policies and metrics up to the interruption.
 
     Attributes:
         population: the members.
-        env: their environment.
-        config: what was asked for.
-        summary: what came out; empty for a run that is not finished.
-        metrics: the columns of its lines of metrics.
+        env: the environment of the members.
+        config: the content of config.json: the request that the run was made for.
+        summary: the content of summary.json: status and returns; empty for a run that is not finished.
+        metrics: the lines of metrics, by column.
 
     Examples:
         >>> import mdvi
@@ -56,13 +56,13 @@ class Run:
     def __init__(
         self, population: Driver, config: dict[str, Any], columns: list[dict[str, Any]], summary: dict[str, Any]
     ) -> None:
-        """Args: as above; and for each member, the facts that head its lines of metrics."""
+        """Args: see the attributes; `columns` has, for each member, the columns that identify its lines of metrics."""
         self.population, self.env = population, population.env
         self.config, self.summary = config, summary
         self.metrics = record.columns_of(record.metrics_csv(population.log, columns).splitlines())
         self._members = record.summary_of(population.log, population.settings, columns)["members"]
         self._predictors: dict[int, Policy] = {}
-        self._best = False  # whether its policies are the best instead of the last ones
+        self._best = False  # whether the run has the best policies instead of the last ones
 
     def __len__(self) -> int:
         return len(self.population.agents)
@@ -75,12 +75,12 @@ class Run:
         )
 
     def _repr_html_(self) -> str:
-        """The same for notebooks, with the results of each cell."""
+        """The summary for notebooks, with the results of each cell."""
         facts = {
             "environment": self.config["env"],
             "agent": self.config["agent"],
             "members": len(self),
-            "environment steps of each": f"{self._steps}, {self.config['steps']} were asked for",
+            "environment steps of each": f"{self._steps} of at least {self.config['steps']} requested",
             "status": self.status,
         }
         return as_html("Run", facts, COLUMNS, [results.row for results in self.results])
@@ -97,7 +97,7 @@ class Run:
 
     @property
     def _steps(self) -> int:
-        """Environment steps of the member that came furthest."""
+        """The largest number of environment steps of any member."""
         return max(member["env_steps"] for member in self._members)
 
     @property
@@ -107,7 +107,7 @@ class Run:
 
     @property
     def _score(self) -> str:
-        """The mean return of the last hundred episodes: of the only cell, or of the worst and the best."""
+        """The mean return of the last hundred episodes: of the only cell, or of the worst and the best cell."""
         texts = {mean: in_words(mean, reach) for mean, reach in (averaged(r.last_100) for r in self.results)}
         known = sorted(mean for mean in texts if np.isfinite(mean))
         if not known:
@@ -115,10 +115,10 @@ class Run:
         return texts[known[0]] if len(self.results) == 1 else f"{known[0]:.4g} … {known[-1]:.4g}"
 
     def networks(self, member: int = 0) -> tuple[Agent, Networks]:
-        """The agent of a member and what it has learned.
+        """The agent and the networks of a member.
 
         Raises:
-            ValueError: for a number that is none of a member, and for a member that has not started.
+            ValueError: if there is no member of that number, or if the member has not started.
         """
         if not isinstance(member, int | np.integer) or not 0 <= member < len(self):
             raise ValueError(f"member: expected 0…{len(self) - 1}, got {member}")
@@ -126,7 +126,7 @@ class Run:
 
     @property
     def best(self) -> "Run":
-        """The same run with the policies that did best in the evaluations during training, instead of the last ones.
+        """The run with the policies that had the best evaluation during training, instead of the last ones.
 
         Examples:
             >>> import mdvi
@@ -143,14 +143,14 @@ class Run:
 
     @property
     def first_action(self) -> int:
-        """The number of the first action, as the action space of the environment counts."""
+        """The number of the first action in the action space of the environment."""
         return actions_of(self.env).first
 
     def predictor(self, member: int = 0) -> Policy:
         """The policy of a member, as a function of observations; see `Policy`.
 
         Raises:
-            ValueError: as `networks` does.
+            ValueError: as in `networks`.
         """
         if member not in self._predictors:
             agent, networks = self.networks(member)
@@ -159,18 +159,18 @@ class Run:
         return self._predictors[member]
 
     def policy(self, obs: Any, member: int = 0, seed: int | None = None, legal: Any = None) -> Actions:
-        """The action for an observation, or the actions for a batch of them, as the action space counts them.
+        """The action for an observation, or the actions for a batch, as numbers of the action space.
 
         Args:
             obs: an observation, or several along a first axis.
-            member: whose policy.
-            seed: sample the policy with this seed; default the most probable action.
-            legal: which actions are legal on each observation, as in `info["action_mask"]`; default those that the
-                environment reads off observations, which are all of an environment on the host.
+            member: the number of the member.
+            seed: sample the policy with this seed; default: take the most probable action.
+            legal: which actions are legal on each observation, as in `info["action_mask"]`. By default an environment
+                in JAX reads the legal actions off the observation, and in an environment on the host all are legal.
 
         Raises:
-            ValueError: for an observation of the wrong shape, or that is not made of finite numbers; for legal actions
-                of another shape than (batch, actions), or none at all.
+            ValueError: if an observation has the wrong shape or is not finite; if `legal` does not have the shape
+                (batch, actions), or allows no action.
         """
         seed = None if seed is None else within("seed", seed, 0, 2**32 - 1)
         return self.predictor(member)(obs, seed=seed, legal=legal)
@@ -179,12 +179,12 @@ class Run:
         """π(·|obs), shape (actions,) or (batch, actions): exactly 0 on illegal actions, and every row sums to 1.
 
         Args:
-            obs: as for `policy`.
-            member: whose policy.
-            legal: as for `policy`.
+            obs: as in `policy`.
+            member: the number of the member.
+            legal: as in `policy`.
 
         Raises:
-            ValueError: as `policy` does.
+            ValueError: as in `policy`.
         """
         return self.predictor(member).probabilities(obs, legal)
 
@@ -192,9 +192,9 @@ class Run:
         self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True,
         action_masks: Any = None,
     ) -> tuple[Actions, Any]:  # fmt: skip
-        """Actions of member 0 as Stable-Baselines3 asks for them, so that its `evaluate_policy(run, env)` works.
+        """Actions of member 0 by the interface of Stable-Baselines3, so that its `evaluate_policy(run, env)` works.
 
-        See `Policy.predict`; `run.predictor(member)` is the same of another member.
+        See `Policy.predict`; `run.predictor(member)` has the same method for any member.
         """
         return self.predictor().predict(obs, state, episode_start, deterministic, action_masks)
 
@@ -205,15 +205,15 @@ class Run:
         """Returns and lengths of episodes played by a member; see `mdvi.learning.acting.play.evaluate`.
 
         Args:
-            episodes: how many.
-            member: whose policy.
-            seed: of the episodes.
-            sampled: sample the policy instead of its most probable action.
+            episodes: the number of episodes.
+            member: the number of the member.
+            seed: the seed of the episodes.
+            sampled: sample the policy instead of taking its most probable action.
             epsilon: the probability of a random action.
             limit: steps after which an episode is stopped.
 
         Raises:
-            ValueError: for a number out of range, naming it.
+            ValueError: if a number is out of range; the message names it.
         """
         if not 0 <= epsilon <= 1:
             raise ValueError(f"epsilon: expected a number in [0, 1], got {epsilon}")
@@ -231,14 +231,14 @@ class Run:
         return play.film(self.env, *self.networks(member), seed, sampled=sampled, limit=limit)
 
     def export(self, file: str | Path, member: int = 0) -> tuple[Path, Path]:
-        """Write the policy of a member to a .npz file, and beside it a .py file that runs it with NumPy alone.
+        """Write the policy of a member to a .npz file, and next to it a .py file that runs the policy with NumPy alone.
 
         Returns:
-            The two files.
+            The paths of the two files.
 
         Raises:
-            ValueError: when the name of the file does not end in .npz.
-            OSError: when a file cannot be written.
+            ValueError: if the name of the file does not end in .npz.
+            OSError: if a file cannot be written.
         """
         file = Path(file)
         program = export.program_beside(file)
@@ -250,10 +250,10 @@ class Run:
         """The lines of metrics as a data frame of pandas, with the status of the member in each line.
 
         Args:
-            failed: whether members that failed are in it as well; their status says what went wrong.
+            failed: include members that failed; their status has the reason.
 
         Raises:
-            ModuleNotFoundError: when pandas is not installed, with the command that installs it.
+            ModuleNotFoundError: if pandas is not installed; the message has the command that installs it.
         """
         from mdvi.report.frames import frame_of
 
@@ -268,27 +268,27 @@ class Run:
         return frame_of(columns)
 
     def plot(self, *, cells: bool = False, title: str = "") -> "Figure":
-        """Learning curves: for each cell the mean over seeds, with its 95 % interval where it has three seeds or more.
+        """Learning curves: for each cell the mean over seeds, with its 95 % interval if it has three seeds or more.
 
         Members that failed are left out.
 
         Args:
             cells: draw the mean return over training for each (λ or β, τ) instead.
-            title: above the picture; default the environment and the agent.
+            title: the title of the picture; default: the environment and the agent.
 
         Raises:
-            ValueError: for a run without any line of metrics; for `cells`, unless τ and λ or β vary on a full grid.
-            ModuleNotFoundError: when Matplotlib is not installed, with the command that installs it.
+            ValueError: if the run has no line of metrics; with `cells`, unless τ and λ or β vary on a full grid.
+            ModuleNotFoundError: if Matplotlib is not installed; the message has the command that installs it.
         """
         from mdvi.report.plots import cells_plot, learning_plot
 
         metrics = lines_of(self.metrics, [n for n, status in enumerate(self.population.log.status) if not status])
         if not metrics or not len(metrics["member"]):
-            raise ValueError("run: no member that did not fail has a line of metrics yet; train longer")
+            raise ValueError("run: all members failed, or none has a line of metrics yet; train longer")
         title = title or f"{self.config['env']}, {self.config['agent']}, {len(self.config['seeds'])} seeds"
         if not cells:
             return learning_plot(curves_of(metrics), title)
         grid = grid_of(metrics)
         if grid is None:
-            raise ValueError("cells: expected a full grid of τ and of λ or β, two values of each at least")
+            raise ValueError("cells: expected a full grid of τ and of λ or β, with at least two values of each")
         return cells_plot(*grid, title)

@@ -1,4 +1,4 @@
-"""The networks that a run starts from, where they are those of another run."""
+"""Start a run from the networks of another run."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ class Start(NamedTuple):
     """Networks of another run.
 
     Attributes:
-        name: a digest of them, which identifies them in config.json; the folder they came from does not matter.
-        networks: those of each of its members.
+        name: a digest of the networks, which identifies them in config.json whatever folder they came from.
+        networks: the networks of each member of the other run.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Start(NamedTuple):
 
 
 def start_of(run: Run, member: int | None = None) -> Start:
-    """What the members of a run have learned, or one of them."""
+    """The networks of all members of a run, or of one member."""
     numbers = range(len(run)) if member is None else [member]
     networks = tuple(run.networks(number)[1] for number in numbers)
     digest = hashlib.sha256()
@@ -37,7 +37,7 @@ def start_of(run: Run, member: int | None = None) -> Start:
 
 
 def folder_and_member(text: str | Path) -> tuple[Path, int | None]:
-    """RUN or RUN:member."""
+    """Split RUN or RUN:member into the folder and the number of the member."""
     folder, colon, member = str(text).rpartition(":")
     if colon and member.isdecimal() and not Path(text).exists():
         return Path(folder), int(member)
@@ -45,35 +45,35 @@ def folder_and_member(text: str | Path) -> tuple[Path, int | None]:
 
 
 def for_members(start: Start | None, count: int, template: Any) -> Sequence[Networks] | None:
-    """The networks that each of so many members starts from.
+    """The networks that each member starts from.
 
     Args:
-        start: those of another run; None where members start anew.
-        count: members.
-        template: what the networks of a member look like.
+        start: the networks of another run; None if members start from random networks.
+        count: the number of members.
+        template: networks of a member, whose shapes are compared.
 
     Raises:
-        ValueError: when there are neither one nor `count` of them, or they are of another kind.
+        ValueError: if the other run has neither one member nor `count` members, or if its networks have other shapes.
     """
     if start is None:
         return None
     if len(start.networks) not in (1, count):
         raise ValueError(
-            f"start: that run has {len(start.networks)} members and this one {count}; expected as many, or one: "
-            "RUN:0 is the first"
+            f"start: expected a run with 1 or {count} members, got {len(start.networks)}; RUN:0 selects its first "
+            "member"
         )
     found = start.networks * (count // len(start.networks))
     for one in found[: len(start.networks)]:
         if shapes(one) != shapes(template):
             raise ValueError(
-                "start: the networks of that run are of other sizes, or of another agent: "
-                f"{_few(one)}, and here {_few(template)}"
+                "start: the networks of that run have other shapes than the networks here: "
+                f"{_few(one)} there, {_few(template)} here; use the same agent, torso, hidden and environment"
             )
     return found
 
 
 def shapes(networks: Any) -> dict[str, tuple[int, ...]]:
-    """The shape of every array, by its place."""
+    """The shape of every array, by its path in the tree."""
     leaves = jax.tree_util.tree_leaves_with_path(networks)
     return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
 

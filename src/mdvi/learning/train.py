@@ -42,40 +42,40 @@ def train(
 
     Args:
         env: a name (see `mdvi list envs`), `family:key=value,…` for a finite model, or an environment; also a class or
-            a function that makes Gymnasium environments, and what `gymnasium.make` has made, which stands for its name.
-        agent: a name, see `mdvi list agents`; or an `mdvi.agents.Entry` of your own.
-        out: the folder to keep the run in, and to resume from; default keeps nothing.
+            a function that makes Gymnasium environments. The result of `gymnasium.make` is replaced by its name.
+        agent: a name (see `mdvi list agents`), or an `mdvi.agents.Entry` of your own.
+        out: the folder to keep the run in, and to resume it from; by default the run is not stored.
         fresh: refuse a folder that is not empty.
-        checkpoint_every: seconds.
-        workers: calls at a time; default the number of cores.
+        checkpoint_every: seconds between checkpoints.
+        workers: the number of compiled calls that run at a time; default: the number of cores.
         memory: bytes that may be used.
-        report: what is called with progress, remarks and lines of metrics; `Report()` for silence. Default a progress
-            bar with remarks above it, in a notebook and where standard error is a terminal.
-        start: another run whose networks members start from, or its folder, or FOLDER:member. It has one member, from
-            which all members start, or as many as this one. `run.best` has its best policies.
-        request: what is trained:
+        report: callbacks for progress, remarks and lines of metrics; `Report()` for silence. Default: a progress bar
+            with remarks above it, in a notebook or if standard error is a terminal.
+        start: another run to take the initial networks from, or its folder, or FOLDER:member. It has one member, from
+            which all members start, or as many members as this run. Pass `run.best` to start from the best policies.
+        request: the agent's numbers and the settings:
 
-            kl: λ, or several.
-            entropy: τ, or several.
-            beta: β = λ/(λ + τ) instead of λ, or several; of an agent at κ = 0, its β.
-            learning_rate: one, or several.
-            evaluate_kl: whether the evaluation subtracts λ KL; default as the agent has it.
-            evaluate_entropy: whether it adds τ H.
-            seeds: how many (0, 1, …), or which; default 1.
-            steps: environment steps of each member, rounded up to whole lines of metrics; default the preset's, if
-                one is named, and 100 000 elsewhere.
-            preset: sizes and numbers to start from; "paper" is the one of the environment. Default "atari" for
-                images, "minatar" for small ones and "small" elsewhere.
-            width: members that share a call; default 1 on a processor, all on an accelerator.
-            Every other one is a field of `Settings`, or `epsilon`, `epsilon_steps`, `lowest`, `double`, `sampled` or
-            `every_action`. Where neither a preset nor one of the first two of these is named, ε falls from 1 over the
-            first tenth of the steps.
+            kl: λ, one value or a list.
+            entropy: τ, one value or a list.
+            beta: β = λ/(λ + τ) instead of λ, one value or a list; for an agent with κ = 0, its β.
+            learning_rate: one value or a list.
+            evaluate_kl: whether the evaluation subtracts λ KL; default: as defined by the agent.
+            evaluate_entropy: whether the evaluation adds τ H; default: as defined by the agent.
+            seeds: the number of seeds (0, 1, …), or a list of seeds; default 1.
+            steps: environment steps of each member, rounded up to whole lines of metrics; default: the steps of
+                `preset` if one is given, otherwise 100 000.
+            preset: sizes and numbers to start from; "paper" selects the preset of the paper for the environment.
+                Default: "atari" for images, "minatar" for small images, otherwise "small".
+            width: members that share a compiled call; default: 1 on a processor, all members on an accelerator.
+            Every other keyword is a field of `Settings`, or `epsilon`, `epsilon_steps`, `lowest`, `double`, `sampled`
+            or `every_action`. Without `preset`, `epsilon` and `epsilon_steps`, ε falls from 1 over the first tenth of
+            the steps.
 
     Raises:
         ValueError: if an argument is invalid; the message names it.
-        Interrupted: after SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM or SIGHUP, with everything saved
-            where there is a folder; its `run` is the `Run` as far as it came. A second Ctrl-C raises KeyboardInterrupt
-            at once.
+        Interrupted: after SIGINT (Ctrl-C, or the stop button of a notebook), SIGTERM or SIGHUP. If there is a folder,
+            everything is saved; the attribute `run` has the `Run` up to the interruption. A second Ctrl-C raises
+            KeyboardInterrupt at once.
 
     Examples:
         >>> import mdvi
@@ -87,7 +87,10 @@ def train(
     if workers is not None:
         within("workers", workers, 1, 2**20)
     if not checkpoint_every >= 0 or (memory is not None and not memory > 0):
-        raise ValueError(f"checkpoint_every, memory: expected seconds and bytes, got {checkpoint_every} and {memory}")
+        raise ValueError(
+            "checkpoint_every, memory: expected seconds of at least 0 and a positive number of bytes, got "
+            f"{checkpoint_every} and {memory}"
+        )
     say = _warn if report is None else report.remark
     name = env if isinstance(env, str) else _written(env, out, say)
     own = None if isinstance(agent, str) else catalogue.find(agent)
@@ -95,7 +98,7 @@ def train(
     if out is None or not _explores_as_before(Path(out), asked.content):
         made = _made_steps(out, asked.steps)
         if made != asked.steps and asked.explored() != asked.explored(made):
-            say(f"exploration stays that of {made} steps; set epsilon_steps in a new run for another one")
+            say(f"exploration keeps the schedule of {made} steps; to change it, set epsilon_steps in a new run")
         asked = asked.explored(made)
     first = None if start is None else _start(start, env, say)
     asked = asked.model_copy(update={"start": _known_start(out) if first is None else first.name})
@@ -112,14 +115,14 @@ def train(
             )  # fmt: skip
     except Interrupted as stop:
         stop.run = Run(population, asked.content, columns, {})
-        stop.add_note("What was trained is kept: except mdvi.Interrupted as stop: run = stop.run")
+        stop.add_note("To use the run as far as it was trained: except mdvi.Interrupted as stop: run = stop.run")
         raise
     return Run(population, asked.content, columns, summary)
 
 
 @contextlib.contextmanager
 def _shown(report: Report | None) -> Iterator[Report]:
-    """What the run tells: as it was asked for, or by default on a bar, with remarks above it, where there is one."""
+    """The report that was passed; by default a progress bar with remarks above it, if there is a place for a bar."""
     if report is not None:
         yield report
         return
@@ -131,11 +134,11 @@ def _shown(report: Report | None) -> Iterator[Report]:
 
 
 def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:
-    """Whether a folder holds a run of version 0.1.0, whose default exploration was not resolved when it was made.
+    """Whether a folder holds a run of version 0.1.0, which did not store the default exploration in its settings.
 
     Args:
-        folder: which.
-        config: what such a run would have been made with, should its config.json be lost.
+        folder: the folder of the run.
+        config: the configuration of such a run, which is compared with the checkpoints if config.json is missing.
     """
     try:
         known = record.read_config(folder)
@@ -147,7 +150,7 @@ def _explores_as_before(folder: Path, config: dict[str, Any]) -> bool:
 
 
 def _known(folder: str | Path | None) -> dict[str, Any]:
-    """The configuration of the run in a folder; empty without a run, or without one that can be read.
+    """The configuration of the run in a folder; empty if there is no run or its configuration cannot be read.
 
     A configuration that cannot be read is reported when training opens the folder.
     """
@@ -158,14 +161,14 @@ def _known(folder: str | Path | None) -> dict[str, Any]:
 
 
 def _made_steps(folder: str | Path | None, steps: int) -> int:
-    """The steps that the run in a folder was first made for, where it can go on for so many; else just these."""
+    """The steps that the run in a folder was first made for, if these steps extend it; otherwise these steps."""
     known = _known(folder)
     made = record.made_steps(known) if known else steps
     return made if isinstance(made, int) and 0 < made < steps else steps
 
 
 def _start(given: Run | str | Path, env: Any, say: Callable[[str], None]) -> Start:
-    """The networks that a run starts from: those of another run, of its folder, or of FOLDER:member."""
+    """The networks that a run starts from, taken from another run, from its folder, or from FOLDER:member."""
     if isinstance(given, Run):
         return start_of(given)
     folder, member = folder_and_member(given)
@@ -173,7 +176,7 @@ def _start(given: Run | str | Path, env: Any, say: Callable[[str], None]) -> Sta
 
 
 def _known_start(folder: str | Path | None) -> str | None:
-    """What the run in a folder started from, once it has a checkpoint and does not need it any more."""
+    """The digest of the networks that the run in a folder started from; None before its first checkpoint."""
     if folder is None or not checkpoint.serials(Path(folder) / record.CHECKPOINT):
         return None
     found = _known(folder).get("start")
@@ -183,12 +186,12 @@ def _known_start(folder: str | Path | None) -> str | None:
 def _written(
     value: Any, folder: str | Path | None, say: Callable[[str], None], what: Literal["env", "agent"] = "env"
 ) -> str:
-    """The name for config.json of an environment, or an agent, that was given as an object.
+    """The name in config.json of an environment, or an agent, that was given as an object.
 
-    In a folder it is compared with what is there.
+    If there is a folder, the object is compared with the environment or agent of the run in it.
 
     Raises:
-        ValueError: when the folder has a run of another one.
+        ValueError: if the run in the folder has another environment or agent.
     """
     name = fingerprint(value)
     if folder is not None:
@@ -199,18 +202,21 @@ def _written(
 def _identified(
     value: Any, known: str, folder: Path, say: Callable[[str], None], what: Literal["env", "agent"] = "env"
 ) -> None:
-    """Compare an object with the one that a run was made with, and say what cannot be compared.
+    """Compare an object with the object that a run was made with, and remark on parts that cannot be compared.
 
     Raises:
-        ValueError: when it is another one.
+        ValueError: if it differs.
     """
     kind = "environment" if what == "env" else what
     found = identity_of(value, kind)
-    line: str | None = f"the {kind} was named as {known}, and whether it is that one cannot be told of an object"
+    line: str | None = f"the {kind} of the run is {known}; an object cannot be compared with a name"
     if is_object(known):
         line = same(known, found.name, kind)
     if line is None:
-        raise ValueError(f"{folder}: is a run of {known}, not of {found.name}")
+        raise ValueError(
+            f"{folder}: this run was trained with the {kind} {known}, not {found.name}; pass that {kind}, or use "
+            "another folder"
+        )
     for text in (line, found.remark):
         if text:
             say(text)
@@ -224,7 +230,7 @@ def request_in(folder: str | Path) -> dict[str, Any]:
     """The arguments of `train` that a run was made with.
 
     Raises:
-        ValueError: when there is none, or its environment is code that has to be named by whoever runs it.
+        ValueError: if there is no run, or if its environment would execute code of its own, which the user must name.
     """
     config = record.read_config(Path(folder))
     kept.check_claims(Path(folder), config)
@@ -248,18 +254,17 @@ def _object(folder: str | Path, what: str) -> str:
 def load(
     folder: str | Path, env: Any = None, remark: Callable[[str], None] = _warn, *, agent: Entry | None = None
 ) -> Run:
-    """A run out of its folder.
+    """Load a run from its folder.
 
     Args:
-        folder: where it was kept.
-        env: the environment as it was given to `train`, where that was an object; its name, where that names code of
-            your own.
-        remark: called with a line for each checkpoint that is damaged, and about what of an object cannot be compared
-            with the environment of the run; default a warning.
-        agent: the agent, where it was given as an `Entry`.
+        folder: the folder of the run.
+        env: the environment, if it was an object in `train`; its name, if it is code of your own.
+        remark: called with a line for each damaged checkpoint, and for each part of an object that cannot be compared
+            with the environment of the run; default: a warning.
+        agent: the agent, if it was an `Entry` in `train`.
 
     Raises:
-        ValueError: when there is none, it cannot be read, or is of another environment.
+        ValueError: if there is no run, if it cannot be read, or if it has another environment or agent.
     """
     folder = Path(folder)
     config = record.read_config(folder)
@@ -277,7 +282,7 @@ def load(
         if not isinstance(env, str):
             _identified(env, name, folder, remark)
         elif env != name:
-            raise ValueError(f"{folder}: is a run of {name}, not of {env}")
+            raise ValueError(f"{folder}: this run was trained in the environment {name}, not {env}; pass env={name}")
     try:
         if env is None:
             names.check_named_by_file(name)

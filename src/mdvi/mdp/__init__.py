@@ -1,4 +1,4 @@
-"""What is planned on: finite Markov decision processes, families of them, and importers."""
+"""Finite Markov decision processes: models, families of models, and file formats."""
 
 from mdvi.mdp.counterexamples import late_start, softmax_two_fixed_points, wrong_sign
 from mdvi.mdp.families import chain, cliff, deep_sea, forest, gambler, garnet, grid, inventory, lake, maze

@@ -1,4 +1,4 @@
-"""Small models on which a plausible statement fails. Each is a regression test for the statement that holds."""
+"""Small models on which a plausible statement fails. Each is a regression test of the correct statement."""
 
 import math
 
@@ -11,8 +11,8 @@ from mdvi.mdp.validation import check_discount
 def softmax_two_fixed_points() -> FiniteMDP:
     """Two states on which q ↦ r + γP⟨softmax(q/τ), q⟩ has two attracting fixed points, at τ = 1/17.
 
-    Entropy in the greedy step but not in the evaluation is no contraction; the regularised operator, with both,
-    is. Source: after Asadi and Littman (2017), figure 1.
+    With entropy in the greedy step but not in the evaluation, the operator is not a contraction; with entropy in both,
+    it is. Source: after Asadi and Littman (2017), figure 1.
     """
     transition = np.zeros((2, 2, 2))
     transition[0, 0] = [0.66, 0.34]
@@ -23,9 +23,9 @@ def softmax_two_fixed_points() -> FiniteMDP:
 def late_start(discount: float = 0.9, slack: float = 1e-3) -> tuple[FiniteMDP, np.ndarray, int]:
     """A deterministic model on which exact iteration from a bad q_0 loses more than the printed g²(k).
 
-    From state 0 one may stay (poorly), enter a path to an absorbing +1, or enter a path that looks the same
-    from q_0 but ends in an absorbing −1. After k error-free iterations the policy still takes the wrong path;
-    with r_max = 1 and ‖q_0‖ ≤ v_max its loss is 2γ^{k+1}(2 − γ)/(1 − γ) v_max, up to `slack`.
+    In state 0, the actions are to stay (with a low reward), to enter a path to an absorbing +1, or to enter a path with
+    the same values under q_0 that ends in an absorbing −1. After k error-free iterations the policy still takes the
+    wrong path; with r_max = 1 and ‖q_0‖ ≤ v_max its loss is 2γ^{k+1}(2 − γ)/(1 − γ) v_max, up to `slack`.
 
     Returns:
         The model, q_0 of shape (states, 3), and the iteration k, the smallest with γ^{k−1} ≤ 1 − γ plus one.
@@ -51,11 +51,11 @@ def late_start(discount: float = 0.9, slack: float = 1e-3) -> tuple[FiniteMDP, n
 
 
 def wrong_sign(iterations: int = 41) -> tuple[FiniteMDP, np.ndarray]:
-    """One state, two actions, and two late errors, on which Theorem 2 with a plus in A² is violated without limit.
+    """One state, two actions, and two late errors, which violate Theorem 2 with a plus in A² by any factor.
 
-    The better action (reward 1, the other −1) is underestimated by 2 in the last two iterations, so that the last
-    policy takes the other one and loses what the theorem with a minus allows, to 0.3 %. With a plus the two parts
-    of A² cancel and only g², which vanishes with the iterations, is left: at 41 the loss is 500 times the bound.
+    The errors underestimate the better action (reward 1; the other has −1) by 2 in the last two iterations, so the last
+    policy takes the other action. Its loss equals the bound of the theorem with a minus, to 0.3 %. With a plus, the two
+    parts of A² cancel, and only g² remains, which vanishes with the iterations: at 41 the loss is 500 times the bound.
 
     Returns:
         The model, with γ = 0.8, and the errors ε_1 … ε_K, shape (iterations, 1, 2), for β = 0 and τ = 10⁻³.

@@ -1,4 +1,4 @@
-"""Families of models: each a function of a few numbers, the same numbers giving the same model."""
+"""Families of models: each is a deterministic function of a few numbers."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_table
 
 _NAMES = Names(actions=("up", "right", "down", "left"))  # in the order of COMPASS
-_MANY = 100_000  # rows of a Garnet from which on they are drawn in blocks
+_MANY = 100_000  # a Garnet with more rows is drawn in blocks
 _BLOCK = 500_000
 _DRAWS = 100
 
@@ -25,18 +25,18 @@ def garnet(
     *,
     rewarded: float = 0.1,
 ) -> FiniteMDP:
-    """The paper's Garnet(N_S, N_A, N_B): random successors, random gaps, reward on a few states.
+    """Garnet(N_S, N_A, N_B) of the paper: random successors, random gaps, reward on a few states.
 
-    Each (s, a) has `branching` distinct successors, drawn uniformly; their probabilities are the gaps between
-    sorted uniforms in (0, 1). A fraction `rewarded` of the states carries a reward, uniform in (0, 1). More than
-    100 000 pairs (s, a) are drawn many at a time, with other random numbers, and stored as compressed rows.
+    Each (s, a) has `branching` distinct successors, drawn uniformly; their probabilities are the gaps between sorted
+    uniform numbers in (0, 1). A fraction `rewarded` of the states has a reward, uniform in (0, 1). More than 100 000
+    pairs (s, a) are drawn in blocks, with different random numbers, and stored as compressed rows.
 
     Source: the paper, section 5.1 and appendix; after Archibald, McKinnon and Thomas (1995).
     """
     _at_least(1, states=states, actions=actions, branching=branching)
     _at_least(0, seed=seed)
     if branching > states:
-        raise ValueError(f"garnet: branching {branching} exceeds the {states} states to branch to")
+        raise ValueError(f"branching: expected at most the number of states, {states}, got {branching}")
     _probability(rewarded=rewarded)
     check_table(states, actions, branching)
     rng = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ def _sparse_reward(rng: np.random.Generator, states: int, rewarded: float) -> np
 
 
 def _many_rows(rng: np.random.Generator, states: int, rows: int, branching: int) -> scipy.sparse.csr_array:
-    """Rows of distinct successors and random gaps, drawn in blocks so that little more than the matrix is in memory."""
+    """Rows of distinct successors and random gaps, drawn in blocks to limit temporary memory."""
     successor = np.empty((rows, branching), np.int32)
     probability = np.empty((rows, branching))
     for first in range(0, rows, _BLOCK):
@@ -79,7 +79,7 @@ def _many_rows(rng: np.random.Generator, states: int, rows: int, branching: int)
 
 
 def chain(states: int = 10, slip: float = 0.1, discount: float = 0.9) -> FiniteMDP:
-    """A line of states; left or right, and with probability `slip` the other way. The right end pays 1.
+    """A line of states: move left or right, and with probability `slip` the other way. The right end pays 1.
 
     Both ends are walls. Actions: 0 left, 1 right.
     """
@@ -94,10 +94,10 @@ def chain(states: int = 10, slip: float = 0.1, discount: float = 0.9) -> FiniteM
 
 
 def grid(rows: int = 5, columns: int = 5, slip: float = 0.1, discount: float = 0.95) -> FiniteMDP:
-    """An empty room: start top left, goal bottom right, reward 1 for entering the goal, which is terminal.
+    """An empty room: start at the top left, terminal goal at the bottom right, reward 1 for entering the goal.
 
-    With probability `slip` the move goes to one side or the other, half each. Actions: up, right, down, left;
-    a move into a wall stays.
+    With probability `slip` the move goes to the left or the right side, with equal probability. Actions: up, right,
+    down, left; a move into a wall stays.
     """
     _at_least(1, rows=rows, columns=columns)
     _at_least(2, cells=rows * columns)
@@ -114,9 +114,9 @@ def grid(rows: int = 5, columns: int = 5, slip: float = 0.1, discount: float = 0
 def maze(
     rows: int = 20, columns: int = 20, slip: float = 0.1, openings: float = 0.05, discount: float = 0.99, seed: int = 0
 ) -> FiniteMDP:
-    """A maze: a random spanning tree of corridors, and a fraction `openings` of the other walls taken out.
+    """A maze: a random spanning tree of corridors, with a fraction `openings` of the other walls removed.
 
-    Goal bottom right, reward 1 for entering it; moves and slips as in `grid`, into a wall stays.
+    The goal is at the bottom right, with reward 1 for entering it; moves and slips are as in `grid`.
     """
     _at_least(1, rows=rows, columns=columns)
     _at_least(2, cells=rows * columns)
@@ -127,7 +127,7 @@ def maze(
     cells = np.arange(rows * columns)
     pairs = [(cells, _move(rows, columns, direction)) for direction in (1, 2)]
     here, there = (np.concatenate(side) for side in zip(*((a[a != b], b[a != b]) for a, b in pairs), strict=True))
-    ends = here.astype(np.int32), there.astype(np.int32)  # SciPy's graphs had no wider indices before 1.16
+    ends = here.astype(np.int32), there.astype(np.int32)  # graphs in SciPy before 1.16 require 32-bit indices
     walls = scipy.sparse.csr_array((1.0 + rng.random(len(here)), ends), shape=(cells.size, cells.size))
     tree = scipy.sparse.csgraph.minimum_spanning_tree(walls).tocoo()
     opened = rng.random(len(here)) < openings
@@ -146,13 +146,13 @@ def maze(
 
 
 def lake(size: int = 8, holes: float = 0.2, slip: float = 2 / 3, discount: float = 0.99, seed: int = 0) -> FiniteMDP:
-    """A frozen lake of size × size: reward 1 for reaching the bottom right, holes that end the episode with nothing.
+    """A frozen lake of size × size: reward 1 for reaching the bottom right; holes end the episode without a reward.
 
-    The fraction `holes` of the cells, start and goal excepted, are holes, drawn again until the start is connected to
-    the goal; the default slip is Gymnasium's, a third to each side. Actions: up, right, down, left.
+    Each cell other than start and goal is a hole with probability `holes`; the holes are drawn again until the start is
+    connected to the goal. The default slip is as in Gymnasium, a third to each side. Actions: up, right, down, left.
 
     Raises:
-        ValueError: if a hundred draws leave no way.
+        ValueError: if none of a hundred draws connects start and goal.
     """
     _at_least(2, size=size)
     _at_least(0, seed=seed)
@@ -199,10 +199,10 @@ def cliff(rows: int = 4, columns: int = 12, discount: float = 0.99) -> FiniteMDP
 
 
 def deep_sea(size: int = 10, discount: float = 0.99) -> FiniteMDP:
-    """A diving board of size × size: only `size` moves right in a row reach the treasure of 1; each costs .01/size.
+    """Deep sea of size × size: only `size` consecutive moves right reach the treasure of 1; each move costs .01/size.
 
-    Left is free, and leads down the other diagonal to nothing. The sea floor ends the episode. Actions: 0 left,
-    1 right. State 0 is the start, the last state is terminal. Source: Osband et al. (2020), bsuite.
+    A move left is free and leads down the other diagonal. The sea floor ends the episode. Actions: 0 left, 1 right.
+    State 0 is the start, and the last state is terminal. Source: Osband et al. (2020), bsuite.
     """
     _at_least(1, size=size)
     check_table(size * size + 1, 2, 1)
@@ -222,10 +222,10 @@ def deep_sea(size: int = 10, discount: float = 0.99) -> FiniteMDP:
 
 
 def gambler(goal: int = 100, heads: float = 0.4, discount: float = 0.999) -> FiniteMDP:
-    """The gambler's problem: stake up to what you own on a coin; reaching `goal` pays 1, ruin pays 0.
+    """The gambler's problem: stake a part of the capital on a coin; reaching `goal` pays 1, ruin pays 0.
 
-    State: the capital 0…goal, both ends terminal. Action a stakes a + 1, legal up to min(capital, goal − capital).
-    Source: Sutton and Barto (2018), example 4.3, with a discount below 1.
+    The state is the capital 0…goal; both ends are terminal. Action a stakes a + 1, which is legal up to
+    min(capital, goal − capital). Source: Sutton and Barto (2018), example 4.3, with a discount below 1.
     """
     _at_least(2, goal=goal)
     _probability(heads=heads)
@@ -271,10 +271,11 @@ def inventory(
     fixed_cost: float = 4.0,
     discount: float = 0.99,
 ) -> FiniteMDP:
-    """A store: order some batches each day, then sell what a Poisson demand asks for, or what there is.
+    """A store: order some batches each day, then sell the minimum of the stock and a Poisson demand.
 
-    State: the stock 0…capacity. Action a orders a batches, legal while they fit. Reward: 3 for each unit sold, −1 for
-    each ordered, −`fixed_cost` for an order, −0.02 for each unit in store. Source: Puterman (1994), section 3.2.
+    The state is the stock 0…capacity. Action a orders a batches and is legal if they fit. The reward is 3 for each unit
+    sold, −1 for each unit ordered, −`fixed_cost` for an order, and −0.02 for each unit in stock. Source: Puterman
+    (1994), section 3.2.
     """
     _at_least(1, capacity=capacity, batch=batch)
     _at_least(0, orders=orders)
@@ -285,7 +286,7 @@ def inventory(
     number = np.arange(most + 1)
     chance = np.exp(xlogy(number, demand) - gammaln(number + 1) - demand)
     chance /= chance.sum()
-    sold_out = np.append(np.cumsum(chance[::-1])[::-1], 0.0)  # the chance that demand is at least d
+    sold_out = np.append(np.cumsum(chance[::-1])[::-1], 0.0)  # the probability that the demand is at least d
     stock, ordered, wanted = np.arange(capacity + 1), batch * np.arange(orders + 1), np.arange(most + 1)
     ready = stock[:, None] + ordered
     legal = ready <= capacity
@@ -298,22 +299,22 @@ def inventory(
 
 
 def _demand_at_most(chance: float, demand: float) -> int:
-    """The least number that a Poisson demand of this mean stays at or below with at least this chance."""
+    """The least number that a Poisson demand of mean `demand` does not exceed with probability `chance`."""
     most = max(np.ceil(pdtrik(chance, demand)), 1)
     return int(most - 1 if pdtr(most - 1, demand) >= chance else most)
 
 
 def _move(rows: int, columns: int, direction: int) -> np.ndarray:
-    """The cell reached from every cell; walls stop."""
+    """The next cell from every cell; a move into a wall stays."""
     row, column = np.divmod(np.arange(rows * columns), columns)
     down, right = COMPASS[direction]
     return np.clip(row + down, 0, rows - 1) * columns + np.clip(column + right, 0, columns - 1)
 
 
 def _slippery(step: np.ndarray, slip: float, discount: float, *, ends: np.ndarray, goal: int) -> FiniteMDP:
-    """Moves that go astray to either side with probability slip / 2; reward 1 for entering the goal.
+    """Moves that go to each side with probability slip / 2 instead; reward 1 for entering the goal.
 
-    Where several outcomes lead to the same cell their chances are added up.
+    If several outcomes lead to the same cell, their probabilities are added.
     """
     sides = [np.stack([step[:, a], step[:, (a + 1) % 4], step[:, (a + 3) % 4]], -1) for a in range(4)]
     successor = np.stack(sides, axis=1)
@@ -328,7 +329,7 @@ def _slippery(step: np.ndarray, slip: float, discount: float, *, ends: np.ndarra
 
 
 def _marks(count: int, **cells: Iterable[int]) -> str:
-    """A letter for each cell, a blank where there is nothing to say."""
+    """A letter for each cell, blank for cells without a mark."""
     marks = [" "] * count
     for letter, places in cells.items():
         for place in places:
@@ -345,4 +346,4 @@ def _at_least(least: int, **numbers: int) -> None:
 def _probability(**numbers: float) -> None:
     for name, number in numbers.items():
         if not 0 <= number <= 1:
-            raise ValueError(f"{name}: expected a probability, got {number!r}")
+            raise ValueError(f"{name}: expected a probability in [0, 1], got {number!r}")

@@ -1,4 +1,4 @@
-"""A model from a table with a row for each transition, whatever its states and actions are called there."""
+"""A model from a table with one row for each transition, with any names of states and actions."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.words import nearest
 
 DUPLICATES = ("refuse", "sum")
-Column = str | Sequence[str]  # several columns together make a tuple of each row
+Column = str | Sequence[str]  # several columns make each row a tuple
 
 
 def model_of_frame(
@@ -54,16 +54,16 @@ def named_model(
     normalize: bool,
     where: Any = lambda first, second: "",
 ) -> FiniteMDP:
-    """The model of transitions between states that have names, and errors that call them by these.
+    """The model of transitions between states with names; errors use the names.
 
     Args:
         given: the transitions.
-        names: all states and all actions; those that are their own numbers are not kept as names.
+        names: the names of all states and actions; names 0, 1, … are not stored, since they equal the numbers.
         discount: γ in [0, 1].
-        terminal: the names of the states that end an episode.
+        terminal: the names of the terminal states.
         duplicates: "refuse" or "sum".
-        normalize: whether to divide rows that are off by at most 1e-4 by their sums.
-        where: the words for the place of two transitions that are the same.
+        normalize: divide rows whose sums differ from 1 by at most 1e-4 by their sums.
+        where: describes the place of two equal transitions in messages.
     """
     if duplicates not in DUPLICATES:
         raise ValueError(f"duplicates: expected 'refuse' or 'sum', got {duplicates!r}")
@@ -84,7 +84,7 @@ def named_model(
             terminal=ends,
             merge=duplicates == "sum",
             rescale=normalize,
-            advice="give it transitions, or name it in terminal=[…] if an episode ends there",
+            advice="give it transitions, or list it in terminal=[…] if episodes end there",
         )
     except ValueError as error:
         raise ValueError(names.in_words(str(error))) from None
@@ -92,7 +92,7 @@ def named_model(
 
 
 def in_order(labels: Iterable[Hashable]) -> tuple[Any, ...]:
-    """The different labels: numbers, and tuples of them, from the smallest on; others as they first appear."""
+    """The distinct labels: numbers, or tuples of numbers, in ascending order; other labels in order of appearance."""
     try:
         found: tuple[Any, ...] = tuple(dict.fromkeys(labels))
     except TypeError as error:
@@ -109,15 +109,15 @@ def _are_numbers(label: Any) -> bool:
 
 
 def _check_repetitions(given: Transitions, shape: tuple[int, int], where: Any) -> None:
-    """No next state stands twice for one state and action."""
+    """Check that no next state is listed twice for one state and action."""
     key = keys(given, shape)
     order = np.argsort(key, kind="stable")
     for place in np.flatnonzero(np.diff(key[order]) == 0)[:1]:
         first, second = order[place], order[place + 1]
         with located():
             raise ValueError(
-                f"{given.name(second)} is listed twice{where(first, second)}; add the probabilities up, or let "
-                "duplicates='sum' do it"
+                f"{given.name(second)} is listed twice{where(first, second)}; add the probabilities up, or set "
+                "duplicates='sum'"
             )
 
 
@@ -126,7 +126,7 @@ def _two_rows(first: int, second: int) -> str:
 
 
 def _column(frame: Any, argument: str, name: str) -> Any:
-    """One column of a data frame, a mapping, a table of Arrow's or a structured array."""
+    """One column of a data frame, a mapping, an Arrow table or a structured array."""
     known = getattr(frame, "column_names", None) or getattr(getattr(frame, "dtype", None), "names", None)
     if known is None:
         known = frame.keys() if hasattr(frame, "keys") else getattr(frame, "columns", None)
@@ -135,7 +135,7 @@ def _column(frame: Any, argument: str, name: str) -> Any:
     if name not in list(known):
         columns = list(map(str, known))
         near, listed = nearest(str(name).lower(), columns, 0.8), ", ".join(columns[:20]) + ", …" * (len(columns) > 20)
-        none = ", and reward=None is for rewards of 0" if argument == "reward" else ""
+        none = ", and reward=None sets rewards of 0" if argument == "reward" else ""
         raise ValueError(
             f"{argument}: there is no column {name!r}; "
             + (f"did you mean {near!r}? " if near else f"the columns are {listed}; ")
@@ -154,8 +154,8 @@ def _labels(frame: Any, argument: str, column: Column) -> list[Any]:
     for row, label in enumerate(labels):
         if label is None or (label == label) is not True:  # NaN is not equal to itself
             raise ValueError(
-                f"{argument}: row {row} of column {column!r} has no value; give the states in which an episode ends a "
-                "name and list them in terminal=[…]"
+                f"{argument}: row {row} of column {column!r} has no value; give terminal states a name and list them "
+                "in terminal=[…]"
             )
     return labels
 
@@ -165,7 +165,7 @@ def _numbers(frame: Any, argument: str, name: str) -> np.ndarray:
     try:
         return np.asarray(column, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{argument}: column {name!r} holds something else than numbers") from None
+        raise ValueError(f"{argument}: column {name!r} has values that are not numbers") from None
 
 
 def _places(argument: str, labels: list[Any], known: tuple[Any, ...], among: str) -> np.ndarray:
@@ -175,5 +175,5 @@ def _places(argument: str, labels: list[Any], known: tuple[Any, ...], among: str
     except KeyError as error:
         label = error.args[0]
         raise ValueError(
-            f"{argument}: row {labels.index(label)} has {label!r}, which {among}=[…] does not list"
+            f"{argument}: row {labels.index(label)} has {label!r}, which is not in {among}=[…]; add it there"
         ) from None

@@ -1,4 +1,4 @@
-"""A model from functions: what an action does in a state, for states and actions of any kind."""
+"""A model from functions of states and actions of any hashable type."""
 
 import inspect
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
@@ -34,7 +34,7 @@ def model_of_functions(
     paid, found, over = _reward_of(reward), Collector(), []
     index = {state: i for i, state in enumerate(queue)}
     names = {} if callable(actions) else {action: i for i, action in enumerate(able(None))}
-    for here in queue:  # which grows while states are found
+    for here in queue:  # grows while new states are found
         if ends(here):
             over.append(here)
             continue
@@ -57,18 +57,18 @@ def model_of_functions(
 
 
 def _check_new(there: Any, here: Any, action: Any, explore: bool, count: int, most: int) -> None:
-    """Whether one more state may be found."""
+    """Check that a new state is allowed."""
     if not explore:
         raise ValueError(
-            f"transitions: state {here!r}, action {action!r} leads to {there!r}, which is not in states; list it "
-            "there, or let explore=True find all states that are reached"
+            f"transitions: state {here!r}, action {action!r} leads to {there!r}, which is not in states; add it "
+            "there, or set explore=True to find all reachable states"
         )
     if count >= most:
-        raise ValueError(f"states: more than {most} were found; bound the states, or allow more with most=…")
+        raise ValueError(f"states: the search found more than {most} states; bound the states, or increase most=…")
 
 
 def _ordered(found: list[Any], *places: np.ndarray) -> tuple[list[Any], list[np.ndarray]]:
-    """Labels in the order of `in_order` instead of that in which they were found, and their places in it."""
+    """Labels sorted by `in_order`, and `places` renumbered accordingly."""
     order = list(in_order(found))
     index = {label: i for i, label in enumerate(order)}
     new = np.array([index[label] for label in found], np.int64)
@@ -87,20 +87,20 @@ def _outcomes(given: Any, here: Any, action: Any) -> list[tuple[Any, float]]:
         hash(tuple(there for there, _ in found))
     except (TypeError, ValueError):
         raise ValueError(
-            f"transitions: state {here!r}, action {action!r} gave {repr(given)[:80]}; expected the next states with "
-            "their probabilities, {next state: probability} or a list of pairs (next state, probability)"
+            f"transitions: state {here!r}, action {action!r} returned {repr(given)[:80]}; expected a mapping "
+            "{next state: probability} or a list of pairs (next state, probability)"
         ) from None
     return found
 
 
 def _reward_of(reward: Callable[..., float] | None) -> Callable[[Any, Any, Any], float]:
-    """r(s, a, s'), of a function of two or of three arguments."""
+    """r(s, a, s') from a function of two or three arguments."""
     if reward is None:
         return lambda here, action, there: 0.0
     kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     taken = [p for p in inspect.signature(reward).parameters.values() if p.kind in kinds and p.default is p.empty]
     if len(taken) not in (2, 3):
-        raise ValueError(f"reward: expected a function of (s, a) or of (s, a, s'), got one of {len(taken)} arguments")
+        raise ValueError(f"reward: expected a function of (s, a) or (s, a, s'), got one with {len(taken)} arguments")
     if len(taken) == 2:
         return lambda here, action, there: float(reward(here, action))
     return lambda here, action, there: float(reward(here, action, there))

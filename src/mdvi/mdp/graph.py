@@ -1,4 +1,4 @@
-"""A model as a graph of networkx."""
+"""A model as a networkx graph."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 def to_networkx(model: FiniteMDP) -> "nx.MultiDiGraph[Any]":
     """A graph with a node for each state and an edge for each possible transition (s, a, s').
 
-    Nodes are the names of the states, or their numbers, and have `terminal`. Edges have the name of the action as their
-    key, and `action`, `probability` and `reward`, the mean over next states. What rows miss to a sum of 1 leads to one
-    more terminal state.
+    Nodes are the names of the states, or their numbers, with the attribute `terminal`. The key of an edge is the name
+    of the action; its attributes are `action`, `probability` and `reward`, the mean over next states. If a row sums to
+    p < 1, an edge of probability 1 − p leads to an additional terminal state.
 
     Raises:
-        ModuleNotFoundError: when networkx is not installed, with the command that installs it.
+        ModuleNotFoundError: if networkx is not installed; the message has the command that installs it.
         ValueError: for a matrix-free model.
     """
     with explained():

@@ -1,4 +1,4 @@
-"""Models out of Gymnasium: environments that publish their table `P`, such as the toy-text family."""
+"""Models from Gymnasium environments that publish their table `P`, such as the toy-text family."""
 
 import itertools
 import warnings
@@ -13,28 +13,28 @@ from mdvi.mdp.labels import COMPASS, Layout, Names
 from mdvi.mdp.listing import Collector, Listing, assemble, count, listing
 from mdvi.mdp.model import FiniteMDP
 
-_MAPS = {  # Gymnasium's environments on a map: the names of the actions, and their moves
+_MAPS = {  # Gymnasium environments on a map: the names of the actions, and their moves
     "FrozenLakeEnv": (("left", "down", "right", "up"), ((0, -1), (1, 0), (0, 1), (-1, 0))),
     "CliffWalkingEnv": (("up", "right", "down", "left"), COMPASS),
 }
 
 
 def from_gymnasium(environment: Any, /, discount: float = 0.99, **options: Any) -> FiniteMDP:
-    """The model behind a Gymnasium environment.
+    """The model of a Gymnasium environment.
 
-    `P[s][a]` is a list of (probability, next state, reward, terminated). A terminated transition pays its
-    reward and leads to a terminal state of value zero: here all of them lead to one extra state, the last,
-    so that a state which is left normally by one action and ends the episode by another stays exact.
+    `P[s][a]` is a list of (probability, next state, reward, terminated). A terminated transition pays its reward and
+    leads to a terminal state of value zero. Here all terminated transitions lead to one additional state, the last, so
+    that a state can be entered both with and without termination.
 
     Args:
-        environment: an id such as "FrozenLake-v1" (or `module:ID`, which runs the code of that module), an environment
-            that has `P`, or such a table.
+        environment: an id such as "FrozenLake-v1" (or `module:ID`, which executes the code of that module), an
+            environment with a table `P`, or such a table.
         discount: γ in [0, 1).
-        options: passed to `gymnasium.make` with an id, for example `map_name="8x8"`.
+        options: options of `gymnasium.make`, if `environment` is an id, for example `map_name="8x8"`.
 
     Raises:
-        ValueError: for an unknown id, or an environment without a table.
-        ModuleNotFoundError: when Gymnasium is not installed.
+        ValueError: if the id is unknown, or the environment has no table.
+        ModuleNotFoundError: if Gymnasium is not installed.
     """
     if isinstance(environment, str):
         environment = _make(environment, options)
@@ -57,8 +57,7 @@ def _without_map(bare: Any, discount: float) -> FiniteMDP:
         if type(bare).__name__ == "BlackjackEnv":
             return from_table(_blackjack_entries(bare), discount)[0]
         raise ValueError(
-            f"{type(bare).__name__} publishes no transition table `P`, from which a model could be read; `mdvi.train` "
-            "needs none"
+            f"{type(bare).__name__} has no transition table `P`, which a model is read from; `mdvi.train` needs none"
         )
     return from_table(table, discount)[0]
 
@@ -70,7 +69,7 @@ def _make(name: str, options: dict[str, Any]) -> Any:
             environment = door.maker(name)(**options)
     except gymnasium.error.Error as error:
         raise ValueError(f"{name}: {' '.join(str(error).split())}") from None
-    except Exception as error:  # an environment may answer options it does not know with anything
+    except Exception as error:  # an environment may raise anything for unknown options
         raise ValueError(f"{name} with {options}: {type(error).__name__}: {error}") from None
     for remark in remarks:
         warnings.warn(remark.message, stacklevel=3)
@@ -83,12 +82,12 @@ def from_table(
     """A model from P[s][a] = [(probability, next state, reward, terminated), …], and notes.
 
     Args:
-        table: dictionaries or sequences; the keys of dictionaries are 0, 1, … or their text. An empty list
-            makes the action illegal.
+        table: dictionaries or sequences; the keys of dictionaries are 0, 1, … as numbers or text. An empty list makes
+            the action illegal.
         discount: γ in [0, 1).
-        own_ends: a state in which every transition stays, pays nothing and terminates is terminal itself; only
-            terminated transitions into other states lead to one extra state, the last. Otherwise all of them do.
-        rescale: whether rows whose sums are off by at most 1e-4 are divided by them.
+        own_ends: make a state terminal if all its transitions stay, pay nothing and terminate; terminated transitions
+            into other states lead to one additional state, the last. Without it, all terminated transitions do.
+        rescale: divide rows whose sums differ from 1 by at most 1e-4 by their sums.
     """
     found = Collector()
     states = _members(table, "P", None)
@@ -125,7 +124,7 @@ def from_table(
 
 
 def _members(table: Any, name: str, size: int | None) -> list[Any]:
-    """The entries 0, 1, … of a dictionary or sequence, as many as `size` says."""
+    """The entries 0, 1, … of a dictionary or sequence, after a check that there are `size` entries."""
     if isinstance(table, Mapping):
         found = {str(key): entry for key, entry in table.items()}
         for key in range(len(found)):
@@ -142,7 +141,7 @@ def _members(table: Any, name: str, size: int | None) -> list[Any]:
 
 
 def _outcome(outcome: Any, s: int, a: int) -> tuple[float, int, float, bool]:
-    """(probability, next state, reward, terminated), of the right types."""
+    """(probability, next state, reward, terminated), after a check of the types."""
     if isinstance(outcome, list | tuple) and len(outcome) == 4:
         p, successor, reward, terminated = outcome
         numbers = all(
@@ -163,8 +162,8 @@ def _outcome(outcome: Any, s: int, a: int) -> tuple[float, int, float, bool]:
 def to_gymnasium(model: FiniteMDP) -> dict[int, dict[int, list[tuple[float, int, float, bool]]]]:
     """The table P[s][a] = [(probability, next state, reward, terminated), …] of a model.
 
-    Transitions into terminal states terminate, terminal states stay and terminate; illegal actions have no
-    outcomes, an empty list. What rows miss to a sum of 1 leads to one more terminal state, the last.
+    Transitions into terminal states terminate, and terminal states stay and terminate; illegal actions have an empty
+    list. If a row sums to p < 1, an outcome of probability 1 − p leads to an additional terminal state, the last.
     """
     return table_of(listing(model))
 
@@ -183,11 +182,11 @@ _CARDS = {card: (4 if card == 10 else 1) / 13 for card in range(1, 11)}  # an in
 
 
 def _blackjack_entries(environment: Any) -> list[list[list[tuple[float, int, float, bool]]]]:
-    """Blackjack's table, which the environment plays but does not publish, from its rules.
+    """The table of Blackjack, which the environment does not publish, from the rules.
 
-    States: hard sums 4…21, then sums 12…21 with a usable ace, then a natural (ace and ten as dealt, which
-    the observation does not tell from other soft 21s but the rewards may); for each the dealer's card 1…10,
-    so that `hand * 10 + dealer - 1` is the index. Actions: 0 stick, 1 hit.
+    States: hard sums 4…21, then sums 12…21 with a usable ace, then a natural (ace and ten as dealt, whose observation
+    equals other soft 21s but whose rewards may differ); each with the card 1…10 of the dealer, so that the index is
+    `hand * 10 + dealer - 1`. Actions: 0 stick, 1 hit.
     """
     hands = [(total, False) for total in range(4, 22)] + [(total, True) for total in range(12, 22)]
     index = {hand: i for i, hand in enumerate(hands)}
@@ -211,7 +210,7 @@ def _blackjack_entries(environment: Any) -> list[list[list[tuple[float, int, flo
 def _natural_entries(
     environment: Any, dealer: int, stick: list[tuple[float, int, float, bool]]
 ) -> list[tuple[float, int, float, bool]]:
-    """Sticking on a natural: `sab` beats all but another natural, `natural` pays one and a half for a win."""
+    """Sticking on a natural: with `sab` it beats everything but another natural; with `natural` a win pays 1.5."""
     if environment.sab:
         tie = {1: _CARDS[10], 10: _CARDS[1]}.get(dealer, 0.0)
         return [(tie, 0, 0.0, True), (1 - tie, 0, 1.0, True)]
@@ -220,7 +219,7 @@ def _natural_entries(
 
 
 def _add_card(total: int, usable_ace: bool, card: int) -> tuple[int, bool]:
-    """The sum after one more card, counting an ace as 11 while that does not bust."""
+    """The sum after one more card; an ace counts as 11 unless that exceeds 21."""
     hard = total - 10 * usable_ace + card
     ace = usable_ace or card == 1
     return (hard + 10, True) if ace and hard + 10 <= 21 else (hard, False)
@@ -228,7 +227,7 @@ def _add_card(total: int, usable_ace: bool, card: int) -> tuple[int, bool]:
 
 @cache
 def _dealer_finals(total: int, usable_ace: bool) -> dict[int, float]:
-    """The dealer's final score, 0 for bust, with its probability; the dealer draws up to 17."""
+    """The probabilities of the final scores of the dealer, 0 for bust; the dealer draws up to 17."""
     if total >= 17:
         return {total if total <= 21 else 0: 1.0}
     finals: dict[int, float] = {}

@@ -1,8 +1,8 @@
-"""Transition kernels P(s'|s, a): dense, a padded table, compressed rows, or a function; one set of verbs.
+"""Transition kernels P(s'|s, a): dense, a padded table, compressed rows, or a function, with common methods.
 
-`Dense` and `Successors` work on NumPy arrays as on JAX tracers and are what the laboratory runs on; `Sparse` and
-`MatrixFree` are for planning at any size. Rows may sum to less than one: the missing mass is a transition into a
-terminal state, where the value is zero.
+`Dense` and `Successors` work with NumPy arrays and JAX tracers, and the laboratory uses them; `Sparse` and `MatrixFree`
+are for planning at any size. Rows may sum to less than one: the missing probability is a transition into a terminal
+state, where the value is zero.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from mdvi.types import Array, namespace
 
 
 def same_content(one: object, other: object) -> bool:
-    """Whether two models or kernels hold the same, arrays included; fields with `compare=False` do not count."""
+    """Whether two models or kernels have equal content, including arrays; fields with `compare=False` are ignored."""
     if not is_dataclass(one) or type(one) is not type(other):
         return False
     pairs = ((getattr(one, part.name), getattr(other, part.name)) for part in fields(one) if part.compare)
@@ -25,19 +25,19 @@ def same_content(one: object, other: object) -> bool:
 
 
 def hash_of_size(kernel: Any) -> int:
-    """Equal kernels have it in common, and no array is read."""
+    """A hash of type and shape, which is equal for equal kernels and does not read arrays."""
     return hash((type(kernel), kernel.shape))
 
 
 def shown_size(kernel: Any) -> str:
-    """What a kernel prints as, whatever its arrays hold."""
+    """The representation of a kernel, without its arrays."""
     states, actions = kernel.shape
     return f"{type(kernel).__name__}(states={states}, actions={actions})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dense:
-    """P as one array; right up to a few thousand states.
+    """P as one array, for up to a few thousand states.
 
     Attributes:
         probability: P(s'|s, a), shape (states, actions, states).
@@ -63,15 +63,15 @@ class Dense:
         return (policy[:, None, :] @ self.probability)[:, 0, :]
 
     def dense(self) -> "Dense":
-        """This kernel itself."""
+        """This kernel."""
         return self
 
     def table(self) -> "Dense":
-        """This kernel itself: the laboratory takes it as it is."""
+        """This kernel, which the laboratory can use directly."""
         return self
 
     def successor(self, place: Int[Array, "states actions places"]) -> Int[Array, "states actions places"]:
-        """The next states at some places of each row."""
+        """The next states at these places of each row."""
         return place
 
     def csr(self) -> scipy.sparse.csr_array:
@@ -128,16 +128,16 @@ class Successors:
         return Dense(self.csr().toarray().reshape(states, actions, states))
 
     def table(self) -> "Successors":
-        """This kernel itself: the laboratory takes it as it is."""
+        """This kernel, which the laboratory can use directly."""
         return self
 
     def successor(self, place: Int[Array, "states actions places"]) -> Int[Array, "states actions places"]:
-        """The next states at some places of each row."""
+        """The next states at these places of each row."""
         xp = namespace(place)
         return xp.take_along_axis(xp.asarray(self.state), place, axis=-1)
 
     def csr(self) -> scipy.sparse.csr_array:
-        """P as a sparse matrix of shape (states · actions, states), the padding left out."""
+        """P as a sparse matrix of shape (states · actions, states), without the padding."""
         states, actions = self.shape
         listed = np.asarray(self.probability) != 0
         start = np.concatenate([[0], np.cumsum(listed.reshape(states * actions, -1).sum(-1))])
@@ -161,9 +161,9 @@ class Sparse:
     """P as compressed rows (CSR): row s · actions + a holds the successors of (s, a). For planning at any size.
 
     Attributes:
-        start: where each row begins, shape (states · actions + 1,).
-        state: the next states, row after row, rising within a row.
-        probability: their probabilities.
+        start: the first entry of each row, shape (states · actions + 1,).
+        state: the next states, row after row, ascending within a row.
+        probability: the probabilities of the next states.
         states: the number of states.
     """
 
@@ -194,7 +194,7 @@ class Sparse:
         return Dense(self.csr().toarray().reshape(*self.shape, self.states))
 
     def table(self) -> Successors:
-        """The same kernel as a table as wide as the longest row, which the laboratory runs on."""
+        """The same kernel as a table with the width of the longest row, for the laboratory."""
         length = np.diff(self.start)
         row = np.repeat(np.arange(len(length)), length)
         slot = np.arange(len(row)) - np.asarray(self.start)[row]
@@ -224,14 +224,13 @@ class Sparse:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MatrixFree:
-    """P as a function: for models too large to store. Planning needs nothing but v ↦ Pv.
+    """P as a function, for models that are too large to store; planning needs only v ↦ Pv.
 
     Attributes:
         function: takes v of shape (states,) and returns Σ_{s'} P(s'|s, a) v(s') of shape (states, actions), in float64.
         shape: (states, actions).
-        terms: the longest sum the function forms, which bounds its rounding: at most this many products are
-            added up for one (s, a).
-        kept: the pairs (s, a) whose rows count, shape (states, actions); None for all of them.
+        terms: the largest number of products that the function adds for one (s, a), which bounds its rounding error.
+        kept: the pairs (s, a) whose rows are not zero, shape (states, actions); None for all pairs.
     """
 
     function: Callable[[np.ndarray], np.ndarray]
@@ -244,7 +243,7 @@ class MatrixFree:
     __repr__ = shown_size
 
     def expect(self, v: Float[Array, " states"]) -> Float[Array, "states actions"]:
-        """(Pv)(s, a), as the function says; zero on rows that are not kept."""
+        """(Pv)(s, a) from the function; zero on rows that are not in `kept`."""
         pv = np.asarray(self.function(np.asarray(v)))
         if pv.shape != self.shape or pv.dtype != np.float64:
             raise ValueError(
@@ -261,19 +260,19 @@ class MatrixFree:
         return MatrixFree(self.function, self.shape, self.terms, kept)
 
     def csr(self) -> scipy.sparse.csr_array:
-        """Refused: there is no matrix."""
-        raise ValueError("transition: a matrix-free model has no matrix; it can be solved, but not stored or iterated")
+        """Not available, since there is no matrix; raises ValueError."""
+        raise ValueError("transition: a matrix-free model has no matrix; it can be solved, not stored or iterated on")
 
     def dense(self) -> Dense:
-        """Refused: there is no matrix."""
+        """Not available, since there is no matrix; raises ValueError."""
         return Dense(self.csr().toarray())
 
     def table(self) -> Successors:
-        """Refused: there is no matrix."""
+        """Not available, since there is no matrix; raises ValueError."""
         raise ValueError("transition: a matrix-free model can be solved, but not iterated on")
 
     def induced(self, policy: Float[Array, "states actions"]) -> Float[Array, "states states"]:
-        """Refused: there is no matrix."""
+        """Not available, since there is no matrix; raises ValueError."""
         return self.dense().induced(policy)
 
 

@@ -1,4 +1,4 @@
-"""What states and actions are called, and where states lie on a map: for people, never for the mathematics."""
+"""The names of states and actions, and the positions of states on a map; computations do not use them."""
 
 import re
 from collections.abc import Hashable, Iterable
@@ -11,58 +11,57 @@ _MENTIONED = re.compile(r"\b(state|action) ([0-9]+)")
 
 
 class Names(NamedTuple):
-    """What states and actions are called.
+    """The names of states and actions.
 
-    A name is text, a number, or any other value that can be hashed, such as a pair (row, column). Files hold names as
-    text.
+    A name is a text, a number, or any other hashable value, such as a pair (row, column). Files store names as text.
 
     Attributes:
-        states: the names of the states, in their order; empty where states are called by their numbers.
-        actions: likewise for the actions.
+        states: the names of the states, in their order; empty if states are identified by their numbers.
+        actions: the names of the actions, likewise.
     """
 
     states: tuple[Any, ...] = ()
     actions: tuple[Any, ...] = ()
 
     def states_of(self, size: int) -> tuple[Any, ...]:
-        """The names of `size` states, of which the last may be a terminal state that was added."""
+        """The names of `size` states; the last may be an additional terminal state."""
         names = self.states
         if names and len(names) == size - 1:
             names = (*names, next(name for name in ("end", *(f"end{i}" for i in range(size))) if name not in names))
         return names
 
     def check(self, states: int, actions: int) -> "Names":
-        """These names, if every state and action has one of its own.
+        """These names, after a check that every state and every action has a different name.
 
         Raises:
-            ValueError: otherwise.
+            ValueError: if names are missing or repeated.
         """
         for kind, names, size in (("states", self.states, states), ("actions", self.actions, actions)):
             if names and len(names) != size:
-                raise ValueError(f"{len(names)} names of {kind}, but there are {size}")
+                raise ValueError(f"names of {kind}: expected {size} names, got {len(names)}")
             if names and len(set(names)) < size:
-                raise ValueError(f"names of {kind}: two are the same")
+                raise ValueError(f"names of {kind}: expected different names, but two are the same")
         return self
 
     def as_text(self) -> "Names":
-        """The names as files hold them.
+        """The names as text, for files.
 
         Raises:
-            ValueError: when two names are the same as text.
+            ValueError: if two names are the same as text.
         """
         text = Names(*(tuple(map(str, names)) for names in self))
         return text.check(len(text.states), len(text.actions))
 
     def state(self, index: int | Any) -> Any:
-        """The name of a state; its number where states have no names."""
+        """The name of a state; its number if states have no names."""
         return self.states[index] if self.states else int(index)
 
     def action(self, index: int | Any) -> Any:
-        """The name of an action; its number where actions have no names."""
+        """The name of an action; its number if actions have no names."""
         return self.actions[index] if self.actions else int(index)
 
     def in_words(self, message: str) -> str:
-        """A message that counts states and actions, with the names in place of the numbers.
+        """A message with the numbers of states and actions replaced by their names.
 
         >>> Names(("low", "high"), ("wait",)).in_words("state 1, action 0 has reward inf")
         "state 'high', action 'wait' has reward inf"
@@ -76,7 +75,7 @@ class Names(NamedTuple):
 
 
 def names_of(kind: str, given: Iterable[Hashable] | None) -> tuple[Any, ...]:
-    """Names as somebody gives them: no text by itself, and nothing that cannot be hashed."""
+    """The names in an argument, after a check that it is a list of hashable values and not one text."""
     if given is None:
         return ()
     if isinstance(given, str) or not isinstance(given, Iterable):
@@ -89,23 +88,23 @@ def names_of(kind: str, given: Iterable[Hashable] | None) -> tuple[Any, ...]:
 
 
 def place_of(kind: str, name: Any, names: tuple[Any, ...], size: int) -> int:
-    """The number of the state or action of that name; without such a name, a number stands for itself.
+    """The number of the state or action with a name; a number that is not a name is returned unchanged.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: if there is no such state or action.
     """
     if name in names:
         return names.index(name)
     if isinstance(name, bool) or not hasattr(name, "__index__"):
-        hint = did_you_mean(str(name), [str(each) for each in names[:1000]]) if names else f"; they are 0…{size - 1}"
-        raise ValueError(f"{kind}: there is none called {name!r}{hint}")
+        hint = did_you_mean(str(name), [str(each) for each in names[:1000]]) if names else f"; known are 0…{size - 1}"
+        raise ValueError(f"{kind}: unknown name {name!r}{hint}")
     if not 0 <= int(name) < size:
         raise ValueError(f"{kind}: {name} is outside 0…{size - 1}")
     return int(name)
 
 
 class Layout(NamedTuple):
-    """Where states lie on a map: state i in row i // columns and column i % columns; further states lie nowhere.
+    """The positions of states on a map: state i is in row i // columns and column i % columns, if that row exists.
 
     Attributes:
         rows: the number of rows.

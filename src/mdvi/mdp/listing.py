@@ -1,4 +1,4 @@
-"""A model as a list of its transitions (s, a, s', p, r), as tables and files hold it, and back to a `FiniteMDP`."""
+"""Conversion between a `FiniteMDP` and a list of its transitions (s, a, s', p, r), for tables and files."""
 
 from array import array
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from mdvi.mdp.kernels import MatrixFree
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import NEARLY, row_tolerance
 
-SMALL = 2**20  # pairs (s, a) that any input may ask for
+SMALL = 2**20  # the number of pairs (s, a) that an input of any size may declare
 
 
 class LineError(ValueError):
-    """What is wrong, in which line of the input (0 is no line), and in which file beside the first, by its suffix."""
+    """An error with a line number (0 for none) and the suffix of the file, if it is not the first file of the input."""
 
     def __init__(self, message: str, line: int = 0, suffix: str = "") -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class LineError(ValueError):
 
 @contextmanager
 def located(line: int = 0, suffix: str = "") -> Iterator[None]:
-    """Tell an error that does not know its place that it is here."""
+    """Add a line and a suffix to a ValueError that has none."""
     try:
         yield
     except ValueError as error:
@@ -35,7 +35,7 @@ def located(line: int = 0, suffix: str = "") -> Iterator[None]:
 
 
 class Transitions(NamedTuple):
-    """One array per column, all of the same length; `line` is where a transition was read, 0 if nowhere."""
+    """One array per column, all of the same length; `line` is the line of a transition in a file, 0 for none."""
 
     line: np.ndarray
     state: np.ndarray
@@ -45,16 +45,16 @@ class Transitions(NamedTuple):
     reward: np.ndarray
 
     def at(self, chosen: np.ndarray) -> "Transitions":
-        """The chosen transitions, by a mask or by their places."""
+        """The transitions that a mask or indices select."""
         return Transitions(*(column[chosen] for column in self))
 
     def name(self, place: int | np.integer) -> str:
-        """The words for one transition in a message."""
+        """The description of a transition in messages."""
         return f"state {self.state[place]}, action {self.action[place]}, next state {self.successor[place]}"
 
 
 class Collector:
-    """Transitions one after the other, in little memory."""
+    """A growing list of transitions that uses little memory."""
 
     def __init__(self) -> None:
         self._indices = array("q")
@@ -76,14 +76,14 @@ class Collector:
         self._numbers.frombytes(np.stack(numbers, -1).astype(np.float64).tobytes())
 
     def transitions(self) -> Transitions:
-        """What has been collected."""
+        """The collected transitions."""
         indices = np.array(self._indices, np.int64).reshape(-1, 4)
         numbers = np.array(self._numbers, np.float64).reshape(-1, 2)
         return Transitions(*indices.T, *numbers.T)
 
 
 class Listing(NamedTuple):
-    """What a writer needs: the transitions of all live pairs by state, action and next state, and the tables."""
+    """The input of a writer: the transitions of all live pairs, sorted by state and action, and the tables."""
 
     transitions: Transitions
     reward: np.ndarray
@@ -94,14 +94,14 @@ class Listing(NamedTuple):
 
 
 def count(number: int, thing: str) -> str:
-    """The words for a number of things."""
+    """A number with its noun in the singular or the plural."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def check_size(states: int, actions: int, size: int) -> None:
-    """A model is not larger than an input of `size` bytes can justify, nor than 32-bit indices can count."""
+    """Check that a model is not too large for an input of `size` bytes, or for 32-bit indices."""
     if states < 1 or actions < 1:
-        raise ValueError(f"{count(states, 'state')} and {count(actions, 'action')} make no model; give at least one")
+        raise ValueError(f"expected at least one state and one action, got {states} and {actions}")
     if states * actions > np.iinfo(np.int32).max:
         raise ValueError(f"{states} states × {actions} actions are more pairs than 32-bit indices can count")
     if states > size or states * actions > size + SMALL:
@@ -109,7 +109,7 @@ def check_size(states: int, actions: int, size: int) -> None:
 
 
 def check_range(given: Transitions, shape: tuple[int, int]) -> None:
-    """States, actions and next states exist in a model of shape (states, actions)."""
+    """Check that states, actions and next states exist in a model of shape (states, actions)."""
     states, actions = shape
     for what, index, size in (
         ("state", given.state, states),
@@ -121,12 +121,12 @@ def check_range(given: Transitions, shape: tuple[int, int]) -> None:
 
 
 def keys(given: Transitions, shape: tuple[int, int]) -> np.ndarray:
-    """One number for each (s, a, s') in range, in their order."""
+    """One integer for each (s, a, s'), in lexicographic order."""
     return (given.state * shape[1] + given.action) * shape[0] + given.successor
 
 
 def match(key: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each wanted number stands among rising ones, -1 if nowhere."""
+    """The index of each wanted number in the ascending array `key`, −1 if it is not there."""
     if not len(key):
         return np.full(len(wanted), -1)
     slot = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
@@ -144,20 +144,20 @@ def assemble(
     rescale: bool = False,
     advice: str = "mark it terminal or give it an action",
 ) -> tuple[FiniteMDP, tuple[str, ...]]:
-    """The model of a list of transitions: pairs (s, a) without any are illegal, rewards are averaged over s'.
+    """The model of a list of transitions: pairs (s, a) without transitions are illegal, rewards are averaged over s'.
 
     Args:
         given: the transitions, in any order.
         shape: (states, actions).
         discount: γ.
-        terminal: Boolean, shape (states,). What is listed for terminal states is not looked at.
-        merge: whether a next state may be listed twice for one (s, a), which adds up; otherwise it is refused.
-        absorbing: whether a state that cannot be left and pays nothing is terminal.
-        rescale: whether rows whose sums are off by at most 1e-4 are divided by them; otherwise they are refused.
-        advice: what to do about a state without any transition.
+        terminal: Boolean, shape (states,). Transitions of terminal states are ignored.
+        merge: add the probabilities of repeated transitions (s, a, s'); otherwise they are refused.
+        absorbing: make states that cannot be left and pay nothing terminal.
+        rescale: divide rows whose sums differ from 1 by at most 1e-4 by their sums; otherwise they are refused.
+        advice: the remedy for a state without transitions, in messages.
 
     Returns:
-        The model, and notes on what was translated.
+        The model, and notes on translations.
     """
     states, actions = shape
     notes: list[str] = []
@@ -193,7 +193,7 @@ def assemble(
 
 
 def absorbing_states(given: Transitions, reward: np.ndarray, legal: np.ndarray) -> np.ndarray:
-    """The states whose every legal action stays there for certain and pays nothing, shape (states,)."""
+    """The states in which every legal action stays with probability 1 and pays nothing, shape (states,)."""
     stays = np.zeros(legal.shape, bool)
     loops = (given.successor == given.state) & (np.abs(given.probability - 1) <= row_tolerance(1))
     stays[given.state[loops], given.action[loops]] = True
@@ -202,7 +202,10 @@ def absorbing_states(given: Transitions, reward: np.ndarray, legal: np.ndarray) 
 
 
 def listing(model: FiniteMDP, *, loops: bool = False) -> Listing:
-    """A model as a list; what rows miss goes to one more terminal state, the last; `loops` list terminal states too."""
+    """The transitions of a model; with `loops`, terminal states have transitions to themselves.
+
+    The missing probability of rows that sum to less than 1 leads to an additional terminal state, the last.
+    """
     if isinstance(model.kernel, MatrixFree):
         raise ValueError("a matrix-free model has no list of transitions and cannot be written")
     states, actions = model.states, model.actions
@@ -235,9 +238,9 @@ def listing(model: FiniteMDP, *, loops: bool = False) -> Listing:
 
 
 def missing(model: FiniteMDP) -> np.ndarray:
-    """What the rows of live pairs miss to a sum of 1, zero where that is rounding; shape (states, actions)."""
+    """1 − the sum of each row of a live pair, and zero if that is a rounding error; shape (states, actions)."""
     total = model.kernel.row_sums()
-    # As strict as a model that stores nothing but its transitions.
+    # The tolerance of a model that stores its transitions only.
     tolerance = row_tolerance(int(np.diff(model.kernel.csr().indptr).max(initial=1)))
     for s, a in np.argwhere(model.live & (total - 1 > tolerance))[:1]:
         raise ValueError(f"state {s}, action {a} has probabilities that sum to {total[s, a]!r}; divide them by that")
@@ -258,7 +261,7 @@ def _check_numbers(given: Transitions) -> None:
 
 
 def _without_repetitions(given: Transitions, actions: int, merge: bool) -> tuple[Transitions, int]:
-    """No next state twice for one (s, a); `merge` adds probabilities up and averages the rewards."""
+    """Refuse repeated transitions, or with `merge` add their probabilities and average their rewards."""
     pair = given.state * actions + given.action
     again = np.concatenate([[False], (np.diff(pair) == 0) & (np.diff(given.successor) == 0)]).astype(bool)[: len(pair)]
     if not again.any():
@@ -275,7 +278,7 @@ def _without_repetitions(given: Transitions, actions: int, merge: bool) -> tuple
 
 
 def rescaling_note(total: np.ndarray, rows: np.ndarray) -> tuple[str, ...]:
-    """The words for rows that are divided by their sums; both arrays have shape (states, actions)."""
+    """The note on rows that are divided by their sums; both arrays have shape (states, actions)."""
     if not rows.any():
         return ()
     number, change = int(np.count_nonzero(rows)), float(np.abs(total - 1)[rows].max())
@@ -283,13 +286,13 @@ def rescaling_note(total: np.ndarray, rows: np.ndarray) -> tuple[str, ...]:
 
 
 def rows_to_rescale(total: np.ndarray, terms: int, epsilon: float = float(np.finfo(float).eps)) -> np.ndarray:
-    """Which rows, by their sums, are no rounding of 1 in a sum of `terms` numbers, but one to a few decimals."""
+    """The rows whose sums differ from 1 by more than the rounding of `terms` numbers, but by at most 1e-4."""
     off = np.abs(total - 1)
     return (off > row_tolerance(terms, epsilon)) & (off <= NEARLY)
 
 
 def _rescaled(given: Transitions, shape: tuple[int, int]) -> tuple[Transitions, tuple[str, ...]]:
-    """Rows that were rounded to a few decimals are divided by their sums."""
+    """Divide rows that were rounded to a few decimals by their sums."""
     pair = given.state * shape[1] + given.action
     total = np.bincount(pair, given.probability, shape[0] * shape[1])
     terms = int(np.bincount(pair, minlength=1).max())
@@ -301,7 +304,7 @@ def _rescaled(given: Transitions, shape: tuple[int, int]) -> tuple[Transitions, 
 
 
 def _pair_rewards(given: Transitions, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """r(s, a) = Σ p r(s, a, s'), exactly r where all are alike; and which pairs are listed."""
+    """r(s, a) = Σ p r(s, a, s'), exactly r if all r(s, a, s') are equal; and the pairs that have transitions."""
     reward, legal = np.zeros(shape), np.zeros(shape, bool)
     legal[given.state, given.action] = True
     pair = given.state * shape[1] + given.action
@@ -312,7 +315,7 @@ def _pair_rewards(given: Transitions, shape: tuple[int, int]) -> tuple[np.ndarra
 
 
 def _mean(given: Transitions, first: np.ndarray) -> np.ndarray:
-    """The mean reward of each group of transitions, which begin at `first`; impossible ones have no say."""
+    """The mean reward of each group of transitions, which begin at `first`; impossible transitions do not count."""
     possible = given.probability > 0
     least = np.minimum.reduceat(np.where(possible, given.reward, np.inf), first)
     most = np.maximum.reduceat(np.where(possible, given.reward, -np.inf), first)
@@ -320,7 +323,7 @@ def _mean(given: Transitions, first: np.ndarray) -> np.ndarray:
         place = int(first[group])
         raise LineError(
             f"state {given.state[place]}, action {given.action[place]} has reward -inf for some next states only; "
-            "to forbid an action give -inf to all of them",
+            "to forbid an action, set -inf for all its next states",
             int(given.line[place]),
         )
     mass = np.add.reduceat(given.probability, first)

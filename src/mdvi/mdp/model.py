@@ -1,8 +1,8 @@
-"""`FiniteMDP`: a finite Markov decision process (S, A, P, r, γ) that is known to be one.
+"""`FiniteMDP`: a checked finite Markov decision process (S, A, P, r, γ).
 
-Conventions, stated once. **Terminal** states are absorbing and worth zero: no reward, no entropy bonus, whatever
-their rows say; q is zero there, for every action. **Illegal** actions of other states have no probability under any
-policy, and their q is −∞. The discount belongs to the model and to nothing else.
+Conventions. **Terminal** states are absorbing and have value zero: no reward and no entropy bonus, whatever their rows
+contain; q is zero there for every action. **Illegal** actions of other states have probability zero under every policy,
+and their q is −∞. The discount is a part of the model only.
 """
 
 import reprlib
@@ -46,11 +46,11 @@ class FiniteMDP:
         discount: γ in [0, 1].
         terminal: shape (states,).
         legal: shape (states, actions).
-        names: what states and actions are called.
-        layout: where states lie on a map, None where they do not.
+        names: the names of states and actions.
+        layout: the positions of states on a map, or None.
 
-    Models are equal (`==`) when their numbers are: kernel, reward, discount, terminal states and legal actions. Names
-    and maps are for people and are not compared. Equal models have the same hash, which reads no array.
+    Models are equal (`==`) if their numbers are equal: kernel, reward, discount, terminal states and legal actions.
+    Names and maps are not compared. Equal models have the same hash, which does not read arrays.
     """
 
     kernel: Kernel
@@ -80,29 +80,29 @@ class FiniteMDP:
 
         Args:
             transition: P(s'|s, a), either an array of shape (states, actions, states), a SciPy sparse matrix of
-                shape (states · actions, states) with row s · actions + a (kept as it is when it is CSR in float64),
+                shape (states · actions, states) with row s · actions + a (not copied if it is CSR in float64),
                 or a list with one sparse matrix of shape (states, states) for each action, or a pair
                 `(next_state, probability)` of arrays of shape (states, actions, branching), padded with
-                probability 0, or a `MatrixFree` kernel. Rows must sum to 1 to the rounding of a long sum in
-                their type; those of a narrower type than float64 are then divided by their sum.
+                probability 0, or a `MatrixFree` kernel. Rows must sum to 1 up to the rounding of a long sum in
+                their type; rows of a narrower type than float64 are then divided by their sum.
             reward: r(s, a) of shape (states, actions); or r(s) of shape (states,); or, with a dense transition,
-                r(s, a, s') of shape (states, actions, states), of which the mean is taken.
-            discount: γ in [0, 1]. With 1 there are only values of a finite number of decisions, see
+                r(s, a, s') of shape (states, actions, states), which is averaged over s'.
+            discount: γ in [0, 1]. With γ = 1, only problems with a finite number of decisions have values, see
                 `backward_induction`.
             terminal: Boolean, shape (states,). Default: none.
-            legal: Boolean, shape (states, actions). Default: all. Illegal rows are not looked at.
-            substochastic: rows may sum to less than 1; what is missing ends the episode, with value zero.
-            normalize: divide every row whose sum differs from 1 by at most 1e-4 by that sum, as rows that were
-                rounded to a few decimals need it. Other rows are refused as without it.
+            legal: Boolean, shape (states, actions). Default: all. Illegal rows are ignored.
+            substochastic: rows may sum to less than 1; with the missing probability the episode ends, with value zero.
+            normalize: divide every row whose sum differs from 1 by at most 1e-4 by that sum, for rows that were
+                rounded to a few decimals. Rows with larger differences are refused.
             order: "sas" for arrays with the axes above; "ass" for arrays with the actions first: P and r(s, a, s') of
                 shape (actions, states, states), or next states and probabilities of shape (actions, states,
-                branching). All else stays as it is, r(s, a) too.
+                branching). Other arrays, such as r(s, a), keep the axes above.
             states: the names of the states, in their order: text, numbers or tuples. Default: none.
             actions: the names of the actions.
-            layout: where the states lie on a map, for pictures.
+            layout: the positions of the states on a map, for pictures.
 
         Raises:
-            ValueError: naming the state, the action and the value that is wrong.
+            ValueError: if a number is invalid; the message names the state, the action and the value.
         """
         transition, reward = _states_first(order, transition, reward)
         kernel = _kernel(transition)
@@ -115,14 +115,14 @@ class FiniteMDP:
         allowed = np.ones(shape, bool) if legal is None else _mask("legal", legal, shape)
         check_some_legal_action(allowed | ends[:, None])
         live = allowed & ~ends[:, None]
-        if not substochastic:  # rows of any sum up to 1 say nothing about the order
+        if not substochastic:  # sums below 1 do not reveal the order of the axes
             check_order(kernel, live)
         check_successors(kernel, live)
         epsilon = _epsilon(transition)
         kernel = kernel.keep_rows(live)
         if normalize:
             if substochastic:
-                raise ValueError("normalize: rows that may sum to less than 1 (substochastic) cannot be rescaled to 1")
+                raise ValueError("normalize: conflicts with substochastic=True, whose rows may sum to less than 1")
             kernel, _, _ = normalized(kernel)
         check_rows(kernel, live, row_tolerance(longest_row(kernel), epsilon), substochastic)
         if epsilon > np.finfo(float).eps and not substochastic and not isinstance(kernel, MatrixFree):
@@ -154,7 +154,7 @@ class FiniteMDP:
         duplicates: str = "refuse",
         normalize: bool = False,
     ) -> "FiniteMDP":
-        """The model of a table with a row for each transition, which keeps what states and actions are called.
+        """The model of a table with one row for each transition; the names of states and actions are kept.
 
         >>> table = {
         ...     "state": ["new", "new", "old"], "action": ["run", "run", "run"], "next_state": ["new", "old", "scrap"],
@@ -164,30 +164,30 @@ class FiniteMDP:
         >>> model.names.states
         ('new', 'old', 'scrap')
 
-        Pairs of a state and an action without a row are illegal; a reward of −∞ in all rows of a pair makes it so too.
-        Rewards are averaged over the next states. Numbers are put in order, other names stay in the order in which they
-        first appear, first as states, then as next states.
+        A pair of state and action is illegal if it has no row, or if all its rows have the reward −∞. Rewards are
+        averaged over the next states. Numbers are sorted; other names stay in the order of their first appearance,
+        first as states, then as next states.
 
         Args:
-            frame: a data frame of pandas or Polars, a table of Arrow's, or any mapping of columns.
+            frame: a data frame of pandas or Polars, an Arrow table, or any mapping of columns.
             discount: γ in [0, 1].
-            state: the column of the states, or several columns, of which each row makes a tuple.
-            action: likewise for the actions.
-            next: likewise for the next states.
+            state: the column of the states, or several columns, whose rows form tuples.
+            action: the column or columns of the actions.
+            next: the column or columns of the next states.
             probability: the column of P(s'|s, a).
             reward: the column of r(s, a, s'); None for rewards of 0.
-            terminal: the states in which an episode ends; their rows are not looked at.
-            states: all states in the order that they are to have; default those in the table.
-            actions: likewise for the actions.
-            duplicates: what to do where (s, a, s') has several rows: "refuse" them, or "sum" their probabilities and
-                average their rewards.
-            normalize: divide the probabilities of a state and action whose sum differs from 1 by at most 1e-4 by that
-                sum. Sums that differ by more are refused with and without it.
+            terminal: the terminal states; their rows are ignored.
+            states: all states in the order of the model; default: the states in the table.
+            actions: all actions in the order of the model; default: the actions in the table.
+            duplicates: "refuse" several rows for one (s, a, s'), or "sum" their probabilities and average their
+                rewards.
+            normalize: divide the probabilities of a state and action by their sum if it differs from 1 by at most 1e-4.
+                Larger differences are refused.
 
         Raises:
-            ValueError: naming the column, or the state, the action and the value that is wrong.
+            ValueError: for an invalid column or number; the message names the column, or the state and the action.
         """
-        from mdvi.mdp.frames import model_of_frame  # which makes models itself
+        from mdvi.mdp.frames import model_of_frame  # imported here, since it imports this file
 
         columns = (state, action, next)
         return model_of_frame(
@@ -209,7 +209,7 @@ class FiniteMDP:
         duplicates: str = "refuse",
         normalize: bool = False,
     ) -> "FiniteMDP":
-        """The model of functions of states and actions, which may be of any kind that can be hashed.
+        """The model of functions of states and actions, which may have any hashable type.
 
         >>> def step(capital, stake):
         ...     return {capital + stake: 0.4, capital - stake: 0.6}
@@ -221,23 +221,23 @@ class FiniteMDP:
         FiniteMDP(states=11, actions=5, discount=0.99, terminal=2, storage=Sparse)
 
         Args:
-            states: all states in the order that they are to have; with `explore`, those to set out from.
-            actions: the actions, the same in every state, or a function of a state that gives its legal actions.
-            transitions: a function of (s, a) that gives the next states with their probabilities, as a mapping
+            states: all states in the order of the model; with `explore`, the first states of the search.
+            actions: the actions, the same in every state, or a function from a state to its legal actions.
+            transitions: a function of (s, a) that returns the next states with their probabilities, as a mapping
                 {s': P(s'|s, a)} or as pairs (s', P(s'|s, a)).
             reward: a function of (s, a) or of (s, a, s'), averaged over s'; None for rewards of 0.
             discount: γ in [0, 1].
-            terminal: the states in which an episode ends, as a list or as a function of a state; `actions`,
-                `transitions` and `reward` are not asked about them.
-            explore: find every state that is reached, by breadth-first search.
-            most: how many states may be found before the search is given up.
-            duplicates: what to do where (s, a) gives a next state twice: "refuse" it, or "sum" the probabilities.
+            terminal: the terminal states, as a list or as a function of a state; `actions`, `transitions` and
+                `reward` are not called for them.
+            explore: find all reachable states by breadth-first search.
+            most: the largest number of states; the search raises an error if it finds more.
+            duplicates: "refuse" repeated next states of one (s, a), or "sum" their probabilities.
             normalize: as in `from_frame`.
 
         Raises:
-            ValueError: naming the state, the action and the value that is wrong.
+            ValueError: for an invalid number; the message names the state and the action.
         """
-        from mdvi.mdp.functions import model_of_functions  # which makes models itself
+        from mdvi.mdp.functions import model_of_functions  # imported here, since it imports this file
 
         return model_of_functions(
             states, actions, transitions, reward, discount, terminal, explore, most, duplicates, normalize
@@ -257,15 +257,15 @@ class FiniteMDP:
         states: Iterable[Hashable] | None = None,
         actions: Iterable[Hashable] | None = None,
     ) -> "FiniteMDP":
-        """The model of a list of state–action pairs, as QuantEcon has them; pairs that are not listed are illegal.
+        """The model of a list of state–action pairs, as in QuantEcon; pairs that are not listed are illegal.
 
         >>> import numpy as np
         >>> FiniteMDP.from_pairs([0, 0, 1], [0, 1, 0], [[0.5, 0.5], [0, 1], [0, 1]], [5, 10, -1], 0.95)
         FiniteMDP(states=2, actions=2, discount=0.95, terminal=0, storage=Sparse)
 
         Args:
-            state: the state of each pair, whole numbers of shape (pairs,); QuantEcon's `s_indices`.
-            action: its action; QuantEcon's `a_indices`.
+            state: the state of each pair, integers of shape (pairs,); `s_indices` in QuantEcon.
+            action: the action of each pair, likewise; `a_indices` in QuantEcon.
             transition: P(·|s, a) of each pair, an array or a SciPy sparse matrix of shape (pairs, states).
             reward: r(s, a) of each pair, shape (pairs,); −∞ makes the pair illegal.
             discount: γ in [0, 1].
@@ -275,9 +275,9 @@ class FiniteMDP:
             actions: the names of the actions.
 
         Raises:
-            ValueError: naming the state, the action and the value that is wrong.
+            ValueError: for an invalid number; the message names the state, the action and the value.
         """
-        from mdvi.mdp.pairs import model_of_pairs  # which makes models itself
+        from mdvi.mdp.pairs import model_of_pairs  # imported here, since it imports this file
 
         return model_of_pairs(state, action, transition, reward, discount, terminal, normalize, (states, actions))
 
@@ -288,19 +288,19 @@ class FiniteMDP:
 
     @property
     def actions(self) -> int:
-        """The number of actions, illegal ones included."""
+        """The number of actions, including illegal actions."""
         return self.kernel.shape[1]
 
     @property
     def nonzeros(self) -> int:
-        """The number of stored transitions, of (s, a) pairs for a matrix-free model."""
+        """The number of stored transitions; for a matrix-free model, the number of pairs (s, a)."""
         if isinstance(self.kernel, MatrixFree):
             return int(np.count_nonzero(self.live))
         return int(np.count_nonzero(self.kernel.probability))
 
     @property
     def live(self) -> Bool[Array, "states actions"]:
-        """The pairs (s, a) that can be met: legal, and not in a terminal state."""
+        """The pairs (s, a) that can occur: legal, and not in a terminal state."""
         return self.legal & ~self.terminal[:, None]
 
     @property
@@ -310,11 +310,11 @@ class FiniteMDP:
 
     @property
     def log_actions(self) -> float:
-        """Log |A|, the largest entropy a policy can have in any state, in nats."""
+        """Log |A|, the largest entropy of a policy in any state, in nats."""
         return float(np.log(self.legal[~self.terminal].sum(-1).max(initial=1)))
 
     def expect(self, v: Float[Reduced, " states"]) -> Float[Array, "states actions"]:
-        """(Pv)(s, a), where terminal states count as zero whatever v says."""
+        """(Pv)(s, a), with v replaced by zero in terminal states."""
         return self.kernel.expect(namespace(v, self.terminal).where(self.terminal, 0.0, v))
 
     def induced(self, policy: Float[Array, "states actions"]) -> Float[Array, "states states"]:
@@ -327,7 +327,7 @@ class FiniteMDP:
         return self.changed(kernel=self.kernel.dense())
 
     def table(self) -> "FiniteMDP":
-        """The same model with a kernel that the laboratory runs on: a dense array or a table of successors."""
+        """The same model with a kernel for the laboratory: a dense array or a table of successors."""
         return self.changed(kernel=self.kernel.table())
 
     def replace(
@@ -338,7 +338,7 @@ class FiniteMDP:
         names: Names | None = None,
         layout: Layout | None = None,
     ) -> "FiniteMDP":
-        """The same model with another reward, discount or names; the kernel is kept, and not checked again.
+        """The same model with another reward, discount, names or layout; the kernel is not checked again.
 
         >>> import numpy as np
         >>> model = FiniteMDP(np.full((2, 1, 2), 0.5), [[0.0], [1.0]], 0.9)
@@ -347,13 +347,13 @@ class FiniteMDP:
         (True, [3.0, 1.0], 0.5)
 
         Args:
-            reward: as the constructor takes it.
+            reward: as in the constructor.
             discount: γ in [0, 1].
-            names: what states and actions are called.
-            layout: where states lie on a map.
+            names: the names of states and actions.
+            layout: the positions of states on a map.
 
         Raises:
-            ValueError: naming the state, the action and the value that is wrong.
+            ValueError: for an invalid number; the message names the state, the action and the value.
         """
         parts: dict[str, Any] = {}
         if reward is not None:
@@ -372,13 +372,13 @@ class FiniteMDP:
         return hash((FiniteMDP, self.kernel))
 
     def changed(self, **parts: Any) -> "FiniteMDP":
-        """The same model with other parts, which are right by construction: nothing is checked again."""
+        """The same model with other parts, which are not checked; the caller ensures that they are valid."""
         other = object.__new__(type(self))
         vars(other).update(vars(self) | parts)
         return other
 
     def _repr_html_(self) -> str:
-        """The same for notebooks, with the first names."""
+        """A summary for notebooks, with the first names."""
         facts: dict[str, object] = {
             "states": f"{self.states}, {int(np.count_nonzero(self.terminal))} of them terminal",
             "actions": self.actions,
@@ -400,15 +400,15 @@ class FiniteMDP:
 
 
 def _states_first(order: Any, transition: Any, reward: Any) -> tuple[Any, Any]:
-    """Transitions and rewards with the axes that the model has."""
+    """Transitions and rewards with the axes of the model."""
     if order not in ("sas", "ass"):
         raise ValueError(f"order: expected 'sas' or 'ass', got {order!r}")
     if isinstance(transition, list | tuple) and any(map(scipy.sparse.issparse, transition)):
         return _interleaved(transition), reward
     if order == "ass" and (isinstance(transition, Kernel) or scipy.sparse.issparse(transition)):
         raise ValueError(
-            "transition: order='ass' is for arrays; a sparse matrix has row state · actions + action, or give a list "
-            "with one sparse matrix of shape (states, states) for each action"
+            "transition: order='ass' is for arrays only; pass a sparse matrix with row state · actions + action, or a "
+            "list with one sparse matrix of shape (states, states) for each action"
         )
     if order == "sas":
         return transition, reward
@@ -418,7 +418,7 @@ def _states_first(order: Any, transition: Any, reward: Any) -> tuple[Any, Any]:
 
 
 def _interleaved(matrices: Any) -> scipy.sparse.coo_array:
-    """One matrix with row s · actions + a, of one matrix for each action."""
+    """One matrix with row s · actions + a, from one matrix for each action."""
     states = matrices[0].shape[-1]
     for action, matrix in enumerate(matrices):
         shape = getattr(matrix, "shape", None)
@@ -435,10 +435,10 @@ def _interleaved(matrices: Any) -> scipy.sparse.coo_array:
 
 
 def _swapped(array: Any) -> Any:
-    """An array of three axes with the first two swapped; whatever else it is, it is refused later."""
+    """An array of three axes with the first two swapped; other values are returned, and refused later."""
     try:
         array = np.asarray(array)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # lists of different lengths
         return array
     return array.swapaxes(0, 1) if array.ndim == 3 else array
 
@@ -453,7 +453,7 @@ def _kernel(transition: Any) -> Kernel:
     probability = _floats("transition", transition)
     if probability.ndim != 3 or probability.shape[0] != probability.shape[2] or 0 in probability.shape:
         actions_first = probability.ndim == 3 and probability.shape[1] == probability.shape[2]
-        advice = "sparse models go in as a SciPy sparse matrix or a pair (next_state, probability)"
+        advice = "pass a sparse model as a SciPy sparse matrix or a pair (next_state, probability)"
         raise ValueError(
             f"transition: expected shape (states, actions, states), got {probability.shape}; "
             f"{ACTIONS_FIRST if actions_first else advice}"
@@ -473,9 +473,9 @@ def _successor_table(state: Any, probability: Any) -> Successors:
 
 
 def _from_sparse(matrix: Any) -> Sparse:
-    """Compressed rows with rising successors; duplicates stay, to be refused later.
+    """Compressed rows with ascending successors; duplicates are kept, and refused later.
 
-    CSR in float64 is not copied, but for indices of 64 bits that do not need them.
+    CSR in float64 is not copied, except for 64-bit indices that fit into 32 bits.
     """
     rows, states = matrix.shape
     if states == 0 or rows % states or rows == 0:
@@ -483,7 +483,7 @@ def _from_sparse(matrix: Any) -> Sparse:
     if matrix.format == "csr":
         check_row_starts(matrix)
     elif matrix.format == "coo":
-        # SciPy's own conversion adds duplicates up.
+        # The conversion in SciPy would add duplicates.
         check_indices("row", matrix.row, rows, rows // states)
         order = np.argsort(matrix.row, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(matrix.row, minlength=rows))])
@@ -511,7 +511,7 @@ def _reward(reward: Any, kernel: Kernel, live: np.ndarray) -> np.ndarray:
     states, actions = kernel.shape
     if r.ndim == 3 and isinstance(kernel, Dense):
         check_shape("reward", r, (states, actions, states))
-        # Rewards of impossible transitions are not read.
+        # Rewards of impossible transitions are ignored.
         r = np.where(kernel.probability > 0, kernel.probability * r, 0.0).sum(-1)
     elif r.shape == (states,):
         r = np.repeat(r[:, None], actions, axis=1)
@@ -541,7 +541,7 @@ def _mask(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _epsilon(transition: Any) -> float:
-    """The rounding unit of the type that the probabilities came in."""
+    """The machine epsilon of the type of the given probabilities."""
     given = transition[-1] if isinstance(transition, tuple) else getattr(transition, "probability", transition)
     dtype = getattr(given, "dtype", np.dtype(float))
     return float(np.finfo(dtype if dtype.kind == "f" else float).eps)

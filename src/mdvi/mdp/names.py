@@ -1,4 +1,4 @@
-"""Models by name: a file, `gym:ID,key=value,…` or `family:key=value,…`."""
+"""Models by name: the path of a file, `gym:ID,key=value,…` or `family:key=value,…`."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from mdvi.words import arguments_of, did_you_mean, key_and_value, number_in, val
 
 
 class Given(NamedTuple):
-    """A model as it was asked for.
+    """A model and its name.
 
     Attributes:
         model: the model.
-        name: what was typed.
-        notes: what was translated when it was read.
+        name: the name of the model, or of its file.
+        notes: notes on translations of a file.
     """
 
     model: FiniteMDP
@@ -31,23 +31,23 @@ def source_of(
     reward: str | None = None,
     parameters: Sequence[str] = (),
 ) -> Given:
-    """A model as it is named in every command: a file, `gym:ID,key=value,…` or `family:key=value,…`.
+    """The model of a name, as in all commands: a file, `gym:ID,key=value,…` or `family:key=value,…`.
 
     Args:
-        text: what was typed; `ID-v1:key=value,…` stands for `gym:ID-v1,key=value,…`.
-        discount: γ, instead of the model's own.
-        format: the format of a file, whatever its suffix.
-        reward: which of several rewards of a file, or "none".
-        parameters: more KEY=VALUE, as `iterate` takes them.
+        text: the name; `ID-v1:key=value,…` is short for `gym:ID-v1,key=value,…`.
+        discount: γ, instead of γ of the model.
+        format: the format of a file; default: by its suffix.
+        reward: the name of one of several rewards in a file, or "none".
+        parameters: more parameters KEY=VALUE, as in `mdvi iterate`.
 
     Raises:
-        ValueError: for what names no model, or none that can be read.
+        ValueError: if the name is unknown, or the model cannot be read.
     """
     name, _, rest = text.partition(":")
     parts = [part for part in rest.split(",") if part] + list(parameters)
     if discount is not None:
         parts = [*(part for part in parts if not part.startswith("discount=")), f"discount={discount!r}"]
-    other = format is None and reward is None  # a family or an environment may be meant
+    other = format is None and reward is None  # otherwise the text is a file
     if other and name == "gym":
         if not parts or "=" in parts[0]:
             raise ValueError("gym: expected an id, as in gym:FrozenLake-v1")
@@ -62,7 +62,7 @@ def source_of(
         return Given(found.model, Path(text).name, found.notes)
     if "-v" in name:
         return _gymnasium(text, name, parts)
-    raise ValueError(f"unknown model {text!r}, which is no file either{did_you_mean(name, mdp.FAMILIES)}")
+    raise ValueError(f"unknown model {text!r}, and there is no such file{did_you_mean(name, mdp.FAMILIES)}")
 
 
 def _advice(given: Any) -> str:
@@ -75,10 +75,10 @@ def _advice(given: Any) -> str:
 
 
 def model_of(given: FiniteMDP | str | Path) -> FiniteMDP:
-    """A model, or the one that a text names as every command takes it; what was translated in reading is a warning.
+    """A model, or the model of a name as in all commands; translations of a file are warnings.
 
     Raises:
-        ValueError: for anything else, and for what names no model, or none that can be read.
+        ValueError: if the argument is neither a model nor a name, if the name is unknown, or the model cannot be read.
     """
     if isinstance(given, FiniteMDP):
         return given
@@ -97,7 +97,7 @@ def _family(text: str, name: str, parts: list[str]) -> Given:
 def _gymnasium(text: str, name: str, parts: list[str]) -> Given:
     options = dict(map(key_and_value, parts))
     if len(options) < len(parts):
-        raise ValueError(f"{name}: a parameter is given twice")
+        raise ValueError(f"{name}: a parameter is given twice; give each key once")
     discount = number_in("discount", options.pop("discount", "0.99"))
     model = mdp.from_gymnasium(name, discount, **{key: value_of(value) for key, value in options.items()})
     return Given(model, text)

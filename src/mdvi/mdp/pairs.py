@@ -1,4 +1,4 @@
-"""Models from lists of state–action pairs, as QuantEcon has them."""
+"""Models from lists of state–action pairs, as in QuantEcon."""
 
 from collections.abc import Hashable, Iterable
 from typing import Any
@@ -53,13 +53,13 @@ def model_of_pairs(
 def from_quantecon(ddp: Any) -> FiniteMDP:
     """The model of a `DiscreteDP` of QuantEcon, in product form or with state–action pairs.
 
-    Pairs that are not listed, and those with reward −∞, are illegal. No state is terminal, as none is in QuantEcon.
+    Pairs that are not listed, and pairs with reward −∞, are illegal. QuantEcon has no terminal states.
 
     Args:
-        ddp: an object with R, Q and beta, and with s_indices and a_indices where these list pairs.
+        ddp: an object with R, Q and beta, and for state–action pairs with s_indices and a_indices.
 
     Raises:
-        ValueError: for anything else, naming the state, the action and the value that is wrong.
+        ValueError: if the object lacks an attribute, or for an invalid number; the message names state and action.
     """
     for name in ("R", "Q", "beta"):
         if not hasattr(ddp, name):

@@ -1,4 +1,4 @@
-"""Where episodes begin: a distribution over the states, however it is given."""
+"""The distribution of the first states of episodes."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from mdvi.mdp.model import FiniteMDP
 
 
 def starts_of(mdp: FiniteMDP, given: Any) -> Float[np.ndarray, " states"]:
-    """ρ, the probabilities of the states that episodes begin in.
+    """ρ, the probabilities of the first states of episodes.
 
     Raises:
-        ValueError: for a state that is not there or terminal, and for what is no distribution.
+        ValueError: if a state does not exist or is terminal, or if probabilities are not a distribution.
     """
     alive = ~np.asarray(mdp.terminal)
     if given is None:

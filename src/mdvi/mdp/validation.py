@@ -1,4 +1,4 @@
-"""The checks behind `FiniteMDP`: one function per rule, and every message names the place and the value."""
+"""The checks of `FiniteMDP`: one function per rule; every message names the place and the value."""
 
 import math
 import os
@@ -9,12 +9,12 @@ import numpy as np
 
 from mdvi.mdp.kernels import Dense, Kernel, MatrixFree, Sparse, Successors
 
-NEARLY = 1e-4  # how far from 1 the sum of a row may be that was rounded to a few decimals
+NEARLY = 1e-4  # the largest difference from 1 of the sum of a row that was rounded to a few decimals
 ACTIONS_FIRST = (
-    "arrays of shape (actions, states, …) need order='ass', and MDPtoolbox's, where absorbing states are terminal, "
-    "mdvi.mdp.from_toolbox"
+    "arrays of shape (actions, states, …) need order='ass'; for arrays of MDPtoolbox, in which absorbing states are "
+    "terminal, use mdvi.mdp.from_toolbox"
 )
-_LONG_SUM = 1e-10  # and of a row that is itself a sum or a product of numbers in float64
+_LONG_SUM = 1e-10  # the largest difference from 1 of a row whose numbers are sums or products in float64
 
 
 def physical_memory() -> int:
@@ -23,29 +23,30 @@ def physical_memory() -> int:
 
 
 def check_table(states: int, actions: int, branching: int) -> None:
-    """A table of successors fits into memory, with what building and checking it takes."""
+    """Check that a table of successors fits into memory, including temporary arrays."""
     needed = 4 * 16 * states * actions * branching
     if needed > physical_memory():
         raise ValueError(
             f"a model of {states} states, {actions} actions and {branching} successors would need "
-            f"{needed / 2**30:.1f} GiB of {physical_memory() / 2**30:.1f} GiB"
+            f"{needed / 2**30:.1f} GiB of memory, and this machine has {physical_memory() / 2**30:.1f} GiB; reduce one "
+            "of these numbers"
         )
 
 
 def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
-    """The array has exactly this shape."""
+    """Check the shape of an array."""
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
 
 
 def check_discount(discount: Any, *, finite: bool = False) -> float:
-    """γ is a number in [0, 1), or 1 where only a `finite` number of decisions is looked at."""
+    """The discount, after a check that it is in [0, 1), or with `finite` in [0, 1]."""
     if isinstance(discount, np.ndarray) and discount.ndim == 0:
         discount = discount.item()
     number = isinstance(discount, int | float | np.floating | np.integer) and not isinstance(discount, bool)
     if number and (0 <= discount < 1 or (finite and discount == 1)):
         return float(discount)
-    advice = "; with 1, only a finite number of decisions has a value: see mdvi.backward_induction"
+    advice = "; with discount 1 only finite horizons are supported, see mdvi.backward_induction"
     raise ValueError(
         f"discount: expected a number in [0, 1{']' if finite else ')'}, got {discount!r}"
         f"{advice if number and discount == 1 else ''}"
@@ -53,22 +54,22 @@ def check_discount(discount: Any, *, finite: bool = False) -> float:
 
 
 def check_some_legal_action(legal: np.ndarray) -> None:
-    """Every state that is not terminal has at least one legal action."""
+    """Check that every state that is not terminal has at least one legal action."""
     for state in np.flatnonzero(~legal.any(-1))[:1]:
         raise ValueError(f"legal: state {state} has no legal action; mark it terminal or allow one")
 
 
 def check_rewards(reward: np.ndarray, live: np.ndarray) -> None:
-    """Rewards of possible pairs are finite."""
+    """Check that the rewards of live pairs are finite."""
     for state, action in np.argwhere(live & ~np.isfinite(reward))[:1]:
         raise ValueError(
             f"reward: state {state}, action {action} has reward {reward[state, action]}; "
-            "forbid an action with `legal`, not with an infinite reward"
+            "use `legal` to forbid an action, not an infinite reward"
         )
 
 
 def check_row_starts(matrix: Any) -> None:
-    """The row pointers of a CSR matrix run from 0 to the number of entries without falling."""
+    """Check that the row pointers of a CSR matrix ascend from 0 to the number of entries."""
     start, entries = matrix.indptr, len(matrix.data)
     if len(start) != matrix.shape[0] + 1 or len(matrix.indices) != entries:
         raise ValueError(
@@ -76,19 +77,19 @@ def check_row_starts(matrix: Any) -> None:
             f"{matrix.shape[0]} rows and {entries} entries"
         )
     for row in np.flatnonzero(np.diff(start) < 0)[:1]:
-        raise ValueError(f"transition: row pointers fall from {start[row]} to {start[row + 1]} at row {row}")
+        raise ValueError(f"transition: row pointers decrease from {start[row]} to {start[row + 1]} at row {row}")
     if start[0] != 0 or start[-1] != entries:
         raise ValueError(f"transition: row pointers run from {start[0]} to {start[-1]}, not from 0 to {entries}")
 
 
 def check_indices(what: str, index: np.ndarray, size: int, actions: int) -> None:
-    """Indices lie in 0…size − 1."""
+    """Check that indices are in 0…size − 1."""
     for bad in np.flatnonzero((index < 0) | (index >= size))[:1]:
         raise ValueError(f"transition: {what} {index[bad]} (state {index[bad] // actions}) is outside 0…{size - 1}")
 
 
 def first_outside(start: np.ndarray, state: np.ndarray, states: int) -> list[tuple[int, int]]:
-    """The first (row, entry) that names a state that is not there, if any."""
+    """The first (row, entry) whose next state does not exist, if any."""
     if len(state) == 0 or (state.min() >= 0 and state.max() < states):
         return []
     entry = int(np.flatnonzero((state < 0) | (state >= states))[0])
@@ -96,7 +97,7 @@ def first_outside(start: np.ndarray, state: np.ndarray, states: int) -> list[tup
 
 
 def longest_row(kernel: Kernel) -> int:
-    """The largest number of successors that any (s, a) has."""
+    """The largest number of successors of any (s, a)."""
     if isinstance(kernel, MatrixFree):
         return kernel.terms
     if isinstance(kernel, Sparse):
@@ -105,7 +106,7 @@ def longest_row(kernel: Kernel) -> int:
 
 
 def check_successors(kernel: Kernel, live: np.ndarray) -> None:
-    """Next states exist, and none is listed twice for the same (s, a)."""
+    """Check that next states exist, and that none is listed twice for one (s, a)."""
     if isinstance(kernel, Dense | MatrixFree):
         return
     if isinstance(kernel, Sparse):
@@ -124,7 +125,7 @@ def check_successors(kernel: Kernel, live: np.ndarray) -> None:
         raise ValueError(
             f"transition: state {s}, action {a} names next state {kernel.state[s, a, j]}, outside 0…{states - 1}"
         )
-    # Padding is made unique, so that whatever still repeats after sorting is a repetition.
+    # Padding gets unique numbers, so that equal neighbours after sorting are repetitions.
     width = kernel.state.shape[-1]
     ordered = np.sort(np.where(listed, kernel.state, states + np.arange(width)), axis=-1)
     for s, a, j in np.argwhere(ordered[..., 1:] == ordered[..., :-1])[:1]:
@@ -132,7 +133,7 @@ def check_successors(kernel: Kernel, live: np.ndarray) -> None:
 
 
 def check_order(kernel: Kernel, live: np.ndarray) -> None:
-    """As many states as actions: if rows only sum to 1 with the actions first, that is how they are meant."""
+    """Check the order of the axes if there are as many states as actions: rows must not sum to 1 only if swapped."""
     if not isinstance(kernel, Dense) or live.shape[0] != live.shape[1]:
         return
     fits = np.abs(kernel.row_sums() - 1) <= NEARLY
@@ -144,9 +145,9 @@ def check_order(kernel: Kernel, live: np.ndarray) -> None:
 
 
 def row_tolerance(terms: int, epsilon: float = float(np.finfo(float).eps)) -> float:
-    """How far from 1 a sum of `terms` probabilities may be by rounding, in a type of this precision.
+    """The largest rounding error of a sum of `terms` probabilities in a type of this precision.
 
-    The bounds of a solution account for what is accepted: they use the least and the greatest sum that there are.
+    The bounds of a solution account for accepted differences: they use the smallest and the largest sum of all rows.
     """
     if epsilon > np.finfo(float).eps:
         return 4 * epsilon * (4 + math.sqrt(terms))
@@ -157,13 +158,13 @@ def normalized(kernel: Kernel, least: float = 0.0, most: float = NEARLY) -> tupl
     """Divide the rows whose sums differ from 1 by more than `least` and at most `most` by these sums.
 
     Returns:
-        The kernel, how many rows were divided, and the largest difference between 1 and the sum of one of them.
+        The kernel, the number of rows that were divided, and the largest difference between 1 and their sums.
 
     Raises:
-        ValueError: for a matrix-free kernel, and for probabilities that are negative or not finite.
+        ValueError: for a matrix-free kernel, or if a probability is negative or not finite.
     """
     if isinstance(kernel, MatrixFree):
-        raise ValueError("transition: the rows of a matrix-free model cannot be rescaled; divide in its function")
+        raise ValueError("transition: normalize does not apply to a matrix-free model; rescale in its function")
     _check_probabilities(kernel)
     total = kernel.row_sums()
     off = np.abs(total - 1)
@@ -180,7 +181,7 @@ def normalized(kernel: Kernel, least: float = 0.0, most: float = NEARLY) -> tupl
 
 
 def check_rows(kernel: Kernel, live: np.ndarray, tolerance: float, substochastic: bool) -> None:
-    """Every row is a probability distribution, to rounding; or sums to at most 1, if that is allowed."""
+    """Check that every row sums to 1 up to rounding, or if `substochastic` to at most 1."""
     if not isinstance(kernel, MatrixFree):
         _check_probabilities(kernel)
     total = kernel.row_sums()
@@ -191,7 +192,7 @@ def check_rows(kernel: Kernel, live: np.ndarray, tolerance: float, substochastic
     for s, a in np.argwhere(wrong)[:1]:
         entries = "" if isinstance(kernel, MatrixFree) else f" ({_entries(kernel, int(s), int(a))} entries)"
         rescaled = not (isinstance(kernel, MatrixFree) or substochastic) and abs(total[s, a] - 1) <= NEARLY
-        advice = f"; normalize=True divides rows that are off by at most {NEARLY:g} by their sums" if rescaled else ""
+        advice = f"; normalize=True rescales rows whose sums differ from 1 by at most {NEARLY:g}" if rescaled else ""
         raise ValueError(
             f"transition: state {s}, action {a} has probabilities that sum to {_readable(total[s, a])}, "
             f"{rule}{entries}{advice}"
@@ -223,7 +224,7 @@ def _entries(kernel: Dense | Successors | Sparse, s: int, a: int) -> int:
 
 
 def _readable(total: float) -> str:
-    """Enough digits to show that the sum is not 1."""
+    """A sum with enough digits to show that it is not 1."""
     if not math.isfinite(total):
         return str(total)
     digits = 4 - math.floor(math.log10(abs(total - 1)))

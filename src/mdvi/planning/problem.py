@@ -159,19 +159,37 @@ class Problem:
 
 
 def problem_of(
-    mdp: FiniteMDP, kl: float = 0.0, entropy: float = 0.0, log_prior: Any = None, regularizer: Regularizer = SHANNON
+    mdp: FiniteMDP,
+    kl: float = 0.0,
+    entropy: float = 0.0,
+    log_prior: Any = None,
+    regularizer: Regularizer = SHANNON,
+    log_reference: Any = None,
 ) -> Problem:
-    """The problem max_π E Σ γ^t (r − λ KL(π‖μ) − τ Ω(π)), Ω = −H, ready to be solved.
+    """The problem max_π E Σ γ^t (r − λ D_Ω(π‖μ) − τ Ω(π)), Ω = −H and D_Ω = KL, ready to be solved.
+
+    With a reference ρ, its last term is −τ D_Ω(π‖ρ).
 
     Args:
         mdp: the model.
         kl: λ.
         entropy: τ.
         log_prior: log μ, shape (states, actions); None when λ = 0.
-        regularizer: Ω; with another one than Shannon's, λ has to be 0.
+        regularizer: Ω.
+        log_reference: log ρ, shape (states, actions); None for −τ Ω(π).
     """
-    offset = None if log_prior is None or kl == 0 else kl * np.where(mdp.live, log_prior, 0.0)
-    return _prepared(mdp, np.asarray(mdp.reward), offset, kl + entropy, slack=0, regularizer=regularizer)
+    offset = None
+    for weight, log_policy in ((kl, log_prior), (entropy, log_reference)):
+        if log_policy is not None and weight > 0:
+            dual = regularizer.dual(log_policy, np.asarray(mdp.legal))
+            term = weight * np.where(mdp.live, dual, 0.0)
+            offset = term if offset is None else offset + term
+    problem = _prepared(mdp, np.asarray(mdp.reward), offset, kl + entropy, slack=0, regularizer=regularizer)
+    if offset is None or regularizer == SHANNON:
+        return problem
+    # A dual variable is a sum of n terms, each as large as itself and as what the maximum is summed from.
+    own = (kl + entropy) * regularizer.rounding(problem.widest)
+    return replace(problem, max_offset=((problem.widest + 24) * problem.max_offset + own) / 8)
 
 
 def evaluation_of(mdp: FiniteMDP, policy: Any, bonus: Any, terms: float) -> Problem:

@@ -10,6 +10,7 @@ from mdvi.checks import check_number, checked_policy, floats
 from mdvi.mdp.kernels import MatrixFree, Sparse
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount, physical_memory, row_tolerance
+from mdvi.regularizers import Regularizer, regularizer_of
 
 
 def check_request(
@@ -64,6 +65,35 @@ def log_prior_of(mdp: FiniteMDP, kl: float, prior: Any) -> Float[np.ndarray, "st
         return np.where(legal, -np.log(legal.sum(-1, keepdims=True)), 0.0)
     mu = checked_policy("prior", prior, legal, np.asarray(mdp.terminal), positive=True)
     return np.log(np.where(mdp.live, mu, 1.0)) if kl else None
+
+
+def regularizer_for(mdp: FiniteMDP, given: Any, prior: Any, reference: Any, entropy: float) -> Regularizer:
+    """Ω of a name or a value, if the planner can use it with these arguments.
+
+    Raises:
+        ValueError: for an unknown name, an unbounded Ω, or arguments that have no meaning together.
+    """
+    omega = regularizer_of(given)
+    bounds = omega.least(mdp.actions), omega.greatest(mdp.actions)
+    if not np.isfinite(bounds).all():
+        raise ValueError(f"regularizer: the planner needs a bounded one, and {omega.name} is not")
+    if not isinstance(mdp.kernel, MatrixFree):
+        _ = omega.rows  # which raises if there are none
+    for name, policy in (("prior", prior), ("reference", reference)):
+        if policy is not None and not omega.differentiable:
+            raise ValueError(f"{name}: {omega.name} has no Bregman divergence; leave {name} out")
+    if reference is not None and entropy == 0:
+        raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
+    return omega
+
+
+def log_reference_of(mdp: FiniteMDP, reference: Any, omega: Regularizer) -> Float[np.ndarray, "states actions"] | None:
+    """Log ρ; ρ may be zero on legal actions only where ∇Ω stays finite there."""
+    if reference is None:
+        return None
+    steep = bool(omega.floor(np.zeros((1, 1)))[0] == -np.inf)
+    rho = checked_policy("reference", reference, np.asarray(mdp.legal), np.asarray(mdp.terminal), positive=steep)
+    return np.where(rho > 0, np.log(np.where(rho > 0, rho, 1.0)), -np.inf)
 
 
 def start_of(mdp: FiniteMDP, given: Any) -> Float[np.ndarray, " states"]:

@@ -12,11 +12,12 @@ from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import Problem, Values, problem_of
-from mdvi.planning.requests import check_request, log_prior_of, start_of
+from mdvi.planning.requests import check_request, log_prior_of, log_reference_of, regularizer_for, start_of
 from mdvi.planning.solution import Asked, Progress, Solution
 from mdvi.planning.solver import Solver
 from mdvi.planning.watch import narrowing, stoppable
 from mdvi.progress import shown
+from mdvi.regularizers import SHANNON, Regularizer
 
 
 def solve(
@@ -28,6 +29,8 @@ def solve(
     method: str = "auto",
     time_limit: float | None = None,
     *,
+    regularizer: Regularizer | str = SHANNON,
+    reference: Any = None,
     start: Any = None,
     progress: Asked = None,
 ) -> Solution:
@@ -35,7 +38,14 @@ def solve(
 
         v* = max_π E Σ γ^t (r − λ KL(π‖μ) + τ H(π)),     v* = M_{λ+τ}(r + λ log μ + γ P v*)
 
-    with M_0 the maximum. Terminal states are worth zero.
+    with M_0 the maximum. Terminal states are worth zero. With another regulariser Ω than the negative entropy, −τ Ω
+    stands in the place of τ H, and its Bregman divergence D_Ω(π‖μ) in the place of the KL.
+
+    >>> import mdvi
+    >>> lake = mdvi.mdp.from_gymnasium("FrozenLake-v1", discount=0.99)
+    >>> sparse = mdvi.solve(lake, entropy=0.01, regularizer="tsallis:2")
+    >>> round(float(sparse.value[0]), 6), sparse.policy[0].tolist()
+    (0.542911, [1.0, 0.0, 0.0, 0.0])
 
     Args:
         mdp: the model, in any storage; it is never densified. Or its name, as `mdvi solve` takes it: a file,
@@ -46,6 +56,8 @@ def solve(
         tolerance: how wide the interval may be, in units of value: upper − lower ≤ tolerance in every state.
         method: "auto", "value-iteration", "modified-policy-iteration", "gauss-seidel" or "policy-iteration".
         time_limit: in seconds; the compilation of functions, once on a machine, does not count.
+        regularizer: Ω, or its name: "shannon", "tsallis:2", "divergence:2", "lazy", …
+        reference: ρ, shape (states, actions): −τ D_Ω(π‖ρ) replaces −τ Ω(π); for Shannon's Ω it is −τ KL(π‖ρ).
         start: where to start from, another `Solution` or values of shape (states,); default zero. A close start, such
             as the solution for a reward that differs little, saves work. The interval is proved from any start.
         progress: called after every backup with their number and the gap; False for nothing. By default, a solve of
@@ -64,7 +76,9 @@ def solve(
     mdp = model_of(mdp)
     began = clock()
     check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
-    problem = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
+    omega = regularizer_for(mdp, regularizer, prior, reference, entropy)
+    log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, reference, omega)
+    problem = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
     first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
     with shown(progress, narrowing(tolerance)) as told:
         return solve_problem(problem, tolerance, method, time_limit, told, began, first)

@@ -1,6 +1,9 @@
 """Regularisers of the greedy step: values `Regularizer`, and maths on the last axis for NumPy and JAX."""
 
 from mdvi.regularizers.base import Regularizer
+from mdvi.regularizers.divergence import Divergence
+from mdvi.regularizers.lazy import Lazy
+from mdvi.regularizers.names import REGULARIZERS, regularizer_of
 from mdvi.regularizers.shannon import (
     KL_TO_UNIFORM,
     SHANNON,
@@ -17,12 +20,18 @@ from mdvi.regularizers.shannon import (
     soft_argmax,
     soft_maximum,
 )
+from mdvi.regularizers.tsallis import LogBarrier, Tsallis
 
 __all__ = [
     "KL_TO_UNIFORM",
+    "REGULARIZERS",
     "SHANNON",
+    "Divergence",
+    "Lazy",
+    "LogBarrier",
     "Regularizer",
     "Shannon",
+    "Tsallis",
     "boltzmann_average",
     "entropy",
     "expectation",
@@ -32,6 +41,7 @@ __all__ = [
     "regularized_greedy",
     "regularized_maximum",
     "regularized_value",
+    "regularizer_of",
     "soft_argmax",
     "soft_maximum",
 ]

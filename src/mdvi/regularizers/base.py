@@ -1,4 +1,4 @@
-"""What a regulariser Ω is: a relative entropy, by its regularised maximum and the policy that attains it."""
+"""What a regulariser Ω is: a convex function of policies, by its regularised maximum and the policy that attains it."""
 
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,20 +9,32 @@ if TYPE_CHECKING:  # of Numba, which those who only learn do not need
 
 
 class Regularizer(Protocol):
-    """Ω(π) = Σ_a π(a) log(π(a)/ρ(a)) with a reference ρ > 0, which need not sum to 1. A value that can be hashed.
+    """A closed convex function Ω of policies over legal actions, as a value that can be hashed and compared.
 
-        M_κ(x) = max_π ⟨π, x⟩ − κ Ω(π) = κ log Σ_a ρ(a) exp(x(a)/κ),     ∇M_κ(x) ∝ ρ exp(x/κ)
+        M_κ(x) = max_π ⟨π, x⟩ − κ Ω(π),     ∇M_κ(x) = the π that attains it
 
-    Every function of x takes arrays of NumPy or JAX whose last axis is the action; κ = 0 gives the maximum itself.
+    M_κ is convex, monotone and 1-Lipschitz in the sup norm, and M_κ(x + c) = M_κ(x) + c for a constant c. Every
+    function of x takes arrays of NumPy or JAX whose last axis is the action; κ = 0 gives the maximum, whatever Ω is.
+
+    The dual variable of a policy is s(π) = κ (∇Ω(π) − Ω*(∇Ω(π))), the s with ∇M_κ(s) = π and M_κ(s) = 0: for
+    Shannon's Ω it is κ log π.
     """
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """What it is called, as `regularizer_of` reads it."""
 
     @property
     def rows(self) -> "Rows":
-        """M_κ and ∇M_κ for the sweeps of the planner."""
+        """M_κ and ∇M_κ for the sweeps of the planner.
+
+        Raises:
+            ValueError: if the planner has none for this regulariser.
+        """
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether ∇Ω exists at every policy that is positive on all legal actions, and so a divergence to a policy."""
 
     def maximum(self, x: Array, temperature: Scalar, legal: Array | None = None) -> Any:
         """M_κ(x), shape (...)."""
@@ -33,14 +45,23 @@ class Regularizer(Protocol):
     def log_policy(self, x: Array, temperature: Scalar, legal: Array | None = None) -> Any:
         """Its logarithm; −∞ where the probability is zero."""
 
-    def log_reference(self, legal: Array) -> Any:
-        """Log ρ, shape (..., actions) or, where it is the same for all actions, (..., 1)."""
+    def omega(self, log_policy: Array, legal: Array | None = None) -> Any:
+        """Ω(π), shape (...). Takes log π, as `entropy` does: probabilities too small for a float still count."""
+
+    def dual(self, log_policy: Array, legal: Array | None = None) -> Any:
+        """s(π)/κ, shape (..., actions); −∞ where no finite s gives the probability zero, and on illegal actions."""
+
+    def floor(self, log_policy: Array, legal: Array | None = None) -> Any:
+        """s(a)/κ of an action of probability zero next to this policy, shape (...); −∞ where no action gets zero."""
 
     def least(self, actions: int) -> float:
         """The least value of Ω over the policies with at most so many actions."""
 
     def greatest(self, actions: int) -> float:
-        """The greatest."""
+        """The greatest value of Ω over these policies; ∞ if there is none."""
+
+    def at_vertices(self, actions: int) -> tuple[float, float]:
+        """The least and the greatest value of Ω over deterministic policies."""
 
     def rounding(self, actions: int) -> float:
         """How many roundings of κ the computed M_κ of a row of so many actions may err by, besides those of x."""

@@ -189,11 +189,28 @@ class Shannon:
         """Log softmax(x/κ)."""
         return log_soft_argmax(x, temperature, legal)
 
-    def log_reference(self, legal: Bool[Array, "*batch actions"]) -> Any:
-        """Log ρ: 0, or −log n."""
-        xp = namespace(legal)
-        count = legal.sum(-1, keepdims=True)
-        return -xp.log(count) if self.uniform else xp.zeros(count.shape)
+    @property
+    def differentiable(self) -> bool:
+        """True: ∇Ω exists inside the simplex."""
+        return True
+
+    def omega(self, log_policy: Values, legal: Legal = None) -> States:
+        """−H(π), or log n − H(π)."""
+        value = -entropy(log_policy)
+        return value + _log_count(log_policy, legal)[..., 0] if self.uniform else value
+
+    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
+        """Log π, or log π + log n."""
+        return log_policy + _log_count(log_policy, legal) if self.uniform else log_policy
+
+    def floor(self, log_policy: Values, legal: Legal = None) -> States:
+        """−∞: no action gets probability zero."""
+        xp = namespace(log_policy)
+        return xp.full(log_policy.shape[:-1], -xp.inf, log_policy.dtype)
+
+    def at_vertices(self, actions: int) -> tuple[float, float]:
+        """0, or log n."""
+        return self.greatest(actions), self.greatest(actions)
 
     def least(self, actions: int) -> float:
         """Of the uniform policy: −log n, or 0."""
@@ -263,6 +280,13 @@ def _divided(gap: Array, temperature: Scalar) -> tuple[Array, Array]:
     possible = (gap > -xp.inf) & ((gap == 0) | (temperature > 0))
     lowest = -xp.minimum(temperature, 1.0) * (xp.finfo(gap.dtype).max / 4)
     return possible, xp.where(possible, xp.maximum(gap, lowest), 0.0) / _nonzero(temperature)
+
+
+def _log_count(x: Array, legal: Legal) -> Any:
+    """Log n, shape (..., 1), n the number of legal actions."""
+    xp = namespace(x)
+    mask = xp.ones(x.shape, bool) if legal is None else legal
+    return xp.log(xp.maximum(mask.sum(-1, keepdims=True), 1).astype(x.dtype))
 
 
 def _regularized_exponents(

@@ -1,9 +1,9 @@
-"""Studies: an experiment as a file, the store of its results, and who trains what is missing.
+"""Studies: an experiment as a file, the store of its results, and the training of missing runs.
 
     study = mdvi.study.read(Path("studies/cartpole-quick.toml"))
     mdvi.study.run(study, Path("runs/quick"))
 
-Every name is imported when it is first used: a command that shows results does not wait for what trains.
+Every name is imported at its first use, so that a command that shows results does not import the training code.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Train batches on a Ray cluster: its workers train, and the submitting process alone writes results to the store."""
+"""Train batches on a Ray cluster: workers train, and the submitting process alone writes results to the store."""
 
 import ipaddress
 import logging
@@ -17,26 +17,26 @@ from mdvi.study.spec import TOGETHER, Batch
 from mdvi.study.store import Outcome
 from mdvi.study.worker import failed, train_batch, working
 
-_FEW = 8  # runs of a batch on a core: many batches keep many workers busy, each of them compiles once
-_LIVES = 10  # of a worker that dies again and again in the same batch
-_ROUND = 0.5  # seconds between looks at what the workers tell
-_PATIENCE = 60.0  # seconds they have to save their work when they are stopped
+_FEW = 8  # runs of a batch on a core: small batches keep many workers busy, and each batch compiles once
+_LIVES = 10  # restarts of a worker that crashes repeatedly in one batch
+_ROUND = 0.5  # seconds between readings of the workers' progress
+_PATIENCE = 60.0  # seconds that workers have to save their work after a signal
 
 
 class Cluster:
-    """A Ray cluster, to be used in a `with` statement.
+    """A Ray cluster, for use in a `with` statement.
 
     Attributes:
-        together: runs that make a batch.
+        together: the number of runs in a batch.
         memory: bytes for each worker.
     """
 
     def __init__(self, address: str) -> None:
-        """Reach it, or start one on this machine when the address is "local".
+        """Connect to a cluster, or start one on this machine if the address is "local".
 
         Raises:
-            ModuleNotFoundError: when Ray is not installed.
-            ValueError: when the cluster cannot be reached.
+            ModuleNotFoundError: if Ray is not installed.
+            ValueError: if the cluster cannot be reached.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         with explained():
@@ -54,12 +54,15 @@ class Cluster:
             raise ValueError(f"--ray {address}: {error}") from None
         if address == "local" and not ipaddress.ip_address(self._ray.util.get_node_ip_address()).is_loopback:
             self._ray.shutdown()
-            raise ValueError("--ray local: this Ray would let other machines in; start a cluster and name its address")
+            raise ValueError(
+                "--ray local: this version of Ray would accept connections from other machines; start a cluster and "
+                "pass its address"
+            )
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"] and "memory" in node["Resources"]]
         unit = "GPU" if any("GPU" in node for node in nodes) else "CPU"
         if not any(unit in node for node in nodes):
             self._ray.shutdown()
-            raise ValueError(f"--ray {address}: no node of this cluster has a processor to train on")
+            raise ValueError(f"--ray {address}: no node of this cluster has a CPU or GPU for training")
         self._needs = {f"num_{unit.lower()}s": 1}
         self.together = TOGETHER if unit == "GPU" else _FEW
         self.memory: float = min(node["memory"] / node[unit] for node in nodes if unit in node)
@@ -70,18 +73,18 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave it, which stops one that was started here.
+        """Disconnect, which stops a cluster that was started here.
 
         Raises:
-            ValueError: when it was the cluster that failed.
-            Exception: what a worker raised, where it is not about its batch: of a full disk, say.
+            ValueError: if the cluster failed.
+            Exception: an exception of a worker that does not concern its batch, such as a full disk.
         """
         errors = self._ray.exceptions
         self._ray.shutdown()
         if isinstance(error, errors.RayTaskError):
             raise error.cause from None
         if isinstance(error, errors.RayError):
-            raise ValueError(f"--ray: the cluster failed, and what is saved is kept ({_line(error)})") from None
+            raise ValueError(f"--ray: the cluster failed; repeat the command to continue ({_line(error)})") from None
 
     def train(
         self,
@@ -94,19 +97,19 @@ class Cluster:
         progress: Callable[[dict[int, float]], None],
         remark: Callable[[str], None],
     ) -> Iterator[tuple[int, "Answer"]]:
-        """What came of each batch, in the order in which they end, by its number.
+        """Yield the number and the answer of each batch, in the order in which they end.
 
-        A worker that is killed, or sent away by a signal, is replaced by another that goes on where it was.
+        A worker that is killed, or stopped by a signal, is replaced by another worker that resumes its batch.
 
         Args:
-            batches: who is trained.
-            places: the folder of each meanwhile, the same on all machines.
+            batches: the batches to train.
+            places: the working folder of each batch, the same on all machines.
             memory: bytes for each worker.
             every: seconds between checkpoints.
-            stopped: what signals have asked for here.
-            begun: called with the numbers of batches that workers have taken up.
-            progress: called with the share done of each of them.
-            remark: called with a line about something unexpected.
+            stopped: the signals that this process has received.
+            begun: called with the numbers of batches that workers have started.
+            progress: called with the share of each batch that is done.
+            remark: called with a line about an unexpected event.
 
         Raises:
             Interrupted: after a signal, when the workers have saved their work.
@@ -119,7 +122,7 @@ class Cluster:
             return task.remote(board, number, batches[number], places[number], memory, every)
 
         asked = {ask(number): number for number in range(len(batches))}
-        known: dict[int, float] = {}  # the share done of each
+        known: dict[int, float] = {}  # the share of each batch that is done
         deadline = float("inf")
         while asked and time.monotonic() < deadline:
             if stopped.number and deadline == float("inf"):
@@ -137,7 +140,7 @@ class Cluster:
                 number = asked.pop(reference)
                 answer = self._answer(reference, batches[number], remark)
                 yield number, answer
-                if answer.end == "stopped" and not stopped.number:  # by somebody else
+                if answer.end == "stopped" and not stopped.number:  # the worker received a signal, this process did not
                     asked[ask(number)] = number
         for line in ray.get(board.read.remote())[1]:
             remark(line)
@@ -145,7 +148,7 @@ class Cluster:
             raise Interrupted(stopped.number)
 
     def _answer(self, reference: Any, batch: Batch, remark: Callable[[str], None]) -> "Answer":
-        """What a worker says, or what is to be said of it."""
+        """The answer of a worker; if the worker crashed, the failure of its batch."""
         errors = self._ray.exceptions
         try:
             answer: Answer = self._ray.get(reference)
@@ -159,9 +162,9 @@ class Cluster:
 
 
 def _keep_here() -> None:
-    """Let Ray listen on the loopback interface alone: it executes what it is sent, whoever sends it.
+    """Make Ray listen on the loopback interface only, because it executes code from any sender.
 
-    There is a switch for this, made for systems on which Ray starts no clusters; it is looked at when Ray is imported.
+    Ray has a switch for this, made for systems on which it does not support clusters; Ray reads it at its import.
     """
     from ray._private import ray_constants
 
@@ -169,12 +172,12 @@ def _keep_here() -> None:
 
 
 class Answer(NamedTuple):
-    """What came of a batch.
+    """The result of training a batch.
 
     Attributes:
-        end: "ended"; "stopped" by a signal, with everything saved; "busy" where somebody else is training it.
-        outcomes: of its runs, when it ended.
-        seconds: what it took.
+        end: "ended"; "stopped" by a signal, with everything saved; "busy" if another process is training the batch.
+        outcomes: the outcomes of the runs, if the batch ended.
+        seconds: the training time.
     """
 
     end: str
@@ -187,7 +190,7 @@ def _line(error: Exception) -> str:
 
 
 class _Board:
-    """Where workers tell how far they are."""
+    """A Ray actor that collects the progress and the remarks of workers."""
 
     def __init__(self) -> None:
         self.shares: dict[int, float] = {}
@@ -205,7 +208,7 @@ class _Board:
 
 
 def _train(board: Any, number: int, batch: Batch, place: Path, memory: float, every: float) -> Answer:
-    """What a worker is asked."""
+    """The task of a worker: train a batch."""
     report = Report(
         progress=lambda done, total: board.tell.remote(number, done / max(total, 1)), remark=board.remark.remote
     )

@@ -1,8 +1,8 @@
-"""The database of a study as a file: made whole, opened only when it is sound, and rows that carry checksums.
+"""The database of a study as a file: created atomically, checked before it is opened, with a checksum in every row.
 
-The file may be damaged, and it may come from somebody else. So the file and its logs are looked at before SQLite opens
-them, the schema must be mdvi's own before anything in it is read, and SQLite checks all pages. What is written into a
-row is sealed with a checksum, which is compared whenever the row is read.
+The file may be damaged, or may come from an untrusted source. Therefore the file and its logs are checked before SQLite
+opens them, the schema must be exactly the schema of mdvi before any query, and SQLite checks all pages. Every row has a
+checksum, which is compared whenever the row is read.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ TABLES = {
     "runs": (*COLUMNS, "cell_id", "version", "git_commit", "device", "trace", "lines"),
     "curves": CURVE,
     "figure1": ("figure_id", "content"),
-}  # the columns of each table that its checksums are of; rows are found by the first
-REMEDY = "put back a copy of the file, or remove it and run the study again"
+}  # the columns of each table that its checksums cover; the first column is the key
+REMEDY = "restore a copy of the file, or remove it and run the study again"
 _APPLICATION = 0x6D647669  # "mdvi" as a number
-_STEPS = (  # from each version of the tables to the next
+_STEPS = (  # the upgrade of the tables from each version to the next
     """CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, cell_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, env TEXT NOT NULL,
     agent TEXT NOT NULL, evaluation TEXT NOT NULL, kl REAL, entropy REAL, beta REAL, learning_rate REAL,
@@ -45,23 +45,24 @@ ALTER TABLE figure1 ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
 UPDATE runs SET lines = (SELECT count(*) FROM curves WHERE curves.run_id = runs.run_id)""",
 )
 _LATEST = len(_STEPS)
-_LONGEST = 1 << 26  # bytes of a text, and of a row
-_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file
-_WAL = b"\2\2"  # in the header, from byte 18: changes go to a log beside the file
+_LONGEST = 1 << 26  # the largest number of bytes of a text, and of a row
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # the end of a journal that names another file
+_WAL = b"\2\2"  # bytes 18 and 19 of the header: changes are written to a log next to the file
 
 
 def connect(path: Path, reading: bool = False) -> sqlite3.Connection:
-    """The database at a path: made where there is none, brought up to date, and checked from its schema to its pages.
+    """Connect to the database at a path: create it if missing, check its schema and its pages, and upgrade it.
 
-    What cannot be written is opened to be read.
+    A file that cannot be written is opened for reading.
 
     Args:
-        path: of the file.
-        reading: whether it is only read once it is up to date.
+        path: the path of the file.
+        reading: whether the connection only reads, apart from an upgrade.
 
     Raises:
-        ValueError: when it is something else, damaged, of a later version, or of an earlier one and may not be written.
-        sqlite3.Error: when SQLite cannot make, open or read it.
+        ValueError: if the file is not a database of mdvi, if it is damaged or was written by a later version, or if it
+            was written by an earlier version and is read-only.
+        sqlite3.Error: if SQLite cannot create, open or read the file.
     """
     if input.kind(path, links=False) is None:
         _make(path)
@@ -83,7 +84,7 @@ def connect(path: Path, reading: bool = False) -> sqlite3.Connection:
         if writable:
             base.execute("PRAGMA journal_mode = WAL")
         if writable and not reading:
-            output.sweep(path.parent, output.mark_of(path))  # of a process that died while it made the database
+            output.sweep(path.parent, output.mark_of(path))  # files of a process that crashed while creating a database
         if reading:
             base.execute("PRAGMA query_only = ON")
     except BaseException:
@@ -93,12 +94,12 @@ def connect(path: Path, reading: bool = False) -> sqlite3.Connection:
 
 
 def checksum(*values: Any) -> int:
-    """Of a row, as it is read."""
+    """The checksum of the values of a row."""
     return zlib.crc32(repr(values).encode())
 
 
 def seal(base: sqlite3.Connection, table: str, keys: Sequence[str] | None = None) -> None:
-    """Give rows that were written their checksums: those whose first column is one of these keys, or all."""
+    """Update the checksums of rows: of the rows whose first column is in `keys`, or of all rows."""
     command = f"UPDATE {table} SET checksum = checksum({', '.join(TABLES[table])})"
     if keys is None:
         base.execute(command)
@@ -108,19 +109,19 @@ def seal(base: sqlite3.Connection, table: str, keys: Sequence[str] | None = None
 
 @contextlib.contextmanager
 def transaction(base: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """All changes in it, or none."""
+    """Commit all changes of the block, or none."""
     base.execute(f"BEGIN {kind}")
     try:
         yield
         base.execute("COMMIT")
     except BaseException:
-        if base.in_transaction:  # SQLite ends it by itself when the disk is full
+        if base.in_transaction:  # SQLite ends the transaction by itself if the disk is full
             base.execute("ROLLBACK")
         raise
 
 
 def _make(path: Path) -> None:
-    """A database without rows: whole, or not at all; where another process was faster, its file stays."""
+    """Create a database without rows atomically; if another process was faster, its file stays."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as base:
         _prepare(base)
         _bring_up(base, 0)
@@ -131,24 +132,24 @@ def _make(path: Path) -> None:
 
 
 def _check_files(path: Path) -> None:
-    """Whether these are regular files that SQLite may open, without a word of them being executed."""
+    """Check that the database and its logs are regular files, which SQLite can open without side effects."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         place = path.with_name(path.name + suffix)
         found = input.kind(place, links=False)
         if found not in ("a file", None):
-            raise ValueError(f"{place}: expected a file, found {found}; remove it, or name another folder")
+            raise ValueError(f"{place}: expected a file, found {found}; remove it, or use another folder")
         size = place.lstat().st_size if found else 0
         if not suffix and size == 0:
-            raise ValueError(f"{place}: is empty, and a database is not; {REMEDY}")
+            raise ValueError(f"{place}: expected a database, found an empty file; {REMEDY}")
         if suffix == "-journal" and size >= len(_SUPER_JOURNAL):
             with place.open("rb") as file:
                 file.seek(-len(_SUPER_JOURNAL), os.SEEK_END)
-                if file.read() == _SUPER_JOURNAL:  # SQLite would remove the file that it names
-                    raise ValueError(f"{place}: names another file, which mdvi's journals do not; remove it")
+                if file.read() == _SUPER_JOURNAL:  # SQLite would remove the file that the journal names
+                    raise ValueError(f"{place}: this journal names another file, so mdvi did not write it; remove it")
 
 
 def _prepare(base: sqlite3.Connection) -> None:
-    """Settings of a connection, none of which a file can change."""
+    """Set the options of a connection, which a file cannot change."""
     base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
     base.create_function("checksum", -1, checksum, deterministic=True)
     for setting in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = FULL", "foreign_keys = ON"):
@@ -156,37 +157,37 @@ def _prepare(base: sqlite3.Connection) -> None:
 
 
 def _check(base: sqlite3.Connection, path: Path) -> int:
-    """The version of the tables, when the schema is exactly that of the version and all pages are sound.
+    """The version of the tables, after a check that the schema matches the version and that all pages are sound.
 
-    The schema comes first: until it is known, every query may be made to run a stranger's code.
+    The schema is checked first, because a manipulated schema can make any query execute foreign code.
     """
     kind, version = (base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
     if kind != _APPLICATION:
-        raise ValueError(f"{path}: is a database of another program; name another folder")
+        raise ValueError(f"{path}: is a database of another program; use another folder")
     if version > _LATEST:
-        raise ValueError(f"{path}: was written by a later version of mdvi; update it")
+        raise ValueError(f"{path}: was written by a later version of mdvi; update mdvi")
     expected, found = _schema_of(version), _schema(base)
     if found != expected:
         odd = sorted(f"{kind} {name}" for kind, name, *_ in found ^ expected)
-        raise ValueError(f"{path}: is not a database as mdvi makes it ({odd[0][:60]} differs); {REMEDY}")
+        raise ValueError(f"{path}: its schema differs from mdvi's ({odd[0][:60]}); {REMEDY}")
     damage = base.execute("PRAGMA integrity_check(1)").fetchone()[0]
     code = int(next(iter(re.findall(r"error code=(\d+)", damage)), "0"))
     if code & 0xFF == sqlite3.SQLITE_IOERR and code != sqlite3.SQLITE_IOERR_SHORT_READ:
-        raise sqlite3.OperationalError("disk I/O error")  # of the machine: it says nothing about the file
+        raise sqlite3.OperationalError("disk I/O error")  # a failure of the machine, not damage of the file
     if damage != "ok":
         raise ValueError(f"{path}: is damaged ({' '.join(damage.split())[:200]}); {REMEDY}")
     return int(version)
 
 
 def _schema(base: sqlite3.Connection) -> set[tuple[str, ...]]:
-    """Everything that a schema consists of, spaces apart."""
+    """All entries of a schema, with normalised white space."""
     found = base.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 100")
     return {tuple(" ".join(str(part).split()) for part in row) for row in found}
 
 
 @cache
 def _schema_of(version: int) -> set[tuple[str, ...]]:
-    """The schema that a version has."""
+    """The schema of a version."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as base:
         for commands in _STEPS[:version]:
             base.executescript(commands)
@@ -194,7 +195,7 @@ def _schema_of(version: int) -> set[tuple[str, ...]]:
 
 
 def _bring_up(base: sqlite3.Connection, version: int) -> None:
-    """From a version to the latest."""
+    """Upgrade the tables from a version to the latest."""
     for commands in _STEPS[version:]:
         for command in commands.split(";"):
             base.execute(command)
@@ -206,7 +207,7 @@ def _bring_up(base: sqlite3.Connection, version: int) -> None:
 
 
 def _uri(path: Path, writable: bool) -> str:
-    """Where SQLite finds the file; one that it may only read is fixed, unless others are writing the log beside it."""
+    """The URI of the file for SQLite; a read-only file is immutable, unless another process writes its log."""
     if writable:
         return f"{path.absolute().as_uri()}?mode=rw"
     quiet = not path.with_name(f"{path.name}-wal").exists()

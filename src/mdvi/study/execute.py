@@ -1,8 +1,8 @@
-"""Train what a study wants and has not got yet.
+"""Train the missing runs of a study.
 
-Runs of one group, which are one program with other numbers, are trained side by side in batches; a batch is resumed
-where it was left, and its results are written down in one piece. Whoever else works on the same store trains other
-batches: each is behind a lock that goes with its process.
+Runs of one group share a compiled program and differ in their numbers; they are trained side by side in batches. An
+interrupted batch is resumed from its checkpoint, and its results are stored in one transaction. Several processes can
+work on one store: a lock on each batch, which ends with its process, ensures that they train different batches.
 """
 
 import contextlib
@@ -37,10 +37,10 @@ class Watch:
     """The callbacks of a study.
 
     Attributes:
-        progress: called with environment steps of all runs that are done, and those that are wanted.
-        batch: called with runs that are trained side by side, in words, and the same two numbers of them.
+        progress: called with the environment steps that are done and the requested steps of all runs.
+        batch: called with a description of a batch, and its environment steps that are done and requested.
         figure1: called with the panel of Figure 1, and its iterations that are done.
-        remark: called with a line about something unexpected.
+        remark: called with a line about an unexpected event.
     """
 
     progress: Callable[[int, int], None] = lambda done, goal: None
@@ -60,22 +60,22 @@ def execute(
     ray: str | None = None,
     own: Collection[str] = (),
 ) -> int:
-    """Train what is missing; how many runs others are training meanwhile.
+    """Train the missing runs; returns the number of runs that other processes are training.
 
     Args:
-        study: what is wanted.
-        folder: where its store and its unfinished batches are.
-        shard: i and n: only every n-th batch, beginning with the i-th.
+        study: the study.
+        folder: the folder of its store and of unfinished batches.
+        shard: (i, n) to train only every n-th batch, beginning with the i-th.
         memory: bytes that may be used; on a cluster, by each worker.
         every: seconds between checkpoints.
         watch: callbacks for progress and remarks.
-        ray: the address of a Ray cluster whose workers train, or "local"; None trains here.
-        own: environments of the study that may be any code, named as there.
+        ray: the address of a Ray cluster whose workers train, or "local"; None to train in this process.
+        own: environments of the study that may execute any code, by their names in the study.
 
     Raises:
-        ModuleNotFoundError: when Ray is asked for and not installed.
-        ValueError: when an environment may not be made, the store not be used, or the cluster not be reached.
-        InUse: when another process hands out this study to a cluster, or is to and others are training.
+        ModuleNotFoundError: if `ray` is given and Ray is not installed.
+        ValueError: if an environment may not be made, the store cannot be used, or the cluster cannot be reached.
+        InUse: if another process trains this study on a cluster, or if `ray` is given and other processes train it.
         Interrupted: after SIGINT or SIGTERM, with everything saved.
     """
     if ray is not None:
@@ -92,7 +92,7 @@ def execute(
         batches = study.batches()[shard[0] - 1 :: shard[1]]
         job = _Job(store, folder / WORK, memory, every, watch, sum(map(_steps, batches)))
         busy = _here(batches, job) if ray is None else _on_ray(ray, batches, job)
-        if set(store.statuses().values()) <= set(ENDED):  # then nothing of what was cut otherwise is of use
+        if set(store.statuses().values()) <= set(ENDED):  # unfinished batches that were split differently are useless
             for place in job.work.glob("*"):
                 _remove(place)
         return busy
@@ -100,7 +100,7 @@ def execute(
 
 @dataclass(frozen=True)
 class _Job:
-    """Where and how a study is trained, and its callbacks; `goal` is its environment steps."""
+    """The arguments of `execute` for all batches; `goal` is the number of environment steps."""
 
     store: Store
     work: Path
@@ -111,7 +111,7 @@ class _Job:
 
 
 def _here(batches: Sequence[Batch], job: _Job) -> int:
-    """One batch after the other, in this process."""
+    """Train one batch after the other in this process; returns the number of runs in other processes."""
     before = busy = 0
     with signals.signals() as stopped:
         for batch in batches:
@@ -131,7 +131,7 @@ def _here(batches: Sequence[Batch], job: _Job) -> int:
 
 
 def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
-    """As many batches at a time as a cluster has workers; they train, and this process alone writes down."""
+    """Train batches on the workers of a cluster; this process alone writes results. Returns as `_here`."""
     busy = 0
     with Cluster(address) as cluster, signals.signals() as stopped:
         memory = job.memory or cluster.memory
@@ -165,22 +165,22 @@ def _on_ray(address: str, batches: Sequence[Batch], job: _Job) -> int:
 
 
 def _steps(batch: Batch) -> int:
-    """Environment steps of all its runs."""
+    """Environment steps of all runs of a batch."""
     return sum(run.steps for run in batch.runs)
 
 
 def _name(batch: Batch) -> str:
-    """A batch in words."""
+    """A description of a batch."""
     first, last = batch.runs[0], batch.runs[-1]
     who = f"{first.agent} {first.evaluation}".strip()
     return f"{len(batch.runs)} runs of {who} in {first.env} ({first.id[:6]} to {last.id[:6]})"
 
 
 def _parts(batch: Batch, memory: float | None, most: int) -> list[Batch]:
-    """A batch cut into so many runs at most.
+    """Split a batch into parts of at most `most` runs.
 
-    Members in environments on the host run all at the same time: as many as the memory has room for, the rest later.
-    Those in environments on the device take turns by themselves.
+    Members in environments on the host all run at the same time, so a part has as many runs as fit into memory. The
+    driver for environments in JAX schedules its members within the memory by itself.
     """
     runs = batch.runs
     try:
@@ -188,8 +188,8 @@ def _parts(batch: Batch, memory: float | None, most: int) -> list[Batch]:
         if not driver_of(env).takes_turns:
             one, _ = population_with(runs[0].request, [runs[0].cell], env, memory=math.inf)
             fitting = max(1, int(check_room(0.0, "", memory) // one.bytes_needed))
-            most = min(most, 1 << (fitting.bit_length() - 1))  # the same again when a little less is free
-    except (ValueError, ModuleNotFoundError):  # told when it is tried
+            most = min(most, 1 << (fitting.bit_length() - 1))  # stable if a little less memory is free
+    except (ValueError, ModuleNotFoundError):  # training reports the error
         pass
     return [Batch(runs[first : first + most]) for first in range(0, len(runs), most)]
 
@@ -201,7 +201,7 @@ def _missing(batch: Batch, store: Store) -> Batch:
 
 
 def _train(batch: Batch, job: _Job, before: int) -> None:
-    """Train a batch and write down what came of it."""
+    """Train a batch and store its results."""
     ids, share, place = [run.id for run in batch.runs], _steps(batch), job.work / batch.id
 
     def progress(done: int, total: int) -> None:
@@ -211,13 +211,13 @@ def _train(batch: Batch, job: _Job, before: int) -> None:
 
     report = Report(progress=progress, remark=job.watch.remark)
     with working(place):
-        if _missing(batch, job.store) == batch:  # nobody was faster
+        if _missing(batch, job.store) == batch:  # no other process has finished some of the runs
             job.store.mark(ids, "running")
             start = time.monotonic()
             try:
                 outcomes = train_batch(batch, place, memory=job.memory, every=job.every, report=report)
             except BaseException:
-                with contextlib.suppress(ValueError):  # what stops training may stop this too: "running" waits as well
+                with contextlib.suppress(ValueError):  # may fail for the same reason; "running" runs are trained again
                     job.store.add_seconds(ids, time.monotonic() - start)
                     job.store.mark(ids, "queued")
                 raise
@@ -227,7 +227,7 @@ def _train(batch: Batch, job: _Job, before: int) -> None:
 
 
 def _remove(place: Path) -> None:
-    """A folder of work, unless somebody works in it; what is something else is not mdvi's, and stays."""
+    """Remove the working folder of a batch, unless a process uses it; anything that is not a folder stays."""
     if input.kind(place, links=False) == "a folder":
         with contextlib.suppress(InUse), working(place):
             shutil.rmtree(place, ignore_errors=True)

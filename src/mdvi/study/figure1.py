@@ -1,15 +1,16 @@
-"""The paper's Figure 1: what KL and entropy do to sampling errors, on Garnets, with the theorems beside the truth.
+"""The paper's Figure 1: the effect of KL and entropy on sampling errors, on Garnets, with the bounds of the theorems.
 
-Three panels, each a set of curves over k, averaged over Garnets with one run each:
+The figure has three panels with curves over k, averaged over Garnets with one run each:
 
     left     sampled MD-VI(λ, 0) for several λ, and AVI; Theorem 1 (for AVI, its own bound)
     middle   error-free MD-VI(λ, τ) from a corner of the ball ‖q_0‖ ≤ v_max, for several β; g²(k) of Theorem 2
     right    sampled MD-VI(λ, τ) for several β at the same τ; Theorem 2
 
-Loss is the paper's ‖q_* − q_{π_k}‖_1/‖q_*‖_1. A bound on the sup norm bounds it when divided by the mean of |q_*|.
+The loss is ‖q_* − q_{π_k}‖_1/‖q_*‖_1, as in the paper. A bound on the sup norm, divided by the mean of |q_*|, bounds
+this loss.
 
 Source: Vieillard et al., "Leverage the Average" (2020), section 5.1, Algorithm 1 and Figure 1. The values of λ and β
-in the original figure are not known; those used here span the same regimes.
+in the original figure are not known; the values used here span the same regimes.
 """
 
 from collections.abc import Callable
@@ -40,13 +41,13 @@ def run(
     """All curves of the figure.
 
     Args:
-        garnets: how many Garnets(30, 4, 4), made from the seeds seed, seed + 1, …
+        garnets: the number of Garnets(30, 4, 4), made from the seeds seed, seed + 1, …
         iterations: K.
-        seed: of the Garnets, of the sampling, and of the corner q_0 in the middle panel.
+        seed: the seed of the Garnets, of the sampling, and of the corner q_0 in the middle panel.
         progress: called with the panel and the iterations done.
     """
     if garnets < 2:
-        raise ValueError(f"garnets: expected at least 2, to have a mean, got {garnets}")
+        raise ValueError(f"garnets: expected at least 2, for an interval of the mean, got {garnets}")
     if seed < 0:
         raise ValueError(f"seed: expected an integer of at least 0, got {seed}")
     check_memory((len(BETAS), garnets, 1), (30, 4), iterations, (), exact=True)
@@ -81,7 +82,7 @@ def run(
 
 
 def _corners(mdps: list[FiniteMDP], schemes: int, seed: int) -> np.ndarray:
-    """q_0 = ±v_max with random signs, one per Garnet: as far from the truth as Theorem 2 allows."""
+    """q_0 = ±v_max with random signs, one per Garnet: the largest initial error that Theorem 2 allows."""
     rng = np.random.default_rng(seed)
     v_max = np.array([mdp.max_abs_reward for mdp in mdps])[:, None, None] / (1 - DISCOUNT)
     corners = v_max * rng.choice([-1.0, 1.0], (len(mdps), *mdps[0].reward.shape))

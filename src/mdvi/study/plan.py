@@ -1,4 +1,4 @@
-"""What a study would cost, before anything is trained."""
+"""The estimated cost of a study, before training."""
 
 import json
 import time
@@ -15,18 +15,19 @@ from mdvi.learning.experience.base import Batch
 from mdvi.learning.training import learner as learning
 from mdvi.study.spec import Run, Study
 
-_SHARE = 0.5  # of the speed of a large matrix product that large networks reach
+_SHARE = 0.5  # the speed of large networks as a share of the speed of a large matrix product
 _LOSS = 300e-6  # seconds for an iteration of the curves of Figure 1 on one Garnet
-_UPDATE, _STEP = 150e-6, 15e-6  # seconds that a gradient step and an environment step take beside the arithmetic
+_UPDATE, _STEP = 150e-6, 15e-6  # overhead in seconds of a gradient step and of an environment step
 
 
 class Plan(NamedTuple):
-    """What a study would cost.
+    """The estimated cost of a study.
 
     Attributes:
-        groups: for each program its env, agent and evaluation, runs, steps, and of each run `flops` and `bytes`; the
-            `seconds` of all its runs on this machine, within a factor of two or three.
-        totals: runs, flops of them, bytes of the largest run, and the seconds of all, Figure 1 among it.
+        groups: for each program its `env`, `agent`, `evaluation`, `runs` and `steps`, the `flops` and `bytes` of each
+            run, and the `seconds` of all its runs on this machine, within a factor of two or three.
+        totals: the number of runs, the flops of all runs, the bytes of the largest run, and the seconds of all runs and
+            of Figure 1.
     """
 
     groups: list[dict[str, Any]]
@@ -34,14 +35,14 @@ class Plan(NamedTuple):
 
 
 def plan_of(study: Study, own: Collection[str] = ()) -> Plan:
-    """What a study would cost.
+    """Estimate the cost of a study.
 
     Args:
-        study: what is wanted.
-        own: environments of the study that may be any code, named as there.
+        study: the study.
+        own: environments of the study that may execute any code, by their names in the study.
 
     Raises:
-        ValueError: for what cannot be trained, naming it.
+        ValueError: if a run cannot be trained; the message has the reason.
     """
     for name in study.environments():
         check_named_by_file(name, own)
@@ -65,15 +66,15 @@ def plan_of(study: Study, own: Collection[str] = ()) -> Plan:
 
 
 def _cost(runs: list[Run], rate: float) -> tuple[float, float, float]:
-    """Floating-point operations, bytes and seconds of each run of a group; every cell of it is looked at."""
+    """Floating-point operations, bytes and seconds of each run of a group; checks the numbers of every cell."""
     env = environment_of(runs[0].env)
     cells = [run.cell for run in runs]
-    population_with(runs[0].request, cells, env, memory=float("inf"))  # all of them can be meant
+    population_with(runs[0].request, cells, env, memory=float("inf"))  # raises for invalid numbers
     population, _ = population_with(runs[0].request, cells[:1], env, memory=float("inf"))
     settings, agent = population.settings, population.agents[0]
     learner, _ = jax.eval_shape(lambda: learning.start(settings, env, agent, 0))
     look, count = env.observation, settings.batch
-    seen, numbers = _shape((count, *look.shape), look.dtype), _shape((count,), np.float32)  # nothing so large is made
+    seen, numbers = _shape((count, *look.shape), look.dtype), _shape((count,), np.float32)  # without allocation
     batch = Batch(seen, _shape((count,), np.int32), numbers, numbers, seen)
     learned = _flops(lambda learner, batch: learning.learn(settings, env, agent, learner, batch, batch), learner, batch)
     acted = _flops(
@@ -88,19 +89,19 @@ def _cost(runs: list[Run], rate: float) -> tuple[float, float, float]:
 
 
 def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
-    """An array that is only spoken of."""
+    """The shape and dtype of an array, without an allocation."""
     struct: Any = jax.ShapeDtypeStruct
     return struct(shape, dtype)
 
 
 def _flops(function: Any, *shapes: Any) -> float:
-    """Floating-point operations by XLA's own count."""
+    """Floating-point operations as counted by XLA."""
     found: Any = jax.jit(function).lower(*shapes).cost_analysis()
     return float((found or {}).get("flops", 0.0))
 
 
 def _rate() -> float:
-    """Floating-point operations a second of a matrix product, here and now."""
+    """The measured floating-point operations per second of a matrix product on this machine."""
     a = jnp.asarray(np.random.default_rng(0).normal(size=(1024, 1024)), jnp.float32)
     product = jax.jit(lambda a: a @ a)
     product(a).block_until_ready()

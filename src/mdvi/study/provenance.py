@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, machine, time."""
+"""The provenance of a result: versions, commit, machine, time."""
 
 import datetime
 import functools
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def provenance(command: str, seconds: float) -> dict[str, str]:
-    """What a reader needs to repeat a result and to know what it cost."""
+    """The facts that a reader needs to repeat a result and to know its cost."""
     import jax
 
     device = jax.devices()[0]
@@ -29,7 +29,7 @@ def provenance(command: str, seconds: float) -> dict[str, str]:
 
 @functools.cache
 def commit() -> str:
-    """The commit of a source checkout, marked when its files differ from it; nothing for an installed package."""
+    """The commit of a source checkout, marked if there are local changes; "" for an installed package."""
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""A study as data: what a TOML file asks for, and the runs that follow from it.
+"""A study as data: the content of a TOML file, and the runs that it defines.
 
     title = "CartPole: six variants"
     env = "CartPole-v1"
@@ -15,12 +15,12 @@
     [[grid]]
     agent = "dqn"
 
-A grid is every combination of what it lists; what stands above the grids holds for all that do not say otherwise.
+A grid contains every combination of its values; keys above the grids are defaults for all grids.
 
     [figure1]
     garnets = 100
 
-asks for the paper's Figure 1, beside the grids or alone.
+adds the paper's Figure 1; grids are then optional.
 """
 
 import hashlib
@@ -43,30 +43,30 @@ from mdvi.words import did_you_mean
 Name = Annotated[str, Field(max_length=1000)]
 Numbers = float | list[float] | None
 Evaluation = Literal["w/", "w/o"]
-TOGETHER = 64  # runs that are trained, and written down, together
-_MOST, _MOST_CELLS = 100_000, 10_000  # runs of a study, and runs that differ in more than their seeds
-_LARGEST = 1 << 20  # bytes of a file
-_LINE = 300  # characters of a refusal
-_LONG = 10**12  # environment steps of a run
-# A key of very many parts, for which the reader of TOML takes time that grows with the square of their number.
+TOGETHER = 64  # runs that are trained, and stored, together
+_MOST, _MOST_CELLS = 100_000, 10_000  # limits of runs in a study, and of runs that differ in more than their seeds
+_LARGEST = 1 << 20  # the largest number of bytes of a file
+_LINE = 300  # the largest number of characters of an error message
+_LONG = 10**12  # the largest number of environment steps of a run
+# A key of very many parts; the time of the TOML parser is quadratic in their number.
 _DEEP = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){16}""")
 
 
 class Run(NamedTuple):
-    """One run: an agent of given numbers, from one seed, in one environment.
+    """One run: an agent with its numbers, one seed, and one environment.
 
     Attributes:
         env: the environment.
         agent: the agent.
-        evaluation: "w/" or "w/o" KL and entropy in the evaluation; "" as the agent has it.
-        kl: λ, or None.
+        evaluation: "w/" or "w/o" KL and entropy in the evaluation; "" for the default of the agent.
+        kl: λ, or None for the default of the agent.
         beta: β instead of λ, or None.
-        entropy: τ, or None.
-        learning_rate: or None for the preset's.
-        seed: what everything random comes from.
+        entropy: τ, or None for the default of the agent.
+        learning_rate: the learning rate, or None for the learning rate of the preset.
+        seed: the seed of all random numbers.
         steps: environment steps.
-        preset: sizes and numbers it starts from; "" for the environment's own.
-        settings: changes of them, as JSON.
+        preset: sizes and numbers to start from; "" for the default preset of the environment.
+        settings: changes of the preset, as JSON.
     """
 
     env: str
@@ -83,36 +83,36 @@ class Run(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Derived from the content: equal runs of any study have the same."""
+        """The id, derived from the content: equal runs have the same id in all studies."""
         return _digest(list(self))
 
     @property
     def cell_id(self) -> str:
-        """The same for runs that differ in their seeds only."""
+        """The id of the cell: equal for runs that differ in their seeds only."""
         return _digest(list(self._replace(seed=0)))
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """Runs of one group are the same program with other numbers."""
+        """The key of the group: runs of one group share a compiled program and differ in their numbers."""
         return self.env, self.agent, self.evaluation, self.steps, self.preset, self.settings
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """λ, τ and β, as its agent has them.
+        """λ, τ and β of the agent.
 
         Raises:
-            ValueError: for an agent that is none, or numbers it does not take.
+            ValueError: if the agent is unknown, or does not take these numbers.
         """
         return numbers_of(self.agent, self.kl, self.entropy, self.beta)
 
     @property
     def cell(self) -> Cell:
-        """Its numbers and its seed."""
+        """The numbers and the seed of the run."""
         return Cell(self.kl, self.beta, self.entropy, self.learning_rate, self.seed)
 
     @property
     def request(self) -> Request:
-        """What `mdvi.train` would be asked for, for its whole group."""
+        """The request of `mdvi.train` for the group of the run."""
         kept = {"w/": True, "w/o": False, "": None}[self.evaluation]
         return Request.of(
             self.env, self.agent, evaluate_kl=kept, evaluate_entropy=kept, seeds=[self.seed], steps=self.steps,
@@ -127,12 +127,12 @@ class Batch(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Derived from its runs."""
+        """The id, derived from the runs."""
         return _digest([run.id for run in self.runs])
 
 
 class _Given(BaseModel):
-    """What may stand above the grids, and in each of them."""
+    """The keys that are allowed above the grids, and in each grid."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -158,9 +158,9 @@ class Figure1(BaseModel):
     """The paper's Figure 1.
 
     Attributes:
-        garnets: how many Garnets, at least two.
+        garnets: the number of Garnets, at least two.
         iterations: K.
-        seed: of the first Garnet and of the sampling.
+        seed: the seed of the first Garnet and of the sampling.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -171,7 +171,7 @@ class Figure1(BaseModel):
 
     @property
     def id(self) -> str:
-        """Derived from the content."""
+        """The id, derived from the content."""
         return _digest([self.garnets, self.iterations, self.seed])
 
 
@@ -185,13 +185,13 @@ class _File(_Given):
 
 
 class Study(NamedTuple):
-    """What is to be found out.
+    """A study.
 
     Attributes:
-        title: for people.
-        about: a sentence or two.
-        runs: all of them, in the order of the file, each once.
-        figure1: the paper's Figure 1, where it is asked for.
+        title: the title.
+        about: a description in a sentence or two.
+        runs: all runs without duplicates, in the order of the file.
+        figure1: the paper's Figure 1, or None if the study does not include it.
     """
 
     title: str
@@ -200,18 +200,18 @@ class Study(NamedTuple):
     figure1: Figure1 | None = None
 
     def environments(self) -> list[str]:
-        """The environments of its runs, each once."""
+        """The environments of the runs, without duplicates."""
         return list(dict.fromkeys(run.env for run in self.runs))
 
     def groups(self) -> list[list[Run]]:
-        """Its runs by what is one program with other numbers."""
+        """The runs by group: the runs of a group share a compiled program."""
         groups: dict[tuple[Any, ...], list[Run]] = {}
         for run in self.runs:
             groups.setdefault(run.group, []).append(run)
         return list(groups.values())
 
     def batches(self, together: int = TOGETHER) -> list[Batch]:
-        """The runs by groups, so many side by side at most; the same for the same file, whatever is done already."""
+        """The runs of each group in batches of at most `together`, independent of what is done already."""
         return [
             Batch(tuple(runs[first : first + together]))
             for runs in self.groups()
@@ -220,11 +220,11 @@ class Study(NamedTuple):
 
 
 def read(path: Path, earlier: bool = False) -> Study:
-    """A study out of its file.
+    """Read a study from its file.
 
     Args:
-        path: of the file.
-        earlier: with the exploration that runs had in version 0.1.0 where neither a preset nor ε is named.
+        path: the path of the file.
+        earlier: use the default exploration of version 0.1.0 if neither a preset nor ε is named.
 
     Raises:
         ValueError: if the file cannot be read or is invalid; the message names the place.
@@ -234,17 +234,17 @@ def read(path: Path, earlier: bool = False) -> Study:
         axes = [_axes(given, grid, earlier) for grid in given.grid]
         for what, most, sizes in (("runs", _MOST, axes), ("cells", _MOST_CELLS, map(_cells, axes))):
             if (count := sum(math.prod(map(len, grid)) for grid in sizes)) > most:
-                raise ValueError(f"asks for {count} {what}, and a study has {most} at most; make it several studies")
+                raise ValueError(f"expected at most {most} {what} in a study, got {count}; split it into several")
         runs = tuple(dict.fromkeys(Run(*values) for grid in axes for values in itertools.product(*grid)))
         for run in runs:
-            _ = run.numbers  # can be meant
+            _ = run.numbers  # raises for invalid numbers
         if not runs and given.figure1 is None:
-            raise ValueError("nothing is asked for: it needs a [[grid]], or [figure1]")
+            raise ValueError("a study needs a [[grid]] or [figure1]")
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
     except RecursionError:
         raise ValueError(f"{path}: is nested too deeply") from None
-    except ValueError as error:  # pydantic's is one too
+    except ValueError as error:  # includes ValidationError
         text = _first(error) if isinstance(error, ValidationError) else str(error).removeprefix(f"{path}: ")
         raise ValueError(f"{path}: {text if len(text) <= _LINE else f'{text[:_LINE]}…'}") from None
     return Study(given.title, given.about, runs, given.figure1)
@@ -254,17 +254,17 @@ def _parsed(path: Path) -> dict[str, Any]:
     """The content of a file of bounded size and depth."""
     text = input.read(path, _LARGEST).decode()
     if _DEEP.search(text):
-        raise ValueError("a key has more than 16 parts")
+        raise ValueError("a key has more than 16 parts; use at most 16")
     return tomllib.loads(text)
 
 
 def _axes(above: _File, grid: _Grid, earlier: bool) -> list[Sequence[Any]]:
-    """What a grid lists for each field of its runs, which are every combination; nothing is multiplied out yet."""
+    """The values of a grid for each field of its runs; the runs are all combinations."""
     seeds = _either(grid.seeds, above.seeds)
     if (steps := _either(grid.steps, above.steps)) is None:
-        raise ValueError("steps: say how many environment steps a run takes, above the grids or in each")
+        raise ValueError("steps: set the environment steps of a run, above the grids or in each grid")
     if (env := _either(grid.env, above.env)) is None:
-        raise ValueError("env: name an environment, above the grids or in each")
+        raise ValueError("env: name an environment, above the grids or in each grid")
     preset = _either(grid.preset, above.preset) or ""
     changes = (above.settings or {}) | (grid.settings or {})
     settings = json.dumps(changes if earlier else explored(changes, preset, steps), sort_keys=True)
@@ -276,15 +276,15 @@ def _axes(above: _File, grid: _Grid, earlier: bool) -> list[Sequence[Any]]:
     axes: list[Sequence[Any]] = [values if isinstance(values, list | range) else [values] for values in given]
     for name, values in zip(Run._fields, axes, strict=True):
         if not values:
-            raise ValueError(f"{name}: expected at least one")
+            raise ValueError(f"{name}: expected at least one value, got an empty list")
     ends = (whole[0], whole[-1]) if isinstance(whole, range) else (min(whole), max(whole))
     if ends[0] < 0 or ends[1] >= 2**32:
-        raise ValueError("seed: expected all in 0…2³² − 1")
+        raise ValueError("seeds: expected numbers in 0…2³² − 1")  # the number may be too long to print
     return axes
 
 
 def _cells(axes: list[Sequence[Any]]) -> list[Sequence[Any]]:
-    """The same without the seeds."""
+    """The axes of a grid without the seeds."""
     return [values for name, values in zip(Run._fields, axes, strict=True) if name != "seed"]
 
 
@@ -293,7 +293,7 @@ def _either(inner: Any, outer: Any) -> Any:
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, in words."""
+    """A message about the first invalid key."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = [str(part + 1) if isinstance(part, int) else part for part in found["loc"]]
     kinds = ("list[", "literal[", "str", "constrained-str", "int", "float")

@@ -1,4 +1,4 @@
-"""`mdvi.report.stats` under the name that it had in version 0.1.0."""
+"""`mdvi.report.stats` under its name in version 0.1.0."""
 
 import sys
 

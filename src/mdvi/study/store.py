@@ -1,12 +1,12 @@
-"""The results of a study: one SQLite file, which anything that reads SQLite can read.
+"""The results of a study in one SQLite file, which any SQLite client can read.
 
-    runs      a row for each run: what it is, how it stands, what came out
-    curves    a row for each line of metrics of each run that was trained
-    figure1   the table of the paper's Figure 1, as CSV, by what was asked for
+    runs      a row for each run: its definition, its status, its results
+    curves    a row for each line of metrics of each trained run
+    figure1   the table of the paper's Figure 1, as CSV, by its parameters
 
-Every change is one transaction, on the disk before it is believed: a process that is killed leaves the file as it was
-before the change or after it. Several processes may work on one file. Every row carries a checksum, and the row of a
-run says how many lines its curve has: what is read is what was written, or it is refused.
+Every change is one durable transaction: if a process is killed, the file has the state before or after the change.
+Several processes may work on one file. Every row has a checksum, and the row of a run has the number of lines of its
+curve, so that damaged rows are refused.
 """
 
 import contextlib
@@ -28,19 +28,19 @@ _RESULTS = (
     "version",
     "git_commit",
     "device",
-)  # of the columns of `runs`, what is known when a run has ended
+)  # the columns of `runs` that are known when a run has ended
 
 
 class Outcome(NamedTuple):
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
-        run_id: whose.
+        run_id: the id of the run.
         status: "done", "diverged" or "failed".
-        reason: what went wrong, in a line; "" for nothing.
-        facts: columns of `runs` that are known now.
-        curve: rows of `curves`, without the run.
-        trace: where an exception came from.
+        reason: the reason of the failure, in one line; "" if the run did not fail.
+        facts: the columns of `runs` that are known at the end.
+        curve: rows of `curves`, without the id of the run.
+        trace: the traceback of an exception.
     """
 
     run_id: str
@@ -55,14 +55,14 @@ class Store:
     """The file of a study."""
 
     def __init__(self, path: Path, reading: bool = False) -> None:
-        """Open it, or make it; what cannot be written is opened to be read.
+        """Open the file, or create it; a file that cannot be written is opened for reading.
 
         Args:
-            path: of the file.
-            reading: whether it is only read.
+            path: the path of the file.
+            reading: whether the store is only read.
 
         Raises:
-            ValueError: when it is something else, damaged, of a later version, or cannot be made.
+            ValueError: if the file is not a store, is damaged, was written by a later version, or cannot be created.
         """
         self.path = path
         with self._errors():
@@ -73,7 +73,7 @@ class Store:
         self._base.close()
 
     def add(self, runs: Iterable[Run]) -> None:
-        """Runs that are wanted, where they are not known yet."""
+        """Queue the runs that are not in the store yet."""
         columns = ("run_id", "cell_id", "env", "agent", "evaluation", "kl", "entropy", "beta", "learning_rate", "seed")
         command = (
             f"INSERT INTO runs ({', '.join(columns)}, status, reason, seconds, trace) "
@@ -89,7 +89,7 @@ class Store:
             seal(self._base, "runs", [run.id for run in new])
 
     def statuses(self) -> dict[str, str]:
-        """How every run stands."""
+        """The status of every run."""
         place = TABLES["runs"].index("status")
         return {row[0]: row[place] for row in self._rows("runs")}
 
@@ -111,7 +111,7 @@ class Store:
             self._base.executemany("DELETE FROM curves WHERE run_id = ?", [(run,) for run in runs])
 
     def finish(self, outcomes: Iterable[Outcome]) -> None:
-        """What came of runs, all of them or, when the process is killed, none."""
+        """Store the outcomes of runs in one transaction."""
         outcomes = list(outcomes)
         with self._change([outcome.run_id for outcome in outcomes]):
             for run, status, reason, facts, curve, trace in outcomes:
@@ -121,14 +121,14 @@ class Store:
                 self._draw(run, curve)
 
     def add_seconds(self, runs: Sequence[str], seconds: float) -> None:
-        """Time that runs took together."""
+        """Add a time that runs took together, in equal shares."""
         with self._change(runs):
             self._base.executemany(
                 "UPDATE runs SET seconds = seconds + ? WHERE run_id = ?", [(seconds / len(runs), run) for run in runs]
             )
 
     def take(self, other: "Store") -> int:
-        """What has ended elsewhere and not here; how many runs that were."""
+        """Copy the runs that have ended in another store and not in this one; returns the number of runs."""
         here, place = self.statuses(), TABLES["runs"].index("status")
         ended = [row for row in other._rows("runs") if row[place] in ENDED and here.get(row[0]) not in ENDED]
         names = TABLES["runs"]
@@ -144,26 +144,26 @@ class Store:
         return len(ended)
 
     def keep_figure1(self, figure: Figure1, table: str) -> None:
-        """The table of Figure 1."""
+        """Store the table of Figure 1."""
         with self._change():
             self._keep(figure.id, table)
 
     def figure1(self, figure: Figure1 | None) -> str | None:
-        """Its table, where it was asked for and is there."""
+        """The table of Figure 1; None if it is not requested or not in the store."""
         wanted = figure.id if figure else ""
         return next((table for _, table in self._rows("figure1", "WHERE figure_id = ?", wanted)), None)
 
     def runs(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
-        """Rows of `runs`, in this order."""
+        """The rows of `runs` for these ids, in this order."""
         rows = {row[0]: row for row in self._rows("runs")}
         return [dict(zip(TABLES["runs"], rows[run], strict=True)) for run in wanted if run in rows]
 
     def curves(self, wanted: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Rows of `curves`, those of each run by environment steps, runs in this order."""
+        """The rows of `curves` for these ids, in this order; the rows of each run by environment steps."""
         return [row for run in wanted for row in self._curve(run)]
 
     def _curve(self, run: str) -> list[tuple[Any, ...]]:
-        """All rows of a run's curve."""
+        """All rows of the curve of a run."""
         found = list(self._rows("curves", "WHERE run_id = ? ORDER BY env_steps", run))
         for row in self._rows("runs", "WHERE run_id = ?", run):
             if row[TABLES["runs"].index("lines")] != len(found):
@@ -171,7 +171,7 @@ class Store:
         return found
 
     def _draw(self, run: str, curve: Sequence[tuple[Any, ...]]) -> None:
-        """Put a curve in the place of the one before."""
+        """Replace the curve of a run."""
         names = TABLES["curves"]
         command = f"INSERT INTO curves ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
         self._base.execute("DELETE FROM curves WHERE run_id = ?", (run,))
@@ -179,24 +179,24 @@ class Store:
         seal(self._base, "curves", [run])
 
     def _keep(self, figure: str, table: str) -> None:
-        """A table of Figure 1, where there is none yet."""
+        """Store a table of Figure 1, unless there is one already."""
         if not list(self._rows("figure1", "WHERE figure_id = ?", figure)):
             self._base.execute("INSERT INTO figure1 (figure_id, content) VALUES (?, ?)", (figure, table))
             seal(self._base, "figure1", [figure])
 
     def _rows(self, table: str, where: str = "", key: str | None = None) -> Iterator[tuple[Any, ...]]:
-        """Rows of a table, each of which is as it was written."""
+        """The rows of a table, with their checksums verified."""
         command = f"SELECT {', '.join(TABLES[table])}, checksum FROM {table} {where}"
         with self._errors():
             for row in self._base.execute(command, () if key is None else (key,)):
                 if checksum(*row[:-1]) != row[-1]:
-                    what = f"the row of {str(row[0])[:40]} in {table} is damaged: its checksum does not fit"
+                    what = f"the row of {str(row[0])[:40]} in {table} is damaged (checksum mismatch)"
                     raise ValueError(f"{self.path}: {what}; {REMEDY}")
                 yield row[:-1]
 
     @contextlib.contextmanager
     def _change(self, runs: Sequence[str] = ()) -> Iterator[None]:
-        """One transaction; the rows of these runs are sound before it, and sealed after it."""
+        """One transaction; verifies the checksums of these runs before it, and updates them at its end."""
         with self._errors(), transaction(self._base):
             for run in runs:
                 list(self._rows("runs", "WHERE run_id = ?", run))
@@ -205,9 +205,9 @@ class Store:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """What SQLite complains about, as a line that names the file."""
+        """Convert errors of SQLite into a ValueError that names the file."""
         try:
             yield
         except sqlite3.Error as error:
-            damaged = type(error) is sqlite3.DatabaseError  # the others are about the machine, or about what is asked
+            damaged = type(error) is sqlite3.DatabaseError  # subclasses concern the machine or the query
             raise ValueError(f"{self.path}: {str(error)[:200]}{f'; {REMEDY}' if damaged else ''}") from None

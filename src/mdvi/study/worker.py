@@ -1,4 +1,4 @@
-"""What a worker does: train runs side by side, and tell what came of each."""
+"""The work of a worker: train runs side by side, and return the outcome of each run."""
 
 import contextlib
 import platform
@@ -21,32 +21,32 @@ from mdvi.study.provenance import commit
 from mdvi.study.spec import Batch
 from mdvi.study.store import Outcome
 
-RUN = "run"  # the folder of training in that of a batch
+RUN = "run"  # the folder of training in the folder of a batch
 
 
 def train_batch(
     batch: Batch, place: Path, *, memory: float | None, every: float, report: Report, workers: int | None = None
 ) -> list[Outcome]:
-    """What came of a batch, also when it cannot be trained.
+    """Train a batch and return the outcomes; if the batch cannot be trained, all its runs fail.
 
     Args:
-        batch: who is trained.
-        place: the folder it is kept in meanwhile; whoever calls has locked it.
+        batch: the runs to train.
+        place: the working folder of the batch, which the caller has locked.
         memory: bytes that may be used.
         every: seconds between checkpoints.
         report: callbacks for progress, remarks and metrics.
-        workers: cores that may be used; default all.
+        workers: cores that may be used; default: all.
 
     Raises:
         Interrupted: after a signal, with everything saved.
-        InUse: when another process trains there.
-        Exception: what is wrong with the machine and not with the batch, such as an OSError.
+        InUse: if another process is training in the folder.
+        Exception: a failure of the machine and not of the batch, such as an OSError.
     """
     ids, first, home = [run.id for run in batch.runs], batch.runs[0], place / RUN
 
     def members() -> tuple[Driver, list[dict[str, Any]]]:
         seen = env
-        with contextlib.suppress(ValueError):  # what is wrong with the folder is told when it is opened
+        with contextlib.suppress(ValueError):  # training reports errors of the folder when it opens the folder
             seen = kept.shown(env, home)
         return population_with(request, cells, seen, workers=workers, memory=memory, out=home)
 
@@ -59,7 +59,7 @@ def train_batch(
         except ValueError as error:
             if isinstance(error, InUse) or not begun or _is_of_the_machine(error):
                 raise
-            report.remark(f"{home}: cannot be continued, training begins again ({error})")
+            report.remark(f"{home}: cannot be resumed; training starts from the beginning ({error})")
             shutil.rmtree(home)
             population, columns = members()
             run.train(population, columns, wanted, home, every=every, report=report)
@@ -74,11 +74,11 @@ def train_batch(
 
 @contextlib.contextmanager
 def working(place: Path) -> Iterator[None]:
-    """The folder of a batch, locked; others may remove it until then, and no link leads out of it.
+    """Make and lock the working folder of a batch, and check that no link leads out of it.
 
     Raises:
-        InUse: when another process works there.
-        ValueError: for something else that lies at its name.
+        InUse: if another process is working in the folder.
+        ValueError: if there is something else at the path.
     """
     folder.check(place.parent.parent, folders=[place.parent.name])
     folder.check(place.parent, folders=[place.name])
@@ -89,7 +89,7 @@ def working(place: Path) -> Iterator[None]:
 
 
 def _is_of_the_machine(error: BaseException | None) -> bool:
-    """Whether an error came of one of the operating system: of a full or broken disk, or of too many open files."""
+    """Whether an error was caused by an OSError, such as a full or broken disk or too many open files."""
     while error is not None:
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             return True
@@ -98,12 +98,12 @@ def _is_of_the_machine(error: BaseException | None) -> bool:
 
 
 def failed(batch: Batch, line: str, trace: str) -> list[Outcome]:
-    """The outcomes of a batch that nothing came of."""
+    """The outcomes of a batch that failed as a whole."""
     return [Outcome(run.id, "failed", line, {}, (), trace) for run in batch.runs]
 
 
 def _outcomes(ids: list[str], population: Driver, columns: list[dict[str, Any]]) -> list[Outcome]:
-    """What came of every member."""
+    """The outcomes of all members."""
     log = population.log
     members = record.summary_of(log, population.settings, columns)["members"]
     outcomes = []
@@ -122,7 +122,7 @@ def _outcomes(ids: list[str], population: Driver, columns: list[dict[str, Any]])
 
 
 def _number(value: float) -> float | None:
-    """NULL stands for what is not a number."""
+    """The value, or None, which SQLite stores as NULL, for NaN."""
     return value if value == value else None
 
 

@@ -1,1 +1,1 @@
-"""Environments on the host: Gymnasium's and one's own, behind checks."""
+"""Environments on the host: Gymnasium environments, including your own, with checked results."""

@@ -1,9 +1,9 @@
-"""Atari 2600 games as the paper plays them, through ALE's vector environment.
+"""Atari 2600 games by the protocol of the paper, through the vector environment of ALE.
 
-A step repeats the action for four frames and looks at the larger of the last two, in grey, 84 × 84; with probability
-.25 a frame repeats the action of the frame before (sticky actions). An episode ends with the game, not with a life, or
-is truncated after 27 000 steps. The agent sees the last four looks; rewards are learned from as if they lay in ±1,
-while the returns that are reported are the game's.
+A step repeats the action for four frames and observes the maximum of the last two, in grey, 84 × 84. With probability
+.25, a frame repeats the action of the previous frame (sticky actions). An episode ends with the game, not with a life,
+or is truncated after 27 000 steps. The agent sees the last four observations. Rewards are clipped to ±1 for learning;
+reported returns are unclipped.
 
 Source: Machado et al. (2018), "Revisiting the Arcade Learning Environment"; Mnih et al. (2015).
 """
@@ -21,12 +21,12 @@ from mdvi.extras import explained
 from mdvi.words import nearest
 
 _SKIP = 4  # frames for each step
-_SIDE = 84  # rows and columns of a look
+_SIDE = 84  # rows and columns of an observation
 
 
 @dataclass(frozen=True)
 class Game:
-    """A game of ALE and how it is played; see `atari`."""
+    """A game of ALE and its protocol; see `atari`."""
 
     name: str
     sticky: float
@@ -34,11 +34,11 @@ class Game:
     limit: int
 
     def vector(self, count: int, **options: Any) -> Any:
-        """ALE's environment of so many games.
+        """The vector environment of ALE with this many games.
 
         Raises:
-            ModuleNotFoundError: when ale-py is not installed.
-            ValueError: for an unknown game.
+            ModuleNotFoundError: if ale-py is not installed.
+            ValueError: if the game is unknown.
         """
         with explained():
             from ale_py import AtariVectorEnv, roms
@@ -54,23 +54,23 @@ class Game:
         )  # fmt: skip
 
     def spaces(self) -> Spaces:
-        """The minimal set of actions of the game, and the shape of one look."""
+        """The minimal action set of the game, and the shape of an observation."""
         env = self.vector(1)
         actions = int(env.single_action_space.n)
         env.close()
         return Spaces(actions, (_SIDE, _SIDE), np.dtype(np.uint8), (255.0,))
 
     def worlds(self, members: int, each: int) -> Vector:
-        """One vector of all. It begins episodes by itself in the next step, beside the steps of the others."""
+        """One vector of all games, which begins a new episode in the step after the end of one."""
         return Vector(self.vector(members * each), self.spaces(), lambda seeds, who: seeds[who], masked=True)
 
     def watched(self) -> "Screen":
-        """A game to be filmed."""
+        """A game for filming."""
         return Screen(self.worlds(1, 1))
 
 
 class Screen:
-    """A game whose pictures are what the agent sees of it, enlarged."""
+    """A game whose pictures are the enlarged observations of the agent."""
 
     def __init__(self, vector: Vector) -> None:
         self.vector, self.look = vector, np.zeros((_SIDE, _SIDE), np.uint8)
@@ -88,17 +88,17 @@ class Screen:
         return told
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
-        """Ask for a step of it."""
+        """Request a step."""
         self.vector.send(actions, alive)
 
     def recv(self, following: Any = None) -> Step:
-        """What it told."""
+        """The result of the requested step."""
         told = self.vector.recv(following)
         self.look = told.fresh[0]
         return told
 
     def picture(self) -> np.ndarray:
-        """The last look, shape (336, 336, 3)."""
+        """The last observation, enlarged to the shape (336, 336, 3)."""
         return np.repeat(self.look.repeat(4, 0).repeat(4, 1)[:, :, None], 3, 2)
 
     def close(self) -> None:
@@ -115,22 +115,23 @@ def atari(
     Args:
         name: the id.
         discount: γ, in [0, 1).
-        sticky: the probability with which a frame repeats the action of the one before.
-        noops: up to so many steps without an action begin an episode; 30 is common without sticky actions.
-        stack: looks that the agent sees together.
-        clip: rewards are learned from as if they lay in ±clip; 0 for as they are.
+        sticky: the probability that a frame repeats the action of the previous frame.
+        noops: the largest number of steps without an action at the beginning of an episode; 30 is common without
+            sticky actions.
+        stack: the number of observations that the agent sees together.
+        clip: clip rewards to ±clip for learning; 0 for no clip.
         limit: steps after which an episode is truncated.
 
     Raises:
-        ModuleNotFoundError: when ale-py is not installed.
-        ValueError: for an unknown game, or a number out of range.
+        ModuleNotFoundError: if ale-py is not installed.
+        ValueError: if the game is unknown, or a number is out of range.
     """
     if not 0 <= sticky <= 1:
-        raise ValueError(f"sticky: expected a probability, got {sticky}")
+        raise ValueError(f"sticky: expected a probability in [0, 1], got {sticky}")
     if noops < 0 or limit < 1:
         raise ValueError(f"noops and limit: expected at least 0 and 1, got {noops} and {limit}")
     if not name.endswith("-v5"):
-        raise ValueError(f"{name}: ALE's games are named as in ALE/Breakout-v5")
+        raise ValueError(f"{name}: expected the name of a game as in ALE/Breakout-v5")
     return hosted(Game(name, float(sticky), int(noops), int(limit)), discount, stack=stack, clip=clip)
 
 

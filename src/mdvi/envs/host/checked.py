@@ -1,7 +1,8 @@
-"""Gymnasium environments behind checks, in this process or in one of their own.
+"""Gymnasium environments whose results are checked, in this process or in worker processes.
 
-Run as a program, it steps environments for a parent at the other end of two pipes, so that one that hangs or dies takes
-nobody along. It imports nothing else of mdvi but `door` and `extras`: such a process starts in a fraction of a second.
+As a program, this file steps environments for a parent process over two pipes, so that an environment that hangs or
+crashes does not affect the parent. At its start it imports only `door` and `extras` of mdvi, so that a worker starts in
+a fraction of a second.
 """
 
 import contextlib
@@ -22,20 +23,20 @@ _MOST = 2**24  # numbers in an observation of several parts
 LONGEST = 300  # bytes of a message about what went wrong
 _FLAG = (bool, np.bool_)
 _UNSEEN = "the observation was not finite"
-FAULTS = (Exception, SystemExit)  # what somebody else's code may raise
+FAULTS = (Exception, SystemExit)  # exceptions that the code of an environment may raise
 
 
 class Spaces(NamedTuple):
-    """What an environment can be told and tells.
+    """The actions and observations of an environment.
 
     Attributes:
-        actions: how many there are.
-        shape: of an observation.
-        dtype: of an observation, as it is kept.
-        scale: what brings the numbers of an observation into ±1 when they are divided by it, one for all or one for
-            each; None where they stay as they are.
+        actions: the number of actions.
+        shape: the shape of an observation.
+        dtype: the dtype of an observation in the replay.
+        scale: the divisors that bring observations into ±1, one number for all elements or one each; None for no
+            division.
         first: the number of the first action.
-        classes: of the environment and its wrappers, the outermost first; none where it is in another process.
+        classes: the classes of the environment and its wrappers, outermost first; empty for a worker process.
         layout: how observations of several parts become one vector, see `mdvi.observations`; "" for a Box.
     """
 
@@ -49,19 +50,19 @@ class Spaces(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one step of several environments told, one row each.
+    """The result of one step of several environments, one row each.
 
     Attributes:
-        following: the observations that followed, where an episode ended its last one.
-        fresh: what to act on next: the first observation of the next episode where one began.
+        following: the observations after the step; at the end of an episode, its last observation.
+        fresh: the observations to act on next; if a new episode began, its first observation.
         reward: the rewards.
         terminated: whether the process ended.
         truncated: whether the episode was cut off.
-        real: whether a step was made at all.
+        real: whether the environment made a step.
         began: whether `fresh` is the first observation of an episode.
-        wrong: what went wrong, "" for nothing; such a row tells nothing else.
-        legal: the actions that are legal on `following`, shape (environments, actions); None where nobody told any.
-        fresh_legal: the same on `fresh`.
+        wrong: the reason of a failure, "" for none; the other columns of a failed row are meaningless.
+        legal: the legal actions on `following`, shape (environments, actions); None if no environment reported any.
+        fresh_legal: the legal actions on `fresh`, likewise.
     """
 
     following: np.ndarray
@@ -81,19 +82,19 @@ class Step(NamedTuple):
         return np.asarray(self.real & (self.terminated | self.truncated))
 
 
-COLUMNS = Step._fields[: Step._fields.index("wrong")]  # which every row has, whatever happened
+COLUMNS = Step._fields[: Step._fields.index("wrong")]  # columns that every row has
 
 
 def blank(count: int, spaces: Spaces) -> Step:
-    """A step of so many environments in which nothing happened."""
+    """An empty step of this many environments, none of which made a step or began an episode."""
     following, fresh = (np.zeros((count, *spaces.shape), spaces.dtype) for _ in range(2))
     terminated, truncated, real, began = (np.zeros(count, bool) for _ in range(4))
     return Step(following, fresh, np.zeros(count), terminated, truncated, real, began, [""] * count)
 
 
 def sound(told: Step) -> Step:
-    """The step, where a reward or an observation that is not finite is no step but what went wrong."""
-    paid = seen = np.abs(told.reward) <= np.finfo(np.float32).max  # as they are kept
+    """The step, with rows that have a reward or an observation that is not finite marked as failed."""
+    paid = seen = np.abs(told.reward) <= np.finfo(np.float32).max  # the replay stores rewards in single precision
     if told.following.dtype.kind == "f":
         seen = np.isfinite(told.following).reshape(len(paid), -1).all(1)
     if np.count_nonzero(paid & seen) == len(paid):
@@ -105,17 +106,17 @@ def sound(told: Step) -> Step:
 
 
 def legal_in(info: Any, actions: int) -> np.ndarray | None:
-    """The actions that `info["action_mask"]` allows, shape (actions,); None where it says nothing.
+    """The actions that `info["action_mask"]` allows, shape (actions,); None if there is no mask.
 
     Raises:
-        ValueError: unless it holds a Boolean, or 0 or 1, for every action, and allows one at least.
+        ValueError: unless the mask has a Boolean, or 0 or 1, for every action, and allows at least one.
     """
     told = info.get("action_mask") if isinstance(info, dict) else None
     if told is None:
         return None
     mask = np.asarray(told)
     if mask.shape != (actions,):
-        raise ValueError(f"info['action_mask'] has shape {mask.shape}; expected ({actions},), one number an action")
+        raise ValueError(f"info['action_mask'] has shape {mask.shape}; expected ({actions},), one number per action")
     if mask.dtype.kind not in "bui":
         raise ValueError(f"info['action_mask'] has dtype {mask.dtype}; expected bool, or 0 and 1 as int8")
     if ((mask != 0) & (mask != 1)).any():
@@ -126,25 +127,25 @@ def legal_in(info: Any, actions: int) -> np.ndarray | None:
 
 
 def together(rows: Sequence[np.ndarray | None], actions: int) -> np.ndarray | None:
-    """Legal actions in rows, all where nobody told any; None where nobody told any at all."""
+    """Masks of legal actions as an array; a row of None allows all actions; None if all rows are None."""
     if all(row is None for row in rows):
         return None
     return np.stack([np.ones(actions, bool) if row is None else row for row in rows])
 
 
 def make(name: str, options: dict[str, Any]) -> Any:
-    """A Gymnasium id, `module:ID` or `module:Class`, as an environment; see `mdvi.door`.
+    """Make the environment of a Gymnasium id, `module:ID` or `module:Class`; see `mdvi.door`.
 
     Raises:
-        ValueError: when there is none of that name, or it does not take these options.
-        ModuleNotFoundError: when Gymnasium, or what the environment needs, is not installed.
+        ValueError: if there is no environment of that name, or if it does not accept these options.
+        ModuleNotFoundError: if Gymnasium, or a package that the environment needs, is not installed.
     """
     from mdvi import door
     from mdvi.extras import missing
 
     gymnasium = door.library()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what environments import
+        warnings.simplefilter("ignore")  # warnings from imports of environments
         try:
             env = door.maker(name)(**options)
         except gymnasium.error.DependencyNotInstalled as error:
@@ -163,42 +164,42 @@ def make(name: str, options: dict[str, Any]) -> Any:
 
 
 def check_distinct(envs: Sequence[Any]) -> None:
-    """Whether environments are objects of their own: of two that are one, each would end the other's episodes.
+    """Check that environments are distinct objects; if two were the same, one would end the episodes of the other.
 
     Raises:
-        ValueError: when two of them are one.
+        ValueError: if two environments are the same object.
     """
     bare = [getattr(env, "unwrapped", env) for env in envs]
     if len(set(map(id, bare))) < len(bare):
         raise ValueError(
-            f"{type(bare[0]).__name__}: the same object is made again, but every environment must be one of its own; "
-            "make it inside of the function, as in made(lambda: MyEnv())"
+            f"{type(bare[0]).__name__}: the function returned the same object twice, but environments must be "
+            "distinct; construct the environment inside the function, as in made(lambda: MyEnv())"
         )
 
 
 def agreed(spaces: Sequence[Spaces]) -> Spaces:
-    """The spaces that all have.
+    """The common spaces of several environments.
 
     Raises:
-        ValueError: when some have others.
+        ValueError: if they differ.
     """
     for other in spaces[1:]:
         if other[:3] != spaces[0][:3] or other.layout != spaces[0].layout:
             one, two = (f"{s.actions} actions and observations {s.dtype}{list(s.shape)}" for s in (spaces[0], other))
-            raise ValueError(f"environments of one kind differ: one has {one}, another {two}")
+            raise ValueError(f"environments from one source must have the same spaces: one has {one}, another {two}")
     return spaces[0]
 
 
 def spaces_of(env: Any, name: str) -> Spaces:
-    """What an environment can be told and tells.
+    """The spaces of an environment.
 
     Raises:
-        ValueError: unless actions are Discrete, and observations a Box, or made of what `mdvi.observations` flattens.
+        ValueError: unless actions are Discrete, and observations are a Box or parts that `mdvi.observations` flattens.
     """
     action: Any = getattr(env, "action_space", None)
     observation: Any = getattr(env, "observation_space", None)
     if action is None or observation is None:
-        raise ValueError(f"{name}: is not a Gymnasium environment: it has no action_space or no observation_space")
+        raise ValueError(f"{name}: expected a Gymnasium environment with an action_space and an observation_space")
     kinds = [type(space).__name__ for space in (action, observation)]
     if kinds[0] == "Box":
         raise ValueError(f"{name}: its actions are continuous ({action}); mdvi learns with Discrete actions only")
@@ -208,7 +209,7 @@ def spaces_of(env: Any, name: str) -> Spaces:
     if kinds[1] != "Box":
         return _of_parts(observation, name)._replace(actions=int(action.n), first=first, classes=classes_of(env))
     if 0 in observation.shape:
-        raise ValueError(f"{name}: its observations have shape {observation.shape}, which holds no number")
+        raise ValueError(f"{name}: its observations have shape {observation.shape}, which has no numbers")
     kept = observation.dtype if observation.dtype in (np.uint8, np.bool_) else np.float32
     return Spaces(
         int(action.n), tuple(observation.shape), np.dtype(kept), _scale_of(observation), first, classes_of(env)
@@ -216,10 +217,10 @@ def spaces_of(env: Any, name: str) -> Spaces:
 
 
 def _of_parts(space: Any, name: str) -> Spaces:
-    """What observations of several parts look like as one vector; without actions.
+    """The spaces of observations of several parts, flattened into one vector; without actions.
 
     Raises:
-        ValueError: for parts that have no such form, and for more numbers than anybody means.
+        ValueError: if a part cannot be flattened, or if there are too many numbers.
     """
     from mdvi.observations import leaves, numbers_in
 
@@ -227,7 +228,7 @@ def _of_parts(space: Any, name: str) -> Spaces:
     text, parts = json.dumps(layout), leaves(layout)
     numbers = numbers_in(text)
     if not 0 < numbers <= _MOST:
-        raise ValueError(f"{name}: its observations would be seen as {numbers} numbers; expected 1 to {_MOST}")
+        raise ValueError(f"{name}: its observations would be flattened to {numbers} numbers; expected 1 to {_MOST}")
     kept = np.bool_ if all(part[0] == "choices" for _, part in parts) else np.float32
     scale = None
     if any(part[0] == "numbers" for _, part in parts):
@@ -236,7 +237,7 @@ def _of_parts(space: Any, name: str) -> Spaces:
 
 
 def _layout_of(space: Any, name: str) -> list[Any]:
-    """The layout of a space of Gymnasium's, see `mdvi.observations`."""
+    """The layout of a Gymnasium space, see `mdvi.observations`."""
     kind = type(space).__name__
     if kind in ("Box", "MultiBinary"):
         return ["numbers", list(space.shape), np.dtype(space.dtype).name]
@@ -255,7 +256,7 @@ def _layout_of(space: Any, name: str) -> list[Any]:
 
 
 def _scales_of(space: Any) -> list[np.ndarray]:
-    """What the numbers of each part are divided by."""
+    """The divisors of the numbers of each part."""
     from mdvi.observations import numbers_in
 
     kind = type(space).__name__
@@ -268,7 +269,7 @@ def _scales_of(space: Any) -> list[np.ndarray]:
 
 
 def classes_of(env: Any) -> tuple[type, ...]:
-    """Those of an environment and its wrappers, the outermost first."""
+    """The classes of an environment and its wrappers, outermost first."""
     found = [type(env)]
     while getattr(env, "unwrapped", env) is not env and hasattr(env, "env"):
         env = env.env
@@ -277,35 +278,35 @@ def classes_of(env: Any) -> tuple[type, ...]:
 
 
 def _scale_of(space: Any) -> tuple[float, ...] | None:
-    """The larger of |low| and |high| of a Box of integers, where it has bounds; None for other numbers."""
+    """The larger of |low| and |high| of a bounded Box of integers; None for other numbers."""
     kind = np.dtype(space.dtype)
     if kind.kind not in "iu":
         return None
     low, high = (np.asarray(bound, np.float64) for bound in (space.low, space.high))
     scale = np.maximum(abs(low), abs(high))
     bounded = space.bounded_below & space.bounded_above
-    if kind.itemsize > 2:  # a space without bounds has those of its dtype
+    if kind.itemsize > 2:  # a space without bounds has the bounds of its dtype
         bounded = bounded & (high < np.iinfo(kind).max) & ((low > np.iinfo(kind).min) | (low == 0))
     return _shortened(np.where(bounded & (scale > 0), scale, 1.0).reshape(-1))
 
 
 def _shortened(scale: np.ndarray) -> tuple[float, ...] | None:
-    """One divisor for all where they are the same, and None where that is 1."""
+    """The divisors as one number if they are equal, and None if that number is 1."""
     if (scale == scale[0]).all():
         return None if scale[0] == 1 else (float(scale[0]),)
     return tuple(scale.tolist())
 
 
 class CheckedEnv:
-    """One environment whose answers are checked.
+    """One environment whose results are checked.
 
     Attributes:
         env: the environment.
-        spaces: what it can be told and tells.
+        spaces: the spaces of the environment.
     """
 
     def __init__(self, env: Any, name: str, limit: int) -> None:
-        """Args: the environment, what to call it, and the steps after which an episode is truncated."""
+        """Args: the environment, its name in messages, and the steps after which an episode is truncated."""
         self.env, self.spaces, self.limit = env, spaces_of(env, name), limit
         self._shape, self._flat = self.spaces.shape, np.asarray
         if self.spaces.layout:
@@ -316,70 +317,70 @@ class CheckedEnv:
         self._first, self._clock = kind(getattr(env.action_space, "start", 0)), 0
 
     def reset(self, seed: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """The first observation of an episode, and the actions that are legal on it, if the environment tells them.
+        """The first observation of an episode, and its legal actions if the environment reports them.
 
         Raises:
-            Exception: whatever the environment raises, and ValueError for an answer that cannot be meant.
+            Exception: any exception of the environment, and ValueError for an invalid result.
         """
         self._clock = 0
         obs, info = self.env.reset(seed=seed)
         if self.env.action_space.n != self.spaces.actions:
-            raise ValueError(f"it has {self.env.action_space.n} actions now and had {self.spaces.actions}")
+            raise ValueError(f"the number of actions changed from {self.spaces.actions} to {self.env.action_space.n}")
         first = self._checked(obs)
         if not np.isfinite(first).all():
             raise ValueError(_UNSEEN)
         return first, legal_in(info, self.spaces.actions)
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, np.ndarray | None]:
-        """The observation that followed, the reward, whether it terminated, whether it was truncated, legal actions.
+        """The next observation, the reward, whether it terminated, whether it was truncated, and the legal actions.
 
-        Where the process terminated nothing can be done any more, whatever a mask says there.
+        After termination no action follows, so a mask is ignored.
 
         Raises:
-            Exception: as `reset` does.
+            Exception: as in `reset`.
         """
         self._clock += 1
         obs, reward, terminated, truncated, info = self.env.step(self._first + action)
         if not isinstance(terminated, _FLAG) or not isinstance(truncated, _FLAG):
-            raise ValueError(f"terminated and truncated were {terminated!r} and {truncated!r}, not Booleans")
+            raise ValueError(f"terminated and truncated: expected Booleans, got {terminated!r} and {truncated!r}")
         legal = None if terminated else legal_in(info, self.spaces.actions)
         return self._checked(obs), float(reward), bool(terminated), bool(truncated) or self._clock >= self.limit, legal
 
     def _checked(self, obs: Any) -> np.ndarray:
         array = self._flat(obs)
         if array.shape != self._shape:
-            raise ValueError(f"an observation has shape {array.shape}, its space says {self._shape}")
+            raise ValueError(f"an observation has shape {array.shape}, but its space has shape {self._shape}")
         return fitting(array, self.spaces.dtype)
 
 
 def fitting(array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """The array, if the dtype that is kept can hold its numbers.
+    """The array, after a check that `dtype` can hold its numbers.
 
     Raises:
-        ValueError: when it cannot.
+        ValueError: if it cannot.
     """
     if array.dtype.kind not in "buif":
-        raise ValueError(f"an observation has dtype {array.dtype}")
+        raise ValueError(f"an observation has dtype {array.dtype}; expected Booleans, integers or floats")
     if array.dtype != dtype and dtype.kind != "f":
         with np.errstate(invalid="ignore"):
             if not np.array_equal(array, array.astype(dtype)):
-                raise ValueError(f"an observation of {array.dtype} holds numbers that its space, of {dtype}, does not")
+                raise ValueError(f"an observation of {array.dtype} has numbers that its space, of {dtype}, cannot hold")
     return array
 
 
 class CheckedEnvs:
-    """Several environments, stepped one after the other; what one of them does is its own affair."""
+    """Several environments, stepped one after the other; a failure of one does not affect the others."""
 
-    renews, repeats, asked = False, True, False  # who steps them begins new episodes
+    renews, repeats, asked = False, True, False  # the caller begins new episodes
 
     def __init__(self, envs: Sequence[CheckedEnv]) -> None:
         self.envs, self.spaces = envs, agreed([env.spaces for env in envs])
         check_distinct([env.env for env in envs])
         self._order: tuple[Any, np.ndarray] | None = None
 
-    @np.errstate(over="ignore")  # what does not fit into single precision is not finite, and named as that
+    @np.errstate(over="ignore")  # numbers too large for single precision are reported as not finite
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
+        """Begin episodes in the environments `who`, with their seeds unless −1; sets `fresh`, `began` and `wrong`."""
         told = blank(len(self.envs), self.spaces)
         legal: list[np.ndarray | None] = [None] * len(self.envs)
         for i in np.flatnonzero(who):
@@ -391,13 +392,13 @@ class CheckedEnvs:
         return told._replace(fresh_legal=together(legal, self.spaces.actions))
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
-        """Note which step is asked for."""
+        """Store the request for a step; `recv` makes the step."""
         self._order, self.asked = (actions, alive), True
 
     @np.errstate(over="ignore")
     def recv(self, following: Any = None) -> Step:
-        """The step of those that are alive."""
-        assert self._order is not None, "no step was asked for"
+        """Make the requested step in the environments that are alive."""
+        assert self._order is not None, "no step was requested"
         actions, alive = np.asarray(self._order[0]).reshape(-1).tolist(), self._order[1].tolist()
         self.asked = False
         told = blank(len(self.envs), self.spaces)
@@ -415,17 +416,17 @@ class CheckedEnvs:
         return sound(told._replace(fresh=told.following, truncated=truncated, legal=mask, fresh_legal=mask))
 
     def picture(self) -> np.ndarray:
-        """What the first of them looks like, shape (rows, columns, 3), bytes.
+        """A picture of the first environment, shape (rows, columns, 3), bytes.
 
         Raises:
-            ValueError: when it gives no picture.
+            ValueError: if the environment does not render a picture.
         """
         try:
             picture = self.envs[0].env.render()
         except FAULTS as error:
-            raise ValueError(f"the environment gives no picture: {says(error)}") from None
+            raise ValueError(f"the environment does not render a picture: {says(error)}") from None
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.dtype != np.uint8:
-            raise ValueError("the environment gives no picture: its render_mode must be rgb_array")
+            raise ValueError("the environment does not render a picture; make it with render_mode='rgb_array'")
         return picture
 
     def close(self) -> None:
@@ -436,16 +437,16 @@ class CheckedEnvs:
 
 
 def says(error: BaseException) -> str:
-    """An exception in one line."""
+    """The message of an exception in one line."""
     try:
         text = " ".join(str(error).split())
     except Exception:
-        text = "which cannot even say what it is"
+        text = "an exception without a readable message"
     return (text if type(error) is ValueError else f"{type(error).__name__}: {text}")[:LONGEST]
 
 
 def record(spaces: Spaces, masked: bool = False) -> np.dtype[Any]:
-    """A row of a `Step` as bytes, with its legal actions or without."""
+    """The dtype of a row of a `Step`, with or without legal actions."""
     pictures = [(name, spaces.dtype, spaces.shape) for name in ("following", "fresh")]
     flags = [(name, np.bool_) for name in ("terminated", "truncated", "real", "began")]
     masks = [(name, np.bool_, (spaces.actions,)) for name in ("legal", "fresh_legal")] if masked else []
@@ -453,7 +454,7 @@ def record(spaces: Spaces, masked: bool = False) -> np.dtype[Any]:
 
 
 def packed(told: Step, spaces: Spaces) -> bytes:
-    """A step as bytes, of which the first tells whether there are legal actions."""
+    """A step as bytes; the first byte is 1 if there are legal actions."""
     masked = told.legal is not None or told.fresh_legal is not None
     rows = np.zeros(len(told.wrong), record(spaces, masked))
     for name in COLUMNS:
@@ -466,12 +467,12 @@ def packed(told: Step, spaces: Spaces) -> bytes:
 
 
 def size_of(head: bytes, count: int, spaces: Spaces) -> int:
-    """How many bytes `packed` makes of a step of so many environments, from the first of them."""
+    """The number of bytes that `packed` makes of a step of this many environments, from the first byte."""
     return 1 + count * record(spaces, head[:1] == b"\1").itemsize
 
 
 def unpacked(data: bytes, spaces: Spaces) -> Step:
-    """The step that `packed` was given."""
+    """The step from the bytes of `packed`."""
     masked = data[:1] == b"\1"
     rows = np.frombuffer(data, record(spaces, masked), offset=1)
     columns = {name: rows[name] for name in COLUMNS + (("legal", "fresh_legal") if masked else ())}
@@ -479,12 +480,12 @@ def unpacked(data: bytes, spaces: Spaces) -> Step:
 
 
 def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
-    """Answer the parent until it leaves: first a line about the spaces, then a step to each order."""
+    """Serve the parent until it closes the pipe: send a line about the spaces, then one step for each order."""
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     answers, orders = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
-    os.dup2(2, 1)  # what the environment prints is not an answer,
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and orders are not for it to read
-    sys.path.append(str(Path(__file__).parents[3]))  # mdvi, wherever the parent has it from
+    os.dup2(2, 1)  # output that the environment prints must not mix with the answers,
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and the environment must not read the orders
+    sys.path.append(str(Path(__file__).parents[3]))  # the mdvi of the parent
     try:
         envs = CheckedEnvs([CheckedEnv(make(name, options), name, limit) for _ in range(count)])
     except (ValueError, ModuleNotFoundError) as error:
@@ -508,7 +509,7 @@ def serve(name: str, options: dict[str, Any], count: int, limit: int) -> None:
 
 
 def _leave_with(parent: int) -> None:
-    """End when the parent has, also while the environment hangs."""
+    """End this process when the parent has ended, even if the environment hangs."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(0)

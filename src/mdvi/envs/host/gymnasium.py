@@ -1,4 +1,4 @@
-"""Where environments on the host come from: a Gymnasium id, a class, a function, a vector of them."""
+"""Sources of environments on the host: a Gymnasium id, a class, a function, or a vector environment."""
 
 import contextlib
 import json
@@ -25,10 +25,10 @@ class Named:
 
     Attributes:
         name: the id or the class.
-        options: what its constructor takes, as JSON.
+        options: the keyword arguments of the constructor, as JSON.
         limit: steps after which an episode is truncated.
-        timeout: seconds that a process of them may take to answer; 0 for ever.
-        processes: how many share the members; 0 for this process alone, None for one for each member.
+        timeout: seconds that a worker process may take per step; 0 for no limit.
+        processes: the number of worker processes; 0 for this process alone, None for one for each member.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Named:
     processes: int | None
 
     def spaces(self) -> Spaces:
-        """Those of one that is made and thrown away."""
+        """The spaces of an environment that is made for this purpose and closed."""
         if self.processes != 0:
             process = self._process(1)
             process.close()
@@ -46,7 +46,7 @@ class Named:
         return _looked_at(partial(checked.make, self.name, json.loads(self.options)), self.name, spaces_of)
 
     def worlds(self, members: int, each: int) -> Worlds:
-        """In this process, or whole members in each of the others."""
+        """Environments in this process, or in worker processes that each have the environments of whole members."""
         if self.processes != 0:
             shares = np.array_split(np.arange(members), min(self.processes or members, members))
             return Isolated([self._process(len(share) * each) for share in shares])
@@ -55,7 +55,7 @@ class Named:
         return CheckedEnvs([CheckedEnv(env, self.name, self.limit) for env in made])
 
     def watched(self) -> Watched:
-        """One in this process that gives pictures."""
+        """An environment in this process that renders pictures."""
         env = checked.make(self.name, json.loads(self.options) | {"render_mode": "rgb_array"})
         return CheckedEnvs([CheckedEnv(env, self.name, self.limit)])
 
@@ -65,13 +65,13 @@ class Named:
 
 @dataclass(frozen=True)
 class Made:
-    """What a function without arguments makes: a Gymnasium environment, as often as it is called."""
+    """A function without arguments that makes a new Gymnasium environment at each call."""
 
     make: Callable[[], Any]
     limit: int
 
     def spaces(self) -> Spaces:
-        """Those of one that is made and thrown away, and is another one when it is made again."""
+        """The spaces of an environment that is made and closed; checks that two calls make distinct environments."""
         seen: list[Any] = []
 
         def look(env: Any, name: str) -> Spaces:
@@ -84,38 +84,38 @@ class Made:
         return spaces
 
     def worlds(self, members: int, each: int) -> Worlds:
-        """In this process."""
+        """Environments in this process."""
         made = [self.make() for _ in range(members * each)]
         return CheckedEnvs([CheckedEnv(env, type(env).__name__, self.limit) for env in made])
 
     def watched(self) -> Watched:
-        """One that gives pictures, if it was made to."""
+        """An environment that renders pictures if the function sets its render_mode."""
         env = self.make()
         return CheckedEnvs([CheckedEnv(env, type(env).__name__, self.limit)])
 
 
 @dataclass(frozen=True)
 class Vectored:
-    """What a function of their number makes: a Gymnasium `VectorEnv`."""
+    """A function of the number of environments that makes a Gymnasium `VectorEnv`."""
 
     make: Callable[[int], Any]
 
     def spaces(self) -> Spaces:
-        """Those of a vector of one."""
+        """The spaces of a vector with one environment."""
         return _looked_at(partial(self.make, 1), _name_of(self.make), single_spaces)
 
     def worlds(self, members: int, each: int) -> Worlds:
-        """One vector of all."""
+        """One vector of all environments."""
         env = self.make(members * each)
         if env.num_envs != members * each:
             raise ValueError(
-                f"{_name_of(self.make)}: was asked for {members * each} environments and made {env.num_envs}"
+                f"{_name_of(self.make)}: expected a vector of {members * each} environments, got {env.num_envs}"
             )
         checked.check_distinct(getattr(env, "envs", ()))
         return Vector(env)
 
     def watched(self) -> Watched:
-        """A vector of one that gives pictures, if it was made to."""
+        """A vector of one environment that renders pictures if the function sets its render_mode."""
         return Vector(self.make(1))
 
 
@@ -123,24 +123,23 @@ def gymnasium(
     name: str, /, discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT,
     timeout: float | None = None, processes: int | None = None, **options: Any,
 ) -> Hosted:  # fmt: skip
-    """A Gymnasium id, or an environment of your own as `module:Class`.
+    """The environments of a Gymnasium id, or of a class of your own as `module:Class`.
 
     Args:
         name: the id or the class.
         discount: γ, in [0, 1).
-        stack: consecutive observations that the agent sees together.
-        clip: learn from rewards as if they lay in ±clip; 0 for as they are.
-        limit: steps after which an episode is truncated, if nothing ends it before.
-        timeout: seconds in which another process must have stepped its environments; 0 for as long as it takes.
-            Default 0 for an id, 60 for a class.
-        processes: how many step the environments while this one learns, each those of some members; 0 for none but
-            this one. Default one for each member where there is a timeout, otherwise 0.
-        options: what its constructor takes.
+        stack: the number of consecutive observations that the agent sees together.
+        clip: clip rewards to ±clip for learning; 0 for no clip.
+        limit: steps after which an episode is truncated, if it has not ended before.
+        timeout: seconds a worker process may take per step; 0 for no limit. Default: 0 for an id, 60 for a class.
+        processes: the number of worker processes, each with the environments of some members; 0 to step all
+            environments in this process. Default: one for each member if there is a timeout, otherwise 0.
+        options: the keyword arguments of the constructor.
 
     Raises:
-        ValueError: when there is none of that name, for other actions than Discrete or other observations than a Box,
-            for a number out of range, and for a timeout in this process, which could not be enforced.
-        ModuleNotFoundError: when something is not installed.
+        ValueError: if there is no environment of that name, if its actions are not Discrete or its observations are not
+            supported, if a number is out of range, or for a timeout without worker processes, which cannot be enforced.
+        ModuleNotFoundError: if a package is not installed.
     """
     if timeout is None:
         own = ":" in name and not is_id(name)
@@ -148,15 +147,15 @@ def gymnasium(
     if processes is None and not timeout:
         processes = 0
     if not 0 <= timeout <= _PATIENT:
-        raise ValueError(f"timeout: expected seconds, 0 to {_PATIENT:g}, got {timeout}")
+        raise ValueError(f"timeout: expected 0 to {_PATIENT:g} seconds, got {timeout}")
     if processes is not None and processes < 0:
         raise ValueError(f"processes: expected at least 0, got {processes}")
     if timeout and processes == 0:
-        raise ValueError(f"timeout: {timeout:g} s needs a worker process, and processes is 0")
+        raise ValueError(f"timeout: {timeout:g} s needs worker processes, but processes=0; leave one of them out")
     try:
         text = json.dumps(options)
     except TypeError as error:
-        raise ValueError(f"{name}: its options must be plain values: {error}") from None
+        raise ValueError(f"{name}: options must be values that JSON can hold: {error}") from None
     source = Named(name, text, _limit(limit), timeout, processes)
     return hosted(source, discount, stack=stack, clip=clip)
 
@@ -164,14 +163,14 @@ def gymnasium(
 def made(
     make: Callable[[], Any], discount: float = 0.99, *, stack: int = 1, clip: float | None = None, limit: int = LIMIT
 ) -> Hosted:
-    """Gymnasium environments that a function without arguments makes; the rest as in `gymnasium`."""
+    """Gymnasium environments from a function without arguments; the other arguments are as in `gymnasium`."""
     return hosted(Made(make, _limit(limit)), discount, stack=stack, clip=clip)
 
 
 def vectored(
     make: Callable[[int], Any], discount: float = 0.99, *, stack: int = 1, clip: float | None = None
 ) -> Hosted:
-    """Gymnasium vector environments that a function of their number makes; the rest as in `gymnasium`."""
+    """Gymnasium vector environments from a function of their number; the other arguments are as in `gymnasium`."""
     return hosted(Vectored(make), discount, stack=stack, clip=clip)
 
 
@@ -182,11 +181,11 @@ def _limit(steps: int) -> int:
 
 
 def _looked_at(make: Callable[[], Any], name: str, look: Callable[[Any, str], Spaces]) -> Spaces:
-    """The spaces of an environment that is made and let go again.
+    """The spaces of an environment, which is made and closed again.
 
     Raises:
-        ValueError: when it cannot be learned in, or anything else goes wrong.
-        ModuleNotFoundError: when something is not installed.
+        ValueError: if its spaces are not supported, or if the environment raises an exception.
+        ModuleNotFoundError: if a package is not installed.
     """
     try:
         env = make()

@@ -1,10 +1,10 @@
-"""Environments that run on the host, outside of compiled programs: Gymnasium's, ALE's, and those of users.
+"""Environments that run on the host, outside of compiled programs: Gymnasium, ALE, and environments of users.
 
-`Hosted` is what an agent needs to know of one; its `worlds` are many of them, stepped together:
+`Hosted` has the properties that an agent needs; its `worlds` are several environments that are stepped together:
 
-    CheckedEnvs      Gymnasium environments in this process, each behind checks
-    Isolated   the same in processes of their own, which may hang or die
-    Vector     a Gymnasium `VectorEnv`, however it begins new episodes
+    CheckedEnvs   Gymnasium environments in this process, with checked results
+    Isolated      Gymnasium environments in worker processes, which may hang or crash
+    Vector        a Gymnasium `VectorEnv` with any autoreset mode
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ LIMIT = 27_000  # steps after which an episode is truncated: the protocol of Mac
 
 @runtime_checkable
 class Worlds(Protocol):
-    """Environments that are stepped together: `send` asks for a step, which may go on by itself until `recv`.
+    """Environments that are stepped together: `send` requests a step, which may run concurrently until `recv`.
 
     Attributes:
-        renews: whether they begin new episodes by themselves.
-        repeats: whether each of them can be begun again from a seed, and so be repeated.
+        renews: whether the environments begin new episodes by themselves.
+        repeats: whether each environment can be reset from a seed alone, so that its episodes can be repeated.
     """
 
     renews: bool
@@ -41,58 +41,58 @@ class Worlds(Protocol):
         """Whether a step was requested whose result has not been received yet."""
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin an episode in some, from a seed each; where that is −1, from whatever random numbers come next."""
+        """Begin episodes in the environments `who`, each from its seed; −1 continues its random numbers."""
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
-        """Ask for a step in each that is alive; the actions may still be on their way from a device."""
+        """Request a step of each environment that is alive; the device may still be computing the actions."""
 
     def recv(self, following: Any = None) -> Step:
-        """What that step told; unless it ended an episode, the actions that follow may be asked for first: `asked`."""
+        """The result of the requested step; unless an episode ended, a step `following` may be requested: `asked`."""
 
     def close(self) -> None:
         """Close the environments."""
 
 
 def step(worlds: Worlds, actions: Any, alive: np.ndarray) -> Step:
-    """A step in each that is alive, and what it told."""
+    """Make a step of each environment that is alive, and return the result."""
     worlds.send(actions, alive)
     return worlds.recv()
 
 
 @runtime_checkable
 class Watched(Worlds, Protocol):
-    """Environments of which one can be seen."""
+    """Environments with pictures."""
 
     def picture(self) -> np.ndarray:
-        """What the first of them looks like, shape (rows, columns, 3), bytes."""
+        """A picture of the first environment, shape (rows, columns, 3), bytes."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where environments come from; a value that can be hashed."""
+    """A source of environments; a hashable value."""
 
     def spaces(self) -> Spaces:
-        """What one of them can be told and tells."""
+        """The spaces of an environment."""
 
     def worlds(self, members: int, each: int) -> Worlds:
-        """So many for each of so many members, those of a member side by side."""
+        """`each` environments for every member, sorted by member."""
 
     def watched(self) -> Watched:
-        """One to be filmed."""
+        """An environment for filming."""
 
 
 class Hosted(eqx.Module):
-    """What an agent needs to know of an environment on the host.
+    """The properties of environments on the host that an agent needs.
 
     Attributes:
-        source: where environments come from.
+        source: the source of environments.
         spaces: the number of actions, and shape and dtype of a frame.
         discount: γ, in [0, 1).
-        stack: consecutive frames that make an observation: their channels together where frames have three axes, and
-            along a last axis of their own elsewhere; where an episode has not had so many, the first ones are zeros.
-        clip: rewards are learned from as if they lay in ±clip; None for as they are.
-        scale: what observations are divided by, one number or one for each; None for nothing.
-        earlier: whether a run of version 0.1.0 goes on, which is trained with what that version chose.
+        stack: the number of consecutive frames in an observation. Frames with three axes are concatenated along their
+            channels, all others are stacked along a new last axis. Frames before the episode are zeros.
+        clip: the bound ±clip of rewards for learning; None for no clip.
+        scale: the divisors of observations, one number for all elements or one each; None for no division.
+        earlier: whether a run of version 0.1.0 is continued, which keeps the choices of that version.
     """
 
     source: Source = eqx.field(static=True)
@@ -110,7 +110,7 @@ class Hosted(eqx.Module):
 
     @property
     def action_space(self) -> Discrete:
-        """The actions, with the number that the environment gives the first one."""
+        """The actions, with the number of the first action in the environment."""
         return Discrete(self.spaces.actions, self.spaces.first)
 
     @property
@@ -121,26 +121,26 @@ class Hosted(eqx.Module):
 
     @property
     def observation_layout(self) -> str:
-        """How an observation of several parts becomes the vector that agents see, see `mdvi.observations`.
+        """How an observation of several parts becomes one vector, see `mdvi.observations`.
 
-        "" where that is not to be done, also where agents see several observations together.
+        "" for observations of one part, and if observations are stacked.
         """
         return self.spaces.layout if self.stack == 1 else ""
 
     def as_kept(self, note: dict[str, Any]) -> "Hosted":
-        """The environment as it was shown to agents when a checkpoint with this note was written."""
+        """The environment with the scale that was in use when a checkpoint with this note was written."""
         if "scale" in note:
             scale = note["scale"] and tuple(map(float, note["scale"]))
             return dataclasses.replace(self, scale=scale, earlier=bool(note["earlier"]))
         return dataclasses.replace(self, scale=(255.0,) if self.spaces.dtype == np.uint8 else None, earlier=True)
 
     def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
-        """All, always."""
+        """All actions are legal."""
         return jnp.ones((obs.shape[0], self.actions), bool)
 
 
 def hosted(source: Source, discount: float = 0.99, *, stack: int = 1, clip: float | None = None) -> Hosted:
-    """What an agent needs to know of the environments of a source."""
+    """The `Hosted` of a source of environments."""
     if not 1 <= stack <= 255:
         raise ValueError(f"stack: expected 1 to 255, got {stack}")
     if clip is not None and not clip >= 0:
@@ -152,7 +152,7 @@ def hosted(source: Source, discount: float = 0.99, *, stack: int = 1, clip: floa
 
 
 def stacked(shape: tuple[int, ...], stack: int) -> tuple[int, ...]:
-    """The shape of an observation of so many frames: a picture in colours has the channels of all of them."""
+    """The shape of an observation of `stack` frames; a picture in colours has the channels of all frames."""
     if stack == 1:
         return shape
     return (*shape[:2], shape[2] * stack) if len(shape) == 3 else (*shape, stack)

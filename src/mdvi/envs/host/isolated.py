@@ -1,4 +1,4 @@
-"""Gymnasium environments in processes of their own, which may hang or die."""
+"""Gymnasium environments in worker processes, which may hang or crash."""
 
 import contextlib
 import json
@@ -17,17 +17,17 @@ import numpy as np
 from mdvi.envs.host import checked
 from mdvi.envs.host.checked import Spaces, Step, blank, size_of, together, unpacked
 
-_PATIENCE = 120.0  # seconds for a process to start and to import what its environment needs
+_PATIENCE = 120.0  # seconds for a process to start and to import the packages of its environment
 _CLOSING = 2.0  # seconds for environments to close
 
 
 class Isolated:
-    """Environments in processes: one that hangs, or dies, takes along those of its process and no others."""
+    """Environments in worker processes; one that hangs or crashes affects only the environments of its process."""
 
     renews, repeats, asked = False, True, False
 
     def __init__(self, processes: Sequence["Process"]) -> None:
-        """Args: the processes, each with environments of its own."""
+        """Args: the worker processes, each with some of the environments."""
         self.processes = processes
         try:
             checked.agreed([process.spaces for process in processes])
@@ -39,17 +39,17 @@ class Isolated:
         self._busy = [False] * len(processes)
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin episodes in some, from a seed where it is not −1."""
+        """Begin episodes in the environments `who`, with their seeds unless −1."""
         self._order(b"r", seeds.astype(np.int64), who.astype(np.int64))
         return self.recv()
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
-        """Ask for a step of those that are alive."""
+        """Request a step of the environments that are alive."""
         self._order(b"s", np.asarray(actions, np.int32).reshape(-1), alive.astype(np.int32))
         self.asked = True
 
     def recv(self, following: Any = None) -> Step:
-        """Collect all answers."""
+        """Collect the results of all processes."""
         told = [
             process.answer() if busy else process.silence()
             for process, busy in zip(self.processes, self._busy, strict=True)
@@ -71,36 +71,36 @@ class Isolated:
             process.close()
 
     def _order(self, kind: bytes, values: np.ndarray, who: np.ndarray) -> None:
-        """Tell every process that has one of them in it what to do."""
+        """Send an order to every process that has one of the environments `who`."""
         self._busy = [bool(who[part].any()) for part in self._parts]
         for process, part, busy in zip(self.processes, self._parts, self._busy, strict=True):
             process.send(kind + values[part].tobytes() + who[part].tobytes() if busy else b"")
 
 
 def _rows(masks: np.ndarray | None, count: int) -> Sequence[np.ndarray | None]:
-    """Legal actions of each environment; None where nobody told any."""
+    """The legal actions of each environment; None for an environment that did not report any."""
     return [None] * count if masks is None else list(masks)
 
 
 class Process:
-    """A process that steps some environments."""
+    """A worker process that steps some environments."""
 
     def __init__(self, name: str, options: str, count: int, limit: int, timeout: float) -> None:
-        """Start it and hear what its spaces are.
+        """Start the process and receive the spaces of its environments.
 
         Args:
             name: a Gymnasium id, or `module:Class`.
-            options: what its constructor takes, as JSON.
-            count: environments.
+            options: the keyword arguments of the constructor, as JSON.
+            count: the number of environments.
             limit: steps after which an episode is truncated.
-            timeout: seconds to answer in; 0 for as long as it takes.
+            timeout: seconds for an answer; 0 for no limit.
 
         Raises:
-            ValueError: when the environment cannot be made, or cannot be learned in.
-            ModuleNotFoundError: when something is not installed.
+            ValueError: if the environment cannot be made, or if its spaces are not supported.
+            ModuleNotFoundError: if a package is not installed.
         """
         self.count, self.timeout, self.ended = count, timeout, ""
-        # -P: the modules beside that file are not to be taken for those that the environment imports.
+        # -P: imports of the environment must not find the modules next to that file.
         command = [sys.executable, "-P", str(Path(checked.__file__)), name, options, str(count), str(limit)]
         self.child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
@@ -122,7 +122,7 @@ class Process:
         self.spaces = Spaces(hello["actions"], shape, dtype, scale, hello["first"], layout=layout)
 
     def send(self, order: bytes) -> None:
-        """Pass an order on, if there is anybody to take it; from now on the time to answer runs."""
+        """Send an order if the process is running, and start the time limit for the answer."""
         self.deadline = time.monotonic() + self.timeout if self.timeout else None
         try:
             if order and not self.ended:
@@ -131,7 +131,7 @@ class Process:
             self._gone()
 
     def answer(self) -> Step:
-        """What came back, or what went wrong."""
+        """The answer of the process, or an empty step with the reason of the failure."""
 
         def whole(data: bytes) -> bool:
             return bool(data) and len(data) >= size_of(data, self.count, self.spaces)
@@ -143,17 +143,17 @@ class Process:
         return unpacked(data, self.spaces) if data else self.silence()
 
     def silence(self) -> Step:
-        """A step in which nothing happened."""
+        """An empty step; `wrong` has the reason if the process has ended."""
         return blank(self.count, self.spaces)._replace(wrong=[self.ended] * self.count)
 
     def leave(self) -> None:
-        """Ask it to end by itself, so that environments may close."""
+        """Request the process to end by itself, so that it can close its environments."""
         if self.child.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self.child.stdin.close()
 
     def close(self) -> None:
-        """End it, and what its environments may have started."""
+        """End the process, and all processes that its environments may have started."""
         self.leave()
         if not self.ended:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -165,7 +165,7 @@ class Process:
             self.child.stdout.close()
 
     def _read(self, whole: Callable[[bytes], bool], seconds: float) -> bytes:
-        """Bytes until they are whole; none, and the reason in `ended`, when they do not come in so many seconds."""
+        """Read bytes until `whole`; after a timeout of `seconds`, return no bytes and set `ended` to the reason."""
         data = b""
         with selectors.DefaultSelector() as ready:
             ready.register(self.answers, selectors.EVENT_READ)

@@ -1,4 +1,4 @@
-"""A `FiniteMDP` as an environment of Gymnasium's, for agents of any library."""
+"""A `FiniteMDP` as a Gymnasium environment, for agents of any library."""
 
 from functools import cache
 from typing import Any
@@ -15,9 +15,10 @@ from mdvi.mdp.starts import starts_of
 def as_gymnasium(mdp: FiniteMDP, start: Any = None, limit: int | None = None, *, render_mode: str | None = None) -> Any:
     """A model as a Gymnasium environment: s' ~ P(·|s, a), reward r(s, a), terminated on reaching a terminal state.
 
-    Observations and actions are the numbers of states and actions, spaces `Discrete`. `info` has the name of the state
-    as "state" and, where some actions are illegal, "action_mask"; `env.action_masks()` gives that mask too, as
-    MaskablePPO of sb3-contrib asks for it. Probability that a row lacks ends the episode in the state that it was in.
+    Observations and actions are the numbers of states and actions, in `Discrete` spaces. `info` has the name of the
+    state as "state" and, if some actions of the model are illegal, "action_mask"; `env.action_masks()` returns the same
+    mask for MaskablePPO of sb3-contrib. If the probabilities of a row sum to p < 1, the episode ends in its current
+    state with probability 1 − p.
 
     >>> import mdvi
     >>> env = mdvi.envs.as_gymnasium(mdvi.mdp.chain(states=3), start=0)
@@ -26,17 +27,18 @@ def as_gymnasium(mdp: FiniteMDP, start: Any = None, limit: int | None = None, *,
 
     Args:
         mdp: the model.
-        start: where episodes begin: a state, by its name or its number, several of them with equal probability, or
-            probabilities, an array of floats of shape (states,). Default: every state that is not terminal alike.
+        start: the first state of episodes: a state by name or number, several states with equal probability, or
+            probabilities as an array of floats of shape (states,). Default: all states that are not terminal, with
+            equal probability.
         limit: steps after which an episode is truncated. Default: none.
-        render_mode: "ansi", with which `render` gives the name of the state; or None.
+        render_mode: "ansi", so that `render` returns the name of the state; or None.
 
     Raises:
-        ValueError: for bad arguments, naming them; and in `step` for an action that is illegal in the state.
-        ModuleNotFoundError: when Gymnasium is not installed, with the command that installs it.
+        ValueError: if an argument is invalid; the message names it. In `step`: if an action is illegal in the state.
+        ModuleNotFoundError: if Gymnasium is not installed; the message has the command that installs it.
     """
     if isinstance(mdp.kernel, MatrixFree):
-        raise ValueError("mdp: a matrix-free model has no rows to draw from")
+        raise ValueError("mdp: a matrix-free model has no rows to draw from; build it with rows")
     if limit is not None:
         within("limit", limit, 1, 2**31 - 1)
     if render_mode not in (None, "ansi"):
@@ -46,12 +48,12 @@ def as_gymnasium(mdp: FiniteMDP, start: Any = None, limit: int | None = None, *,
 
 @cache
 def _kind() -> Any:
-    """The class, which needs Gymnasium."""
+    """The class of environments; it is defined at the first use, because its base class needs Gymnasium."""
     gymnasium: Any = door.library()
     base: Any = gymnasium.Env
 
     class ModelEnv(base):
-        """A finite model that is sampled with NumPy."""
+        """A finite model, sampled with NumPy."""
 
         metadata = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012
 
@@ -77,7 +79,7 @@ def _kind() -> Any:
                 legal = [mdp.names.action(a) for a in np.flatnonzero(mdp.legal[state])]
                 raise ValueError(
                     f"action: {mdp.names.action(action)!r} is illegal in state {mdp.names.state(state)!r}; legal are "
-                    f"{legal}, as info['action_mask'] says"
+                    f"{legal}, see info['action_mask']"
                 )
             row = slice(*self._rows.indptr[[state * mdp.actions + action, state * mdp.actions + action + 1]])
             place = _drawn(self._rows.data[row], self.np_random)
@@ -108,7 +110,7 @@ def _kind() -> Any:
 
 
 def _drawn(probability: np.ndarray, rng: np.random.Generator) -> int:
-    """A place with its probability; −1 with what the probabilities miss to a sum of 1, beyond rounding."""
+    """An index drawn with its probability; −1 with probability 1 − Σp, if that is more than a rounding error."""
     total = np.cumsum(probability)
     whole = total[-1] if len(total) and abs(total[-1] - 1) < 1e-9 else 1.0
     place = int(np.searchsorted(total, rng.random() * whole, side="right"))

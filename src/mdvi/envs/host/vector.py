@@ -1,4 +1,4 @@
-"""Gymnasium's vector environments, with automatic resets undone: each step reports its true next observation."""
+"""Gymnasium vector environments, with their automatic resets undone: each step reports its true next observation."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +23,7 @@ from mdvi.observations import flattened
 
 
 def _all_seeds(seeds: np.ndarray, who: np.ndarray) -> list[int | None]:
-    """As Gymnasium's own vectors want them."""
+    """Seeds as the vector environments in Gymnasium expect them: one for each environment."""
     return [None if seed < 0 else int(seed) for seed in seeds]
 
 
@@ -32,16 +32,16 @@ def _one_seed(seeds: np.ndarray, who: np.ndarray) -> int | None:
 
 
 class Vector:
-    """A Gymnasium `VectorEnv`, in whichever of three ways it begins new episodes.
+    """A Gymnasium `VectorEnv` with any of the three autoreset modes.
 
-    next step   the step after an end takes no action and returns the first observation
-    same step   an end returns the first observation, and the last one beside it as info["final_obs"]
-    disabled    the caller resets it
+    next step   the step after the end of an episode ignores its action and returns the first observation
+    same step   the last step of an episode returns the first observation of the next, and info["final_obs"]
+    disabled    the caller resets the environment
 
     Attributes:
-        renews: whether it begins new episodes by itself.
-        repeats: whether each of its environments can be begun again from a seed, and so be repeated.
-        asked: whether a step was requested whose result has not been received yet.
+        renews: whether the vector begins new episodes by itself.
+        repeats: whether each environment can be reset from a seed alone, so that its episodes can be repeated.
+        asked: whether a step was requested and its result has not been received yet.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class Vector:
 
         Args:
             env: the vector.
-            spaces: where frames are to be reshaped.
-            seeds: what its `reset` wants to know, from the seeds of all and the mask of those that are reset.
-            masked: whether some can be reset alone although it begins new episodes by itself.
+            spaces: the spaces, if frames are to be reshaped; default: the spaces of the vector.
+            seeds: the argument `seed` of `reset`, as a function of all seeds and the mask of environments to reset.
+            masked: whether environments can be reset one by one although the vector begins new episodes by itself.
         """
         self.env, self.spaces = env, spaces or single_spaces(env)
         self.mode = str(getattr(env.metadata.get("autoreset_mode"), "value", "NextStep"))
@@ -68,11 +68,11 @@ class Vector:
         self._first = kind(getattr(env.single_action_space, "start", 0))
         self._over = np.ones(env.num_envs, bool)
         self._began = self.asked = False
-        self._open: np.ndarray | None = None  # the legal actions that were told last
-        self._answer: Callable[[], Any] = partial(_raise, RuntimeError("no step was asked for"))
+        self._open: np.ndarray | None = None  # the legal actions of the last report
+        self._answer: Callable[[], Any] = partial(_raise, RuntimeError("no step was requested"))
 
     def reset(self, seeds: np.ndarray, who: np.ndarray) -> Step:
-        """Begin episodes in some, from a seed where it is not −1: `fresh`, `began` and `wrong` tell how it went."""
+        """Begin episodes in the environments `who`, with their seeds unless −1; sets `fresh`, `began` and `wrong`."""
         told = blank(self.env.num_envs, self.spaces)
         some = not who.all() or (self._began and not self.renews)
         options = {"options": {"reset_mask": who}} if some else {}
@@ -88,21 +88,21 @@ class Vector:
         return told
 
     def send(self, actions: Any, alive: np.ndarray | None = None) -> None:
-        """Ask for a step of all, also of those that are not alive, whose answers nobody wants."""
+        """Request a step of all environments; the results of environments that are not alive are ignored."""
         actions = np.asarray(actions).reshape(-1).astype(self._first.dtype) + self._first
         self.asked = True
         try:
-            if not self.renews and self._over.any():  # nobody wants them, but they cannot be left out
+            if not self.renews and self._over.any():  # failed members, which the vector steps too
                 _, info = self.env.reset(options={"reset_mask": self._over})
                 self._note(self._over, self._legal(_masks(info), self._over, [""] * len(actions)))
-            if alive is not None and self._open is not None:  # those that are not still need a legal action
+            if alive is not None and self._open is not None:  # environments that are not alive need a legal action too
                 actions = np.where(alive, actions, self._open.argmax(-1) + self._first)
             self._answer = _begun(self.env, actions)
         except Exception as error:
             self._answer = partial(_raise, error)
 
     def recv(self, following: Any = None) -> Step:
-        """What it told; the actions that follow are asked for first unless it ended an episode or told a mask."""
+        """The result; requests a step `following` first, unless an episode ended or a mask was reported."""
         self.asked = False
         try:
             obs, reward, terminated, truncated, info = self._answer()
@@ -141,7 +141,7 @@ class Vector:
         return sound(told)
 
     def _legal(self, masks: dict[str, Any], who: np.ndarray, wrong: list[str]) -> np.ndarray | None:
-        """The actions that masks allow to some; `wrong` tells where they cannot be meant."""
+        """The legal actions of the environments `who`, from masks; sets `wrong` for invalid masks."""
         rows: list[np.ndarray | None] = [None] * len(wrong)
         for i in np.flatnonzero(who & masks.get("_action_mask", True)) if masks else ():
             try:
@@ -151,7 +151,7 @@ class Vector:
         return together(rows, self.spaces.actions)
 
     def _note(self, who: np.ndarray, legal: np.ndarray | None) -> None:
-        """Keep what was told of some last."""
+        """Store the last reported legal actions of the environments `who`."""
         if legal is not None or self._open is not None:
             new, old = (True if mask is None else mask for mask in (legal, self._open))
             self._open = np.broadcast_to(np.where(who[:, None], new, old), (len(who), self.spaces.actions))
@@ -162,18 +162,18 @@ class Vector:
         except Exception:
             if self._began or self._seeds is not _all_seeds:
                 raise
-            self._seeds, self.repeats = _one_seed, False  # Gymnasium's native vectors take one for all
+            self._seeds, self.repeats = _one_seed, False  # native vectors of Gymnasium take one seed for all
             return self.env.reset(seed=self._seeds(seeds, who), **options)
 
     def picture(self) -> np.ndarray:
-        """What the first of them looks like.
+        """A picture of the first environment.
 
         Raises:
-            ValueError: when it gives no picture.
+            ValueError: if the environment does not render a picture.
         """
         pictures = self.env.render()
         if not pictures or not isinstance(pictures[0], np.ndarray):
-            raise ValueError("the environment gives no picture: its render_mode must be rgb_array")
+            raise ValueError("the environment does not render a picture; make it with render_mode='rgb_array'")
         return pictures[0]
 
     def close(self) -> None:
@@ -181,25 +181,25 @@ class Vector:
         self.env.close()
 
     def _array(self, obs: Any) -> np.ndarray:
-        """Observations as numbers; those of several parts as vectors."""
+        """Observations as numbers; observations of several parts as vectors."""
         return flattened(self.spaces.layout, obs) if self.spaces.layout else np.asarray(obs)
 
     def _shaped(self, obs: np.ndarray) -> np.ndarray:
         array = fitting(obs, self.spaces.dtype)
         if array.dtype != self.spaces.dtype:
-            with np.errstate(over="ignore"):  # what does not fit into single precision is not finite
+            with np.errstate(over="ignore"):  # numbers too large for single precision become infinite
                 array = array.astype(self.spaces.dtype)
         return array.reshape(-1, *self.spaces.shape)
 
 
 def _masks(info: Any) -> dict[str, Any]:
-    """The masks of legal actions, and the environments that they belong to."""
+    """The masks of legal actions, and the environments that reported them."""
     known = isinstance(info, dict) and info.get("action_mask") is not None
     return {name: info[name] for name in ("action_mask", "_action_mask") if name in info} if known else {}
 
 
 def _begun(env: Any, actions: np.ndarray) -> Callable[[], Any]:
-    """Begin a step, if the vector can go on by itself; what gives its answer."""
+    """Begin a step, if the vector can step asynchronously; returns the function that returns the result."""
     for begin, finish in (("send", "recv"), ("step_async", "step_wait")):
         if hasattr(env, begin):
             getattr(env, begin)(actions)
@@ -215,12 +215,12 @@ def single_spaces(env: Any, name: str = "") -> Spaces:
     """The spaces of one environment of a vector.
 
     Raises:
-        ValueError: as `checked.spaces_of` does.
+        ValueError: as in `checked.spaces_of`.
     """
     name = name or type(env).__name__
     if not hasattr(env, "single_action_space"):
-        raise ValueError(f"{name}: made no Gymnasium VectorEnv but {type(env).__name__}")
+        raise ValueError(f"{name}: expected a function that makes a Gymnasium VectorEnv, got {type(env).__name__}")
     one = SimpleNamespace(action_space=env.single_action_space, observation_space=env.single_observation_space)
-    first = list(getattr(env, "envs", ()))[:1]  # where they are in this process
+    first = list(getattr(env, "envs", ()))[:1]  # available only if the environments are in this process
     classes = (type(env), *(kind for found in first for kind in classes_of(found)))
     return spaces_of(one, name)._replace(classes=classes)

@@ -1,3 +1,3 @@
 """Environments as JAX programs."""
 
-import mdvi.pytrees  # noqa: F401  models are arguments of compiled programs here
+import mdvi.pytrees  # noqa: F401  registers models as pytrees, for arguments of compiled programs

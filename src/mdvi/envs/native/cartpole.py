@@ -1,6 +1,6 @@
-"""CartPole as Gymnasium's CartPole-v1 has it, step by step.
+"""CartPole with the same steps as CartPole-v1 of Gymnasium.
 
-Source: Barto, Sutton and Anderson (1983); the constants, the Euler step and the limits are Gymnasium's.
+Source: Barto, Sutton and Anderson (1983); the constants, the Euler step and the limits are from Gymnasium.
 """
 
 from typing import Any
@@ -20,9 +20,9 @@ TOTAL, MOMENT = CART + POLE, POLE * HALF_LENGTH
 
 
 class CartPole(eqx.Module):
-    """A pole on a cart: +1 for every step until it falls or the cart leaves the track.
+    """A pole on a cart: +1 for every step until the pole falls or the cart leaves the track.
 
-    The state is its own observation: (x, ẋ, θ, θ̇).
+    The observation is the state (x, ẋ, θ, θ̇).
 
     Attributes:
         discount: γ, in [0, 1).
@@ -32,7 +32,7 @@ class CartPole(eqx.Module):
 
     @property
     def actions(self) -> int:
-        """Push left, push right."""
+        """Two actions: push left and push right."""
         return 2
 
     @property
@@ -42,19 +42,19 @@ class CartPole(eqx.Module):
 
     @property
     def scale(self) -> tuple[float, ...]:
-        """Dopamine's bounds."""
+        """The bounds that Dopamine uses."""
         return (TRACK, 5.0, np.pi / 12, 2 * np.pi)
 
     def reset(self, key: jax.Array) -> Float[Array, "4"]:
-        """Uniform in ±0.05."""
+        """A state drawn uniformly in ±0.05."""
         return jax.random.uniform(key, (4,), jnp.float32, -0.05, 0.05)
 
     def observe(self, state: Float[Array, "4"]) -> Float[Array, "4"]:
-        """The state itself."""
+        """The state."""
         return state
 
     def step(self, state: Float[Array, "4"], action: Any, key: jax.Array) -> tuple[Any, Any, Any, Any]:
-        """Euler's step of 0.02 seconds under a force of ±10 newtons."""
+        """An Euler step of 0.02 seconds under a force of ±10 newtons."""
         x, speed, angle, turning = state
         force = jnp.where(action == 1, FORCE, -FORCE)
         cosine, sine = jnp.cos(angle), jnp.sin(angle)
@@ -68,7 +68,7 @@ class CartPole(eqx.Module):
         return following, jnp.ones((), jnp.float32), fallen, jnp.zeros((), bool)
 
     def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
-        """Both, always."""
+        """Both actions are legal."""
         return jnp.ones((obs.shape[0], 2), bool)
 
     def frame(self, state: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Any `FiniteMDP` as an environment, so that what is learned can be compared with what is exact."""
+"""Any `FiniteMDP` as an environment, so that learned policies can be compared with exact solutions."""
 
 from typing import Any
 
@@ -13,31 +13,32 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount
 from mdvi.types import Array
 
-_LEAK = 1e-6  # what float32 can miss of a row that sums to one
+_LEAK = 1e-6  # the rounding error in float32 of a row that sums to one
 
 
 class FiniteEnvironment(eqx.Module):
-    """A model to be sampled: s' ~ P(·|s, a), reward r(s, a), terminated on reaching a terminal state.
+    """A model for sampling: s' ~ P(·|s, a), reward r(s, a), terminated on reaching a terminal state.
 
-    Observations are one-hot vectors of Booleans. Probability that a row lacks ends the episode.
+    Observations are one-hot vectors of Booleans. If the probabilities of a row sum to p < 1, the episode ends with
+    probability 1 − p.
 
     Attributes:
         mdp: the model.
-        start: the states that episodes begin in, with equal probability.
+        start: the first states of episodes, with equal probability.
     """
 
     mdp: FiniteMDP
     start: Int[Array, " starts"]
 
     def __init__(self, mdp: FiniteMDP, start: Any = None) -> None:
-        """Build it.
+        """Build the environment.
 
         Args:
             mdp: a model that `FiniteMDP.table` can store.
-            start: one state or several; default every state that is not terminal.
+            start: one state or several; default: every state that is not terminal.
 
         Raises:
-            ValueError: when a state to start from is not there or is terminal, or the discount is 1.
+            ValueError: if a state in `start` does not exist or is terminal, or if the discount is 1.
         """
         check_discount(mdp.discount)
         alive = np.flatnonzero(~mdp.terminal)
@@ -51,7 +52,7 @@ class FiniteEnvironment(eqx.Module):
 
     @property
     def actions(self) -> int:
-        """That of the model."""
+        """The number of actions of the model."""
         return self.mdp.actions
 
     @property
@@ -65,11 +66,11 @@ class FiniteEnvironment(eqx.Module):
 
     @property
     def discount(self) -> Any:
-        """That of the model."""
+        """γ of the model."""
         return self.mdp.discount
 
     def reset(self, key: jax.Array) -> Int[Array, ""]:
-        """One of the states to start from."""
+        """One of the states in `start`."""
         return jax.random.choice(key, jnp.asarray(self.start))
 
     def observe(self, state: Int[Array, ""]) -> Bool[Array, " states"]:
@@ -93,7 +94,7 @@ class FiniteEnvironment(eqx.Module):
         return jnp.asarray(self.mdp.legal)[jnp.argmax(obs, -1)]
 
     def frame(self, state: Any) -> np.ndarray:
-        """The states as a row of cells, the current one dark."""
+        """The states as a square of cells, the current one dark."""
         side = int(np.ceil(np.sqrt(self.mdp.states)))
         cells = np.full(side * side, 255, np.uint8)
         cells[: self.mdp.states] = 220

@@ -1,4 +1,4 @@
-"""MinAtar (Asterix, Breakout, Freeway, Seaquest, Space Invaders) as pgx implements it, sticky actions included.
+"""MinAtar (Asterix, Breakout, Freeway, Seaquest, Space Invaders) as implemented by pgx, with sticky actions.
 
 Source: Young and Tian, "MinAtar" (2019); Koyama et al., "Pgx" (2023).
 """
@@ -23,7 +23,7 @@ class MinAtar(eqx.Module):
     """A MinAtar game: a board of 10 × 10 cells with a Boolean channel for each kind of object.
 
     Attributes:
-        game: pgx's environment.
+        game: the environment of pgx.
         discount: γ, in [0, 1).
     """
 
@@ -34,10 +34,10 @@ class MinAtar(eqx.Module):
         """Load one of `GAMES`.
 
         Raises:
-            ModuleNotFoundError: when pgx is not installed.
+            ModuleNotFoundError: if pgx is not installed.
         """
         with explained(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what pgx imports
+            warnings.simplefilter("ignore")  # warnings from imports of pgx
             import pgx
         self.game = pgx.make(f"minatar-{game}")
         self.discount = check_discount(discount)
@@ -66,17 +66,17 @@ class MinAtar(eqx.Module):
         return state.observation
 
     def step(self, state: Any, action: Any, key: jax.Array) -> tuple[Any, Any, Any, Any]:
-        """A move; with probability 0.1 the last one is repeated instead."""
+        """A step; with probability 0.1 the previous action is repeated instead."""
         with jax.numpy_dtype_promotion("standard"):
             following = self.game.step(state, action, key)
         return following, following.rewards[0], following.terminated, following.truncated
 
     def legal(self, obs: Array) -> Bool[Array, "batch actions"]:
-        """All, always."""
+        """All actions are legal."""
         return jnp.ones((obs.shape[0], self.actions), bool)
 
     def frame(self, state: Any) -> np.ndarray:
-        """The board in as many colours as channels, 240 × 240 pixels."""
+        """The board with one colour for each channel, 240 × 240 pixels."""
         board = np.asarray(state.observation)
         colours = np.array(
             [[int(255 * c) for c in _hue(i / board.shape[-1])] for i in range(board.shape[-1])], np.uint8

@@ -1,7 +1,7 @@
-"""Probes: environments so small that the right q can be written down, one for each thing that can be wrong.
+"""Probes: environments so small that the correct q is known in closed form, one for each kind of defect.
 
-An agent that fails on one of them names its own defect: value fitting, dependence on the observation, discounting,
-choice of the action, or the difference between termination and truncation.
+The probe on which an agent fails shows its defect: value fitting, dependence on the observation, discounting, choice of
+the action, or the difference between termination and truncation.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ from mdvi.mdp.model import FiniteMDP
 
 
 def constant() -> FiniteEnvironment:
-    """One state, one action, reward 1, the end: q = 1."""
+    """One state, one action, reward 1, then the end: q = 1."""
     return _probe([[1]], [[1.0]])
 
 
 def seen() -> FiniteEnvironment:
-    """Two states with rewards −1 and 1, the end: q(s) = ±1 only if the observation is used."""
+    """Two states with rewards −1 and 1, then the end: q(s) = ±1 only if the observation is used."""
     return _probe([[2], [2]], [[-1.0], [1.0]])
 
 
@@ -27,23 +27,23 @@ def delayed(discount: float = 0.5) -> FiniteEnvironment:
 
 
 def chosen() -> FiniteEnvironment:
-    """One state, two actions with rewards −1 and 1, the end: q = (−1, 1)."""
+    """One state, two actions with rewards −1 and 1, then the end: q = (−1, 1)."""
     return _probe([[1, 1]], [[-1.0, 1.0]])
 
 
 def matched() -> FiniteEnvironment:
-    """Two states, two actions, reward 1 where they agree and −1 where not: q(s, a) = ±1."""
+    """Two states, two actions, reward 1 if the action equals the state and −1 otherwise: q(s, a) = ±1."""
     return _probe([[2, 2], [2, 2]], [[1.0, -1.0], [-1.0, 1.0]])
 
 
 def truncated(discount: float = 0.9, limit: int = 7) -> TimeLimit:
-    """Reward 1 for ever, looked at for 7 steps: q = 1/(1 − γ), however short the look."""
+    """Reward 1 forever, truncated after 7 steps: q = 1/(1 − γ) for any limit."""
     forever = FiniteMDP(np.ones((1, 1, 1)), np.ones((1, 1)), discount)
     return TimeLimit(FiniteEnvironment(forever), limit)
 
 
 def terminated(discount: float = 0.9, steps: int = 7) -> FiniteEnvironment:
-    """Reward 1 for 7 steps and the end: q(s_i) = (1 − γ^{7−i})/(1 − γ)."""
+    """Reward 1 for 7 steps, then the end: q(s_i) = (1 − γ^{7−i})/(1 − γ)."""
     if steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}")
     following = [[state + 1] for state in range(steps)]
@@ -56,7 +56,7 @@ ALL = {probe.__name__: probe for probe in (constant, seen, delayed, chosen, matc
 def _probe(
     following: list[list[int]], reward: list[list[float]], discount: float = 0.5, start: int | None = None
 ) -> FiniteEnvironment:
-    """A deterministic model of live states 0, 1, … and one terminal state after them."""
+    """A deterministic model of states 0, 1, … and a terminal state with the last number."""
     states, actions = len(following) + 1, len(following[0])
     transition = np.zeros((states, actions, states))
     transition[-1, :, -1] = 1.0

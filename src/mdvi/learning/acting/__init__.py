@@ -1,3 +1,3 @@
-"""Acting: policies that are played, evaluated, filmed and exported."""
+"""Acting: play, evaluate, film and export policies."""
 
-import mdvi.learning.acting.host_play  # noqa: F401  which `play` finds by the kind of environment
+import mdvi.learning.acting.host_play  # noqa: F401  registers its functions with `play`, by type of environment

@@ -1,4 +1,4 @@
-"""A policy taken elsewhere: its arrays, and a program that runs them with NumPy alone."""
+"""Export a policy: its arrays, and a program that evaluates them with NumPy alone."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -16,10 +16,10 @@ _TAKEN = "from mdvi.observations import as_seen"
 
 
 def program_beside(file: Path) -> Path:
-    """The .py file beside a .npz file.
+    """The .py file next to a .npz file.
 
     Raises:
-        ValueError: for a file of another name.
+        ValueError: if the name of the file does not end in .npz.
     """
     if file.suffix != ".npz":
         raise ValueError(f"{file}: expected a name ending in .npz")
@@ -27,13 +27,13 @@ def program_beside(file: Path) -> Path:
 
 
 def files_of(file: Path, env: Interface, agent: Agent, networks: Networks) -> dict[Path, str | bytes]:
-    """What is written to a .npz file, and to the .py file beside it."""
+    """The contents of a .npz file and of the .py file next to it."""
     first, layout = actions_of(env).first, getattr(env, "observation_layout", "")
     return {program_beside(file): program(), file: arrays.save(exported(agent, networks, first, layout))}
 
 
 def program() -> str:
-    """`numpy_policy.py`, with the file that it takes a function from written out in its place."""
+    """The text of `numpy_policy.py`, with its import from mdvi replaced by the content of the imported file."""
     text = (files("mdvi.learning.acting") / "numpy_policy.py").read_text(encoding="utf-8")
     taken = (files("mdvi") / "observations.py").read_text(encoding="utf-8")
     return text.replace(_TAKEN, taken.split('"""', 2)[2].strip())
@@ -44,15 +44,17 @@ def exported(agent: Agent, networks: Networks, first: int = 0, layout: str = "")
 
     Args:
         agent: the agent.
-        networks: what it has learned.
+        networks: the networks of the agent.
         first: the number of the first action.
-        layout: of observations of several parts, see `mdvi.observations`.
+        layout: the layout of observations of several parts, see `mdvi.observations`.
 
     Raises:
-        ValueError: for a network of one's own, which is code.
+        ValueError: if the agent has a network of the user, which is code.
     """
     if agent.network is not None:
-        raise ValueError("export: the network is code of your own, which arrays alone cannot hold")
+        raise ValueError(
+            "export: the network of this agent is code of your own; only policies with mdvi's layers can be exported"
+        )
     network = networks.critic if networks.actor is None else networks.actor
     of = agent.construction.preferences(agent.scheme, jnp.ones((1, 1)))
     found: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""Pictures in a row as a .gif or a .mp4 file."""
+"""Write a sequence of pictures to a .gif or .mp4 file."""
 
 import io
 import warnings
@@ -12,10 +12,10 @@ _FRAMES_PER_SECOND = 30
 
 
 def film_file(frames: list[np.ndarray], suffix: str) -> bytes:
-    """The content of a film of these frames, shape (rows, columns, 3), uint8.
+    """The content of a film with these frames, shape (rows, columns, 3), uint8.
 
     Raises:
-        ModuleNotFoundError: without Pillow, and for a .mp4 without imageio and its ffmpeg.
+        ModuleNotFoundError: if Pillow, or for a .mp4 file imageio or imageio-ffmpeg, is not installed.
     """
     buffer = io.BytesIO()
     if suffix == ".gif":

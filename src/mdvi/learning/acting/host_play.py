@@ -1,4 +1,4 @@
-"""Playing with a trained policy in environments on the host; `acting.play` is its twin for those in JAX."""
+"""Play a trained policy in environments on the host; `acting.play` does it in environments in JAX."""
 
 import contextlib
 import dataclasses
@@ -35,13 +35,13 @@ def evaluate(
     epsilon: float,
     limit: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Play episodes, several side by side, each to its end or to `limit` steps.
+    """Play episodes, several in parallel, each to its end or to `limit` steps.
 
     Returns:
         Undiscounted returns and lengths, shape (episodes,).
 
     Raises:
-        ValueError: when an environment misbehaves.
+        ValueError: if an environment fails; the message has the reason.
     """
     agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, int)
@@ -80,7 +80,7 @@ def film(
     """The pictures of one episode, and its return.
 
     Raises:
-        ValueError: when the environment gives no pictures, or misbehaves.
+        ValueError: if the environment does not render pictures, or fails.
     """
     agent, key = dataclasses.replace(agent, sampled=sampled), jax.random.key(seed)
     world = env.source.watched()
@@ -103,7 +103,7 @@ def film(
 
 
 def _seen(env: Hosted, count: int) -> HostReplay:
-    """What puts together the observations of so many environments."""
+    """A replay that assembles the observations of this many environments from their frames."""
     spaces = env.spaces
     return HostReplay(count, env.stack + 1, spaces.shape, spaces.dtype, env.stack, actions=spaces.actions)
 

@@ -1,7 +1,8 @@
 """Acting in NumPy, for networks without convolutions.
 
-A processor runs compiled programs in the order they were asked for. The choice of actions would wait for the gradient
-step that is to run while the environments go on; and for small networks the call takes longer than what it computes.
+A processor runs compiled programs in the order of their calls, so a compiled choice of actions would wait for the
+gradient step, which should overlap with the environments. For small networks, moreover, the call takes longer than
+the computation.
 """
 
 from dataclasses import dataclass
@@ -21,13 +22,13 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Policies:
-    """What the outputs of the networks of all members mean: π ∝ exp(factor · output / temperature).
+    """The policies of all members as a function of network outputs: π ∝ exp(factor · output / temperature).
 
     Attributes:
-        scale: what observations are divided by; None for ones.
+        scale: the divisor of observations; None for no division.
         factor: shape (members, 1, 1).
-        temperature: the same; zero for a greedy policy.
-        sampled: whether they act by a sample, or by the most probable action.
+        temperature: shape (members, 1, 1); zero for a greedy policy.
+        sampled: whether actions are sampled; otherwise the most probable action is taken.
     """
 
     scale: np.ndarray | None
@@ -37,12 +38,12 @@ class Policies:
 
 
 def suits(settings: Settings, agents: Agent) -> bool:
-    """Whether actions are better chosen here than in a compiled program."""
+    """Whether NumPy chooses actions faster than a compiled program: for dense networks on a processor."""
     return agents.network is None and settings.torso == "none" and jax.default_backend() == "cpu"
 
 
 def policies_of(env: Interface, agents: Agent) -> Policies:
-    """What the outputs mean in an environment, for agents whose leaves have an axis of members."""
+    """The policies in an environment, for agents whose leaves have an axis of members."""
     one = np.ones((1, 1), np.float32)
     unit = jax.vmap(lambda scheme: agents.construction.preferences(scheme, one))(agents.scheme)
     factor, temperature = (np.asarray(leaf).reshape(-1, 1, 1) for leaf in (unit.x, unit.temperature))
@@ -51,12 +52,12 @@ def policies_of(env: Interface, agents: Agent) -> Policies:
 
 
 def layers_of(networks: Networks) -> Layers:
-    """Weights and offsets of the networks that act, with a leading axis of members."""
+    """The weights and offsets of the networks that hold the policies, with a leading axis of members."""
     network = networks.critic if networks.actor is None else networks.actor
     return [(weight, bias[:, None]) for weight, bias in network.dense()]
 
 
-@np.errstate(all="ignore")  # a network that diverges is found out by its numbers
+@np.errstate(all="ignore")  # the metrics report a network that diverges
 def scores_of(policies: Policies, layers: Layers, obs: np.ndarray) -> np.ndarray:
     """x of π ∝ exp(x / temperature), shape (members, each, actions), on observations of shape (members, each, …)."""
     x = obs.reshape(*obs.shape[:2], -1).astype(np.float32, copy=False)
@@ -80,12 +81,12 @@ def act(
     """`Agent.act_by` of every member, shape (members, each).
 
     Args:
-        policies: what the outputs mean.
-        layers: of the networks, shapes (members, inputs, outputs) and (members, 1, outputs).
-        drawn: shapes (members, each, …).
+        policies: the policies of the members.
+        layers: the layers of the networks, shapes (members, inputs, outputs) and (members, 1, outputs).
+        drawn: random numbers, shapes (members, each, …).
         epsilon: shape (members,).
         obs: shape (members, each, …).
-        legal: shape (members, each, actions); None where all actions are.
+        legal: shape (members, each, actions); None if all actions are legal.
     """
     scores = scores_of(policies, layers, obs)
     if policies.sampled:

@@ -1,4 +1,4 @@
-"""A trained policy with NumPy alone: copy this file and the .npz, nothing else is needed.
+"""A trained policy with NumPy alone: copy this file and the .npz file; nothing else is needed.
 
 >>> policy = Policy("policy.npz")                        # doctest: +SKIP
 >>> action = policy.act(observation)                     # doctest: +SKIP
@@ -10,14 +10,14 @@ from mdvi.observations import as_seen
 
 
 class Policy:
-    """π = softmax(x/t), x the output of a network of convolutions and fully connected layers with ReLU between."""
+    """π = softmax(x/t), where x is the output of convolutions and fully connected layers with ReLU between them."""
 
     def __init__(self, path: str) -> None:
         with np.load(path) as file:
             self.arrays = dict(file)
 
     def scores(self, obs: np.ndarray, legal: np.ndarray | None = None) -> np.ndarray:
-        """x for one observation, shape (actions,); −∞ where `legal`, of that shape, is false or 0."""
+        """x for one observation, shape (actions,); −∞ where `legal`, of the same shape, is false or 0."""
         a = self.arrays
         x = np.asarray(as_seen(str(a["layout"]), obs) if "layout" in a else obs, np.float32)
         if a["scale"].ndim and x.size != a["scale"].size:
@@ -50,7 +50,7 @@ class Policy:
         return weights / weights.sum()
 
     def act(self, obs: np.ndarray, rng: np.random.Generator | None = None, legal: np.ndarray | None = None) -> np.int64:
-        """The most probable action, or a sample of the policy if there is a generator, as the action space counts."""
+        """The most probable action, or with a generator a sample of the policy, as a number of the action space."""
         first = self.arrays.get("first", 0)
         if rng is None:
             return np.int64(self.scores(obs, legal).argmax() + first)

@@ -15,12 +15,12 @@ from mdvi.learning.agents.agent import Agent, legal_on
 from mdvi.learning.agents.networks import Networks
 from mdvi.types import Array
 
-_STRETCH = 500  # steps between two looks at whether all episodes are over
+_STRETCH = 500  # steps between two checks whether all episodes are over
 
 
 @jax.jit
 def log_policy(env: Interface, agent: Agent, networks: Networks, obs: Array, legal: Array | None = None) -> Array:
-    """Log π(·|obs) for a batch of observations, and for the actions that are told to be legal on them."""
+    """Log π(·|obs) for a batch of observations; without `legal`, the environment reads the legal actions off them."""
     return targets.log_policy(agent.preferences(networks, obs), legal_on(env, obs, legal))
 
 
@@ -32,7 +32,7 @@ def actions(
     key: jax.Array | None = None,
     legal: Array | None = None,
 ) -> Array:
-    """The most probable actions, or a sample of the policy if there is a key."""
+    """The most probable actions, or with a key a sample of the policy."""
     log_probability = log_policy(env, agent, networks, obs, legal)
     if key is None:
         return jnp.argmax(log_probability, -1)
@@ -51,7 +51,7 @@ def evaluate(
     epsilon: float,
     limit: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Play episodes side by side, each to its end or to `limit` steps.
+    """Play episodes in parallel, each to its end or to `limit` steps.
 
     Returns:
         Undiscounted returns and lengths, shape (episodes,).

@@ -21,12 +21,11 @@ Actions = np.ndarray | np.int64
 class Policy:
     """π(·|obs) of a trained member, for one observation or for several along a first axis.
 
-    Dense networks are evaluated by NumPy, at once; those with convolutions by a program that is compiled at the first
-    call.
+    NumPy evaluates dense networks, without compilation; networks with convolutions are compiled at the first call.
 
     Attributes:
-        first: the number of the first action, as the action space of the environment counts.
-        rng: what `predict` samples with; `np.random.default_rng(0)` at first.
+        first: the number of the first action in the action space of the environment.
+        rng: the generator that `predict` samples with; initially `np.random.default_rng(0)`.
 
     Examples:
         >>> import mdvi, numpy as np
@@ -44,8 +43,8 @@ class Policy:
         Args:
             env: the environment that the agent was trained in.
             agent: the agent.
-            networks: what it has learned.
-            dense: whether the networks have fully connected layers alone, and NumPy is to evaluate them.
+            networks: the networks of the agent.
+            dense: whether the networks have only fully connected layers, so that NumPy can evaluate them.
         """
         self._env, self._agent, self._networks = env, agent, networks
         self._actions = actions_of(env)
@@ -59,15 +58,15 @@ class Policy:
         return f"Policy({self._env.observation.shape} → {self._actions.count} actions)"
 
     def __call__(self, obs: Any, *, seed: int | None = None, legal: Any = None) -> Actions:
-        """The action for an observation, or the actions for several, as the action space counts them.
+        """The action for an observation, or the actions for several, as numbers of the action space.
 
         Args:
-            obs: as for `probabilities`.
-            seed: sample the policy with this seed; default the most probable action.
-            legal: as for `probabilities`.
+            obs: as in `probabilities`.
+            seed: sample the policy with this seed; default: take the most probable action.
+            legal: as in `probabilities`.
 
         Raises:
-            ValueError: as `probabilities` does.
+            ValueError: as in `probabilities`.
         """
         rng = None if seed is None else np.random.default_rng(seed)
         return self._chosen(obs, rng, legal)
@@ -80,21 +79,20 @@ class Policy:
         deterministic: bool = True,
         action_masks: Any = None,
     ) -> tuple[Actions, Any]:
-        """Actions as Stable-Baselines3 asks for them, so that its `evaluate_policy(run.predictor(), env)` works.
+        """Actions by the interface of Stable-Baselines3, so that its `evaluate_policy(run.predictor(), env)` works.
 
         Args:
-            obs: as for `probabilities`.
-            state: what a recurrent policy would remember; given back as it is.
-            episode_start: where episodes begin, which makes no difference to a policy without memory.
-            deterministic: take the most probable action, or else sample the policy with `rng`.
-            action_masks: which actions are legal, the `legal` of `probabilities`; as in the maskable agents of
-                sb3-contrib.
+            obs: as in `probabilities`.
+            state: the state of a recurrent policy; returned unchanged.
+            episode_start: where episodes begin; ignored, because the policy has no memory.
+            deterministic: take the most probable action; otherwise sample the policy with `rng`.
+            action_masks: which actions are legal, as `legal` in `probabilities`; sb3-contrib uses this name.
 
         Returns:
             The actions and the state.
 
         Raises:
-            ValueError: as `probabilities` does.
+            ValueError: as in `probabilities`.
 
         Source: Raffin et al. (2021), "Stable-Baselines3: Reliable Reinforcement Learning Implementations".
         """
@@ -104,13 +102,13 @@ class Policy:
         """π(·|obs), shape (actions,) or (batch, actions): exactly 0 on illegal actions, and every row sums to 1.
 
         Args:
-            obs: an observation, or several along a first axis, as the environment has them or flattened.
-            legal: which actions are legal on each observation, as in `info["action_mask"]`; default those that the
-                environment reads off observations, which are all of an environment on the host.
+            obs: an observation, or several along a first axis, as the environment returns them or flattened.
+            legal: which actions are legal on each observation, as in `info["action_mask"]`. By default an environment
+                in JAX reads the legal actions off the observation, and in an environment on the host all are legal.
 
         Raises:
-            ValueError: for an observation of the wrong shape, or that is not made of finite numbers; for legal actions
-                of another shape than (batch, actions), or none at all; for networks that diverged.
+            ValueError: if an observation has the wrong shape or is not finite; if `legal` does not have the shape
+                (batch, actions), or allows no action; if the networks diverged.
         """
         batch, single = self._batch(obs)
         weights = np.exp(self._log_policy(batch, single, legal).astype(np.float64))
@@ -124,17 +122,17 @@ class Policy:
         if rng is None:
             chosen = log_policy.argmax(-1)
         else:
-            reached = np.exp(log_policy.astype(np.float64)).cumsum(-1)  # rises at legal actions only
+            reached = np.exp(log_policy.astype(np.float64)).cumsum(-1)  # increases at legal actions only
             chosen = (rng.random((len(batch), 1)) * reached[:, -1:] < reached).argmax(-1)
         chosen = chosen.astype(np.int64) + self.first
         return chosen[0] if single else chosen
 
     def _batch(self, obs: Any) -> tuple[np.ndarray, bool]:
-        """Observations along a first axis, and whether it was a single one."""
+        """Observations along a first axis, and whether a single observation was passed."""
         layout, shape = getattr(self._env, "observation_layout", ""), self._env.observation.shape
         obs = as_seen(layout, obs) if layout else np.asarray(obs)
         if obs.dtype.kind not in "buif" or not np.isfinite(obs).all():
-            raise ValueError("obs: expected finite numbers")
+            raise ValueError("obs: expected finite numbers, got other values, NaN or infinity")
         if obs.shape[-len(shape) :] != shape or obs.ndim not in (len(shape), len(shape) + 1):
             raise ValueError(f"obs: expected shape {shape} or (batch, {', '.join(map(str, shape))}), got {obs.shape}")
         single = obs.ndim == len(shape)
@@ -154,13 +152,13 @@ class Policy:
             legal = np.asarray(_legal(self._env, batch)) if told is None else told
             found = np.asarray(log_soft_argmax(scores, policies.temperature.reshape(()), legal))
         if not np.isfinite(found.max(-1)).all():
-            raise ValueError("the networks of this member diverged: they hold numbers that are not finite")
+            raise ValueError("the networks of this member diverged: some of their numbers are not finite")
         return found
 
 
 @jax.jit
 def _legal(env: Interface, obs: Any) -> Any:
-    """The actions that an environment reads off observations."""
+    """The legal actions that an environment reads off observations."""
     return env.legal(obs)
 
 
@@ -168,11 +166,11 @@ def checked_legal(legal: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Masks of legal actions, with an axis of observations.
 
     Raises:
-        ValueError: unless they have this shape, hold Booleans, or 0 and 1, and allow an action on each observation.
+        ValueError: unless `legal` has this shape, holds Booleans, or 0 and 1, and allows an action on each observation.
     """
     mask = np.asarray(legal)
     if mask.shape != shape or mask.dtype.kind not in "bui" or ((mask != 0) & (mask != 1)).any():
         raise ValueError(f"legal: expected Booleans, or 0 and 1, of shape {shape}, got {mask.dtype} of {mask.shape}")
     if not mask.any(-1).all():
-        raise ValueError("legal: expected one legal action at least on every observation, got none")
+        raise ValueError("legal: expected at least one legal action on every observation, got none")
     return mask.astype(bool).reshape(-1, shape[-1])

@@ -1,1 +1,1 @@
-"""Agents: a scheme, a construction and networks, and the table of their names."""
+"""Agents: each has a scheme, a construction and networks; `catalogue` has the table of named agents."""

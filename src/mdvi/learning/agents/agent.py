@@ -1,4 +1,4 @@
-"""An agent is a value: a scheme, a construction, and the numbers it is trained with."""
+"""An agent is an immutable value: a scheme, a construction, and the numbers of its training."""
 
 import math
 from collections.abc import Callable
@@ -24,9 +24,9 @@ class Noise(NamedTuple):
     """The random numbers behind a batch of actions.
 
     Attributes:
-        gumbel: what samples a policy, shape (batch, actions).
-        uniform: what is below ε where an action is random, shape (batch,).
-        words: what that action is drawn from, see `mdvi.learning.draws`, shape (batch, 2).
+        gumbel: Gumbel noise, which samples a policy, shape (batch, actions).
+        uniform: uniform numbers; an action is random where they are below ε, shape (batch,).
+        words: random bits that a random action is drawn from, see `mdvi.learning.draws`, shape (batch, 2).
     """
 
     gumbel: Array
@@ -42,32 +42,32 @@ def noise(key: jax.Array, batch: int, actions: int) -> Noise:
 
 
 def legal_on(env: Interface, obs: Array, told: Array | None = None) -> Array:
-    """The legal actions that were told with observations, or else those that the environment reads off them."""
+    """The legal actions that the environment reported with observations, or otherwise reads off the observations."""
     return env.legal(obs) if told is None else told
 
 
 class Agent(eqx.Module):
-    """A point of the scheme with a way to represent its policy.
+    """A point of the scheme with a representation of its policy.
 
     Attributes:
-        scheme: λ, τ and what the evaluation keeps; m = 1.
-        construction: how it represents its policy; a name of `constructions.ALL`, or one of your own.
-        learning_rate: of critic and actor.
-        learning_rate_steps: environment steps over which it falls to 0, linearly; 0 for none.
+        scheme: λ, τ and the terms that the evaluation keeps; m = 1.
+        construction: the representation of the policy; a name of `constructions.ALL`, or a construction of your own.
+        learning_rate: the learning rate of critic and actor.
+        learning_rate_steps: environment steps over which the learning rate falls linearly to 0; 0 for no decay.
         epsilon: the probability of a random action, after its decay.
-        epsilon_steps: environment steps over which it falls from 1, linearly; 0 for none.
+        epsilon_steps: environment steps over which ε falls linearly from 1; 0 for no decay.
         lowest: the least value of κ log π in the Munchausen term of an implicit agent; −∞ for no clip.
         double: the greedy step reads the online critic while the evaluation reads the target critic. For a dual
             agent this is the target of the paper's main text, βH̄ + (1 − β)Q with the online Q.
-        sampled: act by a sample of the policy, or by its most probable action.
-        every_action: a dual agent regresses all actions, not only the one taken.
-        network: makes a critic, or an actor, from an environment and a key: an `equinox.Module` that takes a batch of
+        sampled: sample actions from the policy; otherwise take the most probable action.
+        every_action: a dual agent regresses all actions, not only the action taken.
+        network: makes a critic, or an actor, from an environment and a key: an `equinox.Module` that maps a batch of
             observations to numbers of shape (batch, actions). None for the layers that the settings describe.
-        munchausen: whether the target of an implicit agent has the term β·s'(s, a); with β = 0, where it vanishes,
-            leaving it out spares a pass through the network.
+        munchausen: whether the target of an implicit agent has the term β·s'(s, a). For β = 0 the term vanishes, and
+            leaving it out saves a pass through the network.
 
     Raises:
-        ValueError: for a scheme that the construction cannot represent.
+        ValueError: if the construction cannot represent the scheme.
     """
 
     scheme: Scheme
@@ -86,18 +86,20 @@ class Agent(eqx.Module):
     def __check_init__(self) -> None:
         scheme = self.scheme
         if scheme.backups != 1 or scheme.prior != "previous":
-            raise ValueError("scheme: deep agents need backups=1 and prior='previous'")
+            raise ValueError(
+                f"scheme: deep agents need backups=1 and prior='previous', got {scheme.backups} and {scheme.prior!r}"
+            )
         if self.has_actor and not scheme.entropic:
-            raise ValueError("scheme: only an implicit agent can have another maximum than soft_maximum")
+            raise ValueError("scheme: an agent with an actor needs maximum=soft_maximum; use the implicit construction")
         concrete = not isinstance(scheme.beta, jax.core.Tracer)
         if concrete and (jnp.ndim(scheme.beta) or jnp.ndim(scheme.temperature)):
-            raise ValueError("scheme: deep agents need constant coefficients")
+            raise ValueError("scheme: deep agents need constant coefficients, not schedules")
         if concrete:
             self.construction.check(self)
 
     @property
     def has_actor(self) -> bool:
-        """Whether there is a network for the policy."""
+        """Whether the agent has a separate network for the policy."""
         return self.construction.has_actor
 
     def preferences(self, networks: Networks, obs: Array) -> Preferences:
@@ -106,23 +108,23 @@ class Agent(eqx.Module):
         return self.construction.preferences(self.scheme, output)
 
     def act(self, networks: Networks, obs: Array, legal: Array, key: jax.Array, epsilon: Any) -> Int[Array, " batch"]:
-        """The policy's action, and with probability ε any legal one."""
+        """The action of the policy, or with probability ε a random legal action."""
         return self.act_by(noise(key, *legal.shape), networks, obs, legal, epsilon)
 
     def act_by(self, noise: Noise, networks: Networks, obs: Array, legal: Array, epsilon: Any) -> Int[Array, " batch"]:
-        """The same with random numbers that were drawn before."""
+        """`act` with random numbers that were drawn before."""
         of = self.preferences(networks, obs)
         wanted = of.x + of.temperature * noise.gumbel if self.sampled else of.x
         best = jnp.argmax(jnp.where(legal, wanted, -jnp.inf), -1)
         return jnp.where(noise.uniform < epsilon, draws.choice(noise.words, legal), best).astype(jnp.int32)
 
     def epsilon_at(self, step: Any) -> Any:
-        """ε after that many environment steps."""
+        """ε after this many environment steps."""
         share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.epsilon_steps, 1.0)
         return 1.0 + (self.epsilon - 1.0) * jnp.where(self.epsilon_steps > 0, jnp.minimum(share, 1.0), 1.0)
 
     def learning_rate_at(self, step: Any) -> Any:
-        """The learning rate after that many environment steps."""
+        """The learning rate after this many environment steps."""
         share = jnp.asarray(step, jnp.float32) / jnp.maximum(self.learning_rate_steps, 1.0)
         return self.learning_rate * jnp.where(self.learning_rate_steps > 0, jnp.maximum(1.0 - share, 0.0), 1.0)
 

@@ -1,6 +1,6 @@
-"""Named agents: each one a construction and a point of the scheme, or a line of points that λ and τ move along.
+"""Named agents: each has a construction and a point of the scheme, which λ, τ or β may move.
 
-An `Entry` of your own goes wherever a name goes, `mdvi.train(env, Entry(…))`.
+An `Entry` of your own can replace a name: `mdvi.train(env, Entry(…))`.
 """
 
 import math
@@ -36,17 +36,17 @@ CLIP = -1.0  # the least κ log π in the Munchausen term of `munchausen`, as in
 
 @dataclass(frozen=True)
 class Entry:
-    """An agent by name: a row of the table of algorithms, and how its policy is represented.
+    """A named agent: a row of the table of algorithms, and the representation of its policy.
 
     Attributes:
-        name: what to call it.
-        construction: how it represents its policy.
+        name: the name of the agent.
+        construction: the representation of the policy.
         row: the algorithm, by its name in `mdvi.algorithms` or as an `Algorithm` of your own.
-        summary: one line.
-        reference: the BibTeX key of its source.
-        numbers: parameters of the row that differ from its own.
+        summary: one line about the agent.
+        reference: the BibTeX key of the source.
+        numbers: parameters that replace the defaults of the row.
         lowest: the clip of the Munchausen term.
-        network: makes its networks; see `Agent.network`.
+        network: makes the networks; see `Agent.network`.
     """
 
     name: str
@@ -60,22 +60,22 @@ class Entry:
 
     @cached_property
     def scheme(self) -> Scheme:
-        """The point of the scheme that it is unless told otherwise."""
+        """The default point of the scheme."""
         return algorithms.find(self.row).scheme(**self.numbers)
 
     @property
     def kl(self) -> float | None:
-        """λ unless told otherwise; None where the agent has none."""
+        """The default λ; None if the agent has no λ."""
         return decimal(self.scheme.kl) if self.scheme.temperature > 0 and self.scheme.beta > 0 else None
 
     @property
     def entropy(self) -> float | None:
-        """τ unless told otherwise; None where the agent has none."""
+        """The default τ; None if the agent has no τ."""
         return decimal(self.scheme.entropy) if self.scheme.temperature > 0 and self.scheme.beta < 1 else None
 
     @property
     def beta(self) -> float | None:
-        """β of an agent at κ = 0; None elsewhere."""
+        """The default β of an agent with κ = 0; None for all other agents."""
         return float(self.scheme.beta) if self.scheme.temperature == 0 and self.scheme.beta > 0 else None
 
     def agent(
@@ -88,15 +88,15 @@ class Entry:
         evaluate_entropy: bool | None = None,
         **numbers: Any,
     ) -> Agent:
-        """The agent at (λ, τ), at (β, τ), or at β where κ = 0.
+        """The agent at (λ, τ), at (β, τ), or at β if κ = 0.
 
         Raises:
-            ValueError: for a number that this agent does not have, or two that contradict each other.
+            ValueError: for a number that this agent does not have, or for both λ and β.
         """
         given = {"kl": kl, "entropy": entropy, "beta": beta}
         for name, allowed in (("kl", self.kl), ("entropy", self.entropy)):
             if given[name] is not None and allowed is None:
-                raise ValueError(f"{self.name}: has no {name}; it is the limit where {name} is 0")
+                raise ValueError(f"{name}: the agent {self.name} has no {name}, since it is the limit {name} = 0")
         structure: dict[str, Any] = {
             "evaluate_kl": self.scheme.evaluate_kl if evaluate_kl is None else evaluate_kl,
             "evaluate_entropy": self.scheme.evaluate_entropy if evaluate_entropy is None else evaluate_entropy,
@@ -105,7 +105,7 @@ class Entry:
         }
         if self.kl is None and self.entropy is None:
             if beta is not None and self.beta is None:
-                raise ValueError(f"{self.name}: has no beta")
+                raise ValueError(f"beta: the agent {self.name} has no beta; leave it out")
             scheme = Scheme(0.0, (self.beta or 0.0) if beta is None else beta, **structure)
         else:
             scheme = Scheme.of(**self._weights(kl, entropy, beta), **structure)
@@ -118,25 +118,25 @@ class Entry:
         )
 
     def _weights(self, kl: float | None, entropy: float | None, beta: float | None) -> dict[str, float]:
-        """λ and τ; λ = βτ/(1 − β) where β is given."""
+        """λ and τ; λ = βτ/(1 − β) if β is given."""
         tau = (self.entropy or 0.0) if entropy is None else entropy
         if beta is None:
             return {"kl": (self.kl or 0.0) if kl is None else kl, "entropy": tau}
         if kl is not None:
             raise ValueError("give either kl or beta: beta = kl / (kl + entropy)")
         if self.kl is None and beta != 0:
-            raise ValueError(f"{self.name}: has no beta")
+            raise ValueError(f"beta: the agent {self.name} has no beta; leave it out")
         if not 0 <= beta < 1:
             raise ValueError(
                 f"beta: must be in [0, 1) when an entropy is given, got {beta}; for beta = 1 set entropy=0 and kl"
             )
         if beta > 0 and tau == 0:
-            raise ValueError("beta: needs an entropy above 0, since kl = beta · entropy / (1 − beta)")
+            raise ValueError("beta: set entropy > 0 as well, since kl = beta · entropy / (1 − beta)")
         return {"kl": beta * tau / (1 - beta), "entropy": tau}
 
 
 def decimal(value: Any) -> float:
-    """A number without the last digits, which carry rounding."""
+    """A number rounded to twelve digits, without rounding errors in the last digits."""
     return float(f"{float(value):.12g}")
 
 
@@ -172,10 +172,10 @@ ALL: dict[str, Entry] = {
 
 
 def find(name: str | Entry) -> Entry:
-    """The entry of that name, or the one that is given.
+    """The entry of a name; an `Entry` is returned unchanged.
 
     Raises:
-        ValueError: for an unknown name, suggesting the nearest.
+        ValueError: for an unknown name; the message suggests the nearest one.
     """
     if isinstance(name, Entry):
         return name

@@ -1,12 +1,12 @@
-"""What happens inside: how far the policy moves, how sure it is, and whether the errors average out.
+"""Diagnostics of training: how far the policy moves, its entropy, and whether the errors average out.
 
-The errors are those of the theorems, on a fixed set of transitions: with q_k the target network of iteration k, and its
-update what the period has made of it,
+The errors are the errors of the theorems, on a fixed set of transitions. With q_k the target network of iteration k and
+q_{k+1} = Q_θ the online network at the end of the period,
 
     ε_{k+1} = q_{k+1} − T q_k  ≈  Q_θ(s, a) − y(s, a),      E_{k+1} = mean of ε_1 … ε_{k+1}            (β = 1)
                                                             E_{k+1} = β E_k + (1 − β) ε_{k+1}         (β < 1)
 
-The estimate uses the one next state that was seen for each (s, a), so its noise is part of ε.
+The estimate uses the single next state that was observed for each (s, a), so the sampling noise is part of ε.
 
 Source: Vieillard et al. (2020), Theorems 1 and 2.
 """
@@ -30,7 +30,7 @@ _SIZE = 256  # transitions in the fixed set, at most
 
 
 class Probe(eqx.Module):
-    """A fixed set of transitions, their average error so far, and the number of periods it is over."""
+    """A fixed set of transitions, their average error so far, and the number of periods in the average."""
 
     action: Array
     reward: Array
@@ -44,7 +44,7 @@ class Probe(eqx.Module):
 
 
 def start_probe(steps: Transition) -> Probe:
-    """The first of a batch of transitions."""
+    """A probe of the first transitions of a batch."""
     steps = jax.tree.map(lambda leaf: leaf[:_SIZE], steps)
     count = steps.action.shape[0]
     return Probe(
@@ -56,11 +56,11 @@ def start_probe(steps: Transition) -> Probe:
 def observe(
     env: Interface, agent: Agent, online: Networks, target: Networks, probe: Any
 ) -> tuple[Probe, dict[str, Array]]:
-    """At the end of a period, before the copy: what it did.
+    """Measure the change over a period, at its end and before the copy to the target networks.
 
     Returns:
-        The probe to go on with, and: `policy_kl`, KL(π_{k+1}‖π_k); `entropy_nats`, H(π_{k+1}); `action_gap`;
-        `bellman_error`, the root mean square of ε_{k+1}; `average_error`, that of E_{k+1}.
+        The updated probe, and: `policy_kl`, KL(π_{k+1}‖π_k); `entropy_nats`, H(π_{k+1}); `action_gap`;
+        `bellman_error`, the root mean square of ε_{k+1}; `average_error`, the root mean square of E_{k+1}.
     """
     legal = legal_on(env, probe.obs, probe.legal)
     new, old = agent.preferences(online, probe.obs), agent.preferences(target, probe.obs)

@@ -1,6 +1,6 @@
-"""Networks: a convolutional torso if the observation is an image, then fully connected layers with ReLU between.
+"""Networks: a convolutional torso if the observation is an image, then fully connected layers with ReLU between them.
 
-They act on batches, observations in, one number per action out.
+A network maps a batch of observations to one number per action.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class Dense(eqx.Module):
     bias: Float[Array, " outputs"]
 
     def __init__(self, inputs: int, outputs: int, key: jax.Array) -> None:
-        """W and b uniform in ±1/√inputs."""
+        """Draw W and b uniformly in ±1/√inputs."""
         bound = 1 / np.sqrt(inputs)
         drawn = jax.random.uniform(key, (inputs + 1, outputs), jnp.float32, -bound, bound)
         self.weight, self.bias = drawn[:-1], drawn[-1]
@@ -45,14 +45,14 @@ class Dense(eqx.Module):
 
 
 class Normal(eqx.Module):
-    """(x − mean)/√variance, each number by itself, with the mean and the variance of what was seen.
+    """(x − mean)/√variance, elementwise, with the running mean and variance of earlier inputs.
 
-    Nothing of it is trained: `after` is its only change.
+    Gradient steps do not train these numbers; only `after` updates them.
 
     Attributes:
-        mean: 0 before anything was seen.
-        variance: 1 then; at least 10⁻⁶ is divided by, for numbers that never change.
-        count: of the observations that were seen, up to a million: from there on old ones are forgotten slowly.
+        mean: the running mean, initially 0.
+        variance: the running variance, initially 1; the divisor is at least √10⁻⁶, for inputs that never change.
+        count: the number of earlier observations, at most a million, so that old observations lose weight slowly.
     """
 
     mean: Float[Array, "*members inputs"]
@@ -65,7 +65,7 @@ class Normal(eqx.Module):
         return (x - mean[None]) / jnp.sqrt(jnp.maximum(variance, _LEAST_VARIANCE))[None]
 
     def after(self, x: Float[Array, "batch inputs"]) -> "Normal":
-        """With the numbers of a batch. Source: Chan, Golub and LeVeque (1979), equation 2.1."""
+        """The statistics after one more batch. Source: Chan, Golub and LeVeque (1979), equation 2.1."""
         total = self.count + x.shape[0]
         share = x.shape[0] / total
         gap = x.mean(0) - self.mean
@@ -73,7 +73,7 @@ class Normal(eqx.Module):
         return Normal(self.mean + share * gap, variance, jnp.minimum(total, _MOST_COUNTED))
 
     def folded(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The weights and the offset of a first layer that does the same to observations as they are."""
+        """The weights and the offset of a first layer that includes this normalisation."""
         deviation = np.sqrt(np.maximum(np.asarray(self.variance), _LEAST_VARIANCE))
         shift = ((np.asarray(self.mean) / deviation)[..., None, :] @ weight)[..., 0, :]
         return weight / deviation[..., None], bias - shift
@@ -83,10 +83,10 @@ class Network(eqx.Module):
     """Observations ↦ one number per action.
 
     Attributes:
-        scale: what each number of an observation, or all of them, are divided by; None for ones.
-        torso: convolutions, on channels first.
+        scale: the divisors of observations, one number for all elements or one each; None for no division.
+        torso: convolutions, on arrays with channels first.
         layers: fully connected layers.
-        normal: what shifts and scales their inputs; None where nothing does.
+        normal: the normalisation of the inputs of the fully connected layers; None for no normalisation.
     """
 
     scale: tuple[float, ...] | None = eqx.field(static=True)
@@ -104,16 +104,16 @@ class Network(eqx.Module):
         return self.layers[-1](x)
 
     def after(self, obs: Array) -> "Network":
-        """The network when it has seen a batch of observations: the same where it has no `normal`."""
+        """The network with `normal` updated by a batch of observations; unchanged if `normal` is None."""
         return self if self.normal is None else dataclasses.replace(self, normal=self.normal.after(self._inputs(obs)))
 
     def dense(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Weights and offset of each fully connected layer, `normal` in the first of them."""
+        """The weights and the offset of each fully connected layer; the first one includes `normal`."""
         found = [(np.asarray(layer.weight), np.asarray(layer.bias)) for layer in self.layers]
         return found if self.normal is None else [self.normal.folded(*found[0]), *found[1:]]
 
     def _inputs(self, obs: Array) -> Float[Array, "batch inputs"]:
-        """What the fully connected layers take in."""
+        """The inputs of the fully connected layers."""
         x = jnp.asarray(obs, jnp.float32)
         if self.scale is not None:
             shape = obs.shape[1:] if len(self.scale) > 1 else (1,) * (obs.ndim - 1)
@@ -126,7 +126,7 @@ class Network(eqx.Module):
 
 
 def convolve(convolution: eqx.nn.Conv2d, x: Float[Array, "batch inputs rows columns"]) -> Array:
-    """A convolution of a batch of images; on a processor as one matrix product, which is several times faster there."""
+    """A convolution of a batch of images; on a processor, one matrix product is several times faster."""
     return jax.lax.platform_dependent(x, cpu=partial(_by_patches, convolution), default=jax.vmap(convolution))
 
 
@@ -151,20 +151,20 @@ def network(env: Interface, key: jax.Array, torso: str, hidden: tuple[int, ...],
     """A network for the observations and actions of an environment, with random weights.
 
     Raises:
-        ValueError: when the torso needs an image and the observation is none, or too small a one.
+        ValueError: if the torso needs an image, and the observation is not an image or is too small.
     """
     shape = env.observation.shape
     keys = jax.random.split(key, len(TORSOS[torso]) + len(hidden) + 1)
     convolutions = []
     if TORSOS[torso]:
         if len(shape) != 3:
-            raise ValueError(f"torso {torso}: needs observations of shape (rows, columns, channels), got {shape}")
+            raise ValueError(f"torso: {torso} needs observations of shape (rows, columns, channels), got {shape}")
         rows, columns, channels = shape
         for (outputs, kernel, stride), one in zip(TORSOS[torso], keys, strict=False):
             convolutions.append(eqx.nn.Conv2d(channels, outputs, kernel, stride, key=one))
             rows, columns, channels = (rows - kernel) // stride + 1, (columns - kernel) // stride + 1, outputs
             if rows < 1 or columns < 1:
-                raise ValueError(f"torso {torso}: too large for observations of shape {shape}")
+                raise ValueError(f"torso: {torso} is too large for observations of shape {shape}; use minatar or none")
         shape = (rows, columns, channels)
     widths = (int(np.prod(shape)), *hidden, actions_of(env).count)
     pairs = zip(itertools.pairwise(widths), keys[len(convolutions) :], strict=True)
@@ -174,16 +174,16 @@ def network(env: Interface, key: jax.Array, torso: str, hidden: tuple[int, ...],
 
 
 def check_network(env: Interface, made: Any) -> None:
-    """Whether a network of one's own takes observations to one number per action.
+    """Check that a network of the user maps observations to one number per action.
 
     Raises:
-        ValueError: when it does not, or something in it is no array of floats.
+        ValueError: if it does not, or if one of its leaves is not an array of floats.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(made):
         if not eqx.is_inexact_array(leaf):
             raise ValueError(
-                f"network: {type(made).__name__}{jax.tree_util.keystr(path)} is no array of floats but {leaf!r:.60}; "
-                "make what is not trained a static field, eqx.field(static=True)"
+                f"network: {type(made).__name__}{jax.tree_util.keystr(path)}: expected an array of floats, got "
+                f"{leaf!r:.60}; declare fields that are not trained as eqx.field(static=True)"
             )
     seen = jax.eval_shape(lambda: jnp.zeros((2, *env.observation.shape), env.observation.dtype))
     wanted = (2, actions_of(env).count)
@@ -193,12 +193,12 @@ def check_network(env: Interface, made: Any) -> None:
         raise ValueError(f"network: fails on a batch of observations of shape {seen.shape}: {error}") from error
     if getattr(found, "shape", None) != wanted or found.dtype != jnp.float32:
         raise ValueError(
-            f"network: takes observations of shape {seen.shape} to {found}, expected float32 of shape {wanted}"
+            f"network: expected float32 of shape {wanted} for observations of shape {seen.shape}, got {found}"
         )
 
 
 class Networks(eqx.Module):
-    """The critic, and the actor of an agent that has one."""
+    """The critic, and the actor if the agent has one."""
 
     critic: Network
     actor: Network | None

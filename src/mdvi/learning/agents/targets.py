@@ -1,11 +1,12 @@
-"""The scheme, read on network outputs: policies, steps between them, and the critic's regression target.
+"""The scheme on network outputs: policies, steps between policies, and the regression target of the critic.
 
-A network's output becomes a policy by `Preferences`: π = softmax(x/t), with s = w·(x − M_t(x)) = κ log π its scaled
-log-policy. With that, the lines below are those of `mdvi.scheme`, on batches (B, A) instead of tables (S, A):
+`Preferences` turns the output of a network into a policy: π = softmax(x/t), with the scaled log-policy
+s = w·(x − M_t(x)) = κ log π. The equation below is the evaluation of `mdvi.scheme`, on batches (B, A) instead of tables
+(S, A):
 
     critic   y = G + γ^m (1 − d) v(s'),     v = ⟨π', q̄⟩ − λ KL(π'‖π̄) + τ H(π')       [each term switchable]
 
-Bars are target networks. What a policy is trained on, and Munchausen's term of an implicit agent, are in the files of
+Bars mark target networks. The losses of actors, and the Munchausen term of an implicit agent, are in the files of
 `agents.constructions`.
 
 Source: Vieillard et al. (2020), section 5 and appendix D.
@@ -51,7 +52,7 @@ def log_policy(of: Preferences, legal: Legal) -> Outputs:
 
 
 def follow(new: Preferences, old: Preferences, legal: Legal) -> GreedyStep:
-    """The step from one policy to another, neither of which need be greedy."""
+    """The step from one policy to another; neither policy needs to be greedy."""
     return GreedyStep(
         policy=soft_argmax(new.x, new.temperature, legal),
         scaled_log_policy=scaled_log_policy(new, legal),
@@ -75,7 +76,7 @@ def action_gap(of: Preferences, legal: Legal) -> Numbers:
 
 
 def at(table: Outputs, action: Int[Array, " batch"]) -> Numbers:
-    """Its entries at the actions taken: by a mask, because the derivative of a gather is a scatter, which is slow."""
+    """The entries of a table at the actions taken; by a mask, since the derivative of a gather is a slow scatter."""
     taken = jnp.arange(table.shape[-1])[None, :] == action[:, None]
     return jnp.where(taken, table, 0.0).sum(-1)
 

@@ -1,4 +1,4 @@
-"""What agents learn from, whatever keeps it."""
+"""Minibatches, and the protocol of replays that draw them."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -8,16 +8,16 @@ from mdvi.types import Array
 
 
 class Batch(NamedTuple):
-    """What a minibatch tells of n steps.
+    """A minibatch of sequences of n steps.
 
     Attributes:
-        obs: where the steps begin.
+        obs: the first observation of each sequence.
         action: the first action.
         returns: G, the discounted sum of rewards.
         discount: γ^m (1 − terminated), the factor of the value of `next_obs`.
-        next_obs: where they end.
-        legal: the actions that were told to be legal on `obs`; None where an environment reads them off observations.
-        next_legal: the same on `next_obs`.
+        next_obs: the observation after the last step.
+        legal: the legal actions that the environment reported with `obs`; None if it reads them off observations.
+        next_legal: the legal actions that the environment reported with `next_obs`; None likewise.
     """
 
     obs: Array
@@ -30,16 +30,16 @@ class Batch(NamedTuple):
 
 
 class Experience(Protocol):
-    """What agents learn from: transitions that are played or recorded, from which minibatches are drawn."""
+    """Transitions, from play or from a recording, that minibatches are drawn from."""
 
     def sample(self, draws: Any, batch: int, n_step: int, discount: Any) -> Batch:
         """A minibatch, uniform with replacement over all sequences of n steps.
 
-            G = Σ_{i<m} γ^i r_i,     m ≤ n the first step that ended an episode, else n
+            G = Σ_{i<m} γ^i r_i,     m ≤ n the first step that ended an episode, otherwise n
 
         Args:
-            draws: what its random numbers come from: a key in a compiled program; on the host, where the transitions of
-                several members are kept together, a generator for each.
+            draws: the source of random numbers: a key in a compiled program; on the host, where the transitions of
+                several members are stored together, one generator for each member.
             batch: sequences for each member.
             n_step: n.
             discount: γ.

@@ -1,7 +1,6 @@
-"""The running episodes of environments on the host, which can be repeated from a seed and the actions since.
+"""The running episodes of environments on the host, which can be repeated from a seed and the later actions.
 
-An environment is given a seed now and then, at the beginning of an episode: not of every one, because ALE takes a tenth
-of a second for it.
+An environment is seeded at the beginning of some episodes only, because seeding takes ALE a tenth of a second.
 """
 
 from typing import Any
@@ -12,23 +11,23 @@ from mdvi.envs.host.checked import Step
 from mdvi.envs.host.hosted import Source, step
 from mdvi.learning.experience.frames import HostReplay
 
-_STRETCH = 10_000  # steps after which the next episode gets a seed: what must be repeated at most, and one episode
+_STRETCH = 10_000  # steps after which the next episode is seeded; at most these and one episode must be repeated
 _KEPT = ("returns", "lengths", "numbers")
 
 
 class Episodes:
-    """Environments of several members and the episodes that run in them.
+    """The environments of several members, and their running episodes.
 
     Attributes:
-        returns: what the running episode of every environment has returned so far.
-        lengths: its steps so far.
-        numbers: how many seeds it was given.
-        actions: those of all environments, an array for each step, as far back as one of them needs.
-        since: how many of these came before the last seed of each.
+        returns: the return so far of the running episode of every environment.
+        lengths: the steps so far of the running episode of every environment.
+        numbers: the number of seeds that every environment has received.
+        actions: one array of the actions of all environments for each step, back to the earliest last seed.
+        since: for every environment, the number of entries of `actions` before its last seed.
     """
 
     def __init__(self, source: Source, seeds: np.ndarray, each: int) -> None:
-        """Args: where environments come from, the seed of each member, and environments of each."""
+        """Args: the source of environments, the seed of each member, and the number of environments of each member."""
         self.source, self.seeds, self.each = source, seeds, each
         count = len(seeds) * each
         self.returns, self.lengths, self.numbers = np.zeros(count), np.zeros(count, int), np.zeros(count, int)
@@ -43,19 +42,19 @@ class Episodes:
 
     @property
     def asked(self) -> bool:
-        """Whether a step was requested whose result has not been received yet."""
+        """Whether a step was requested and its result has not been received yet."""
         return self._worlds is not None and self._worlds.asked
 
     @property
     def counts(self) -> np.ndarray:
-        """Steps of each that would have to be repeated."""
+        """For every environment, the number of steps since its last seed, which a resumed run must repeat."""
         return len(self.actions) - self.since
 
     def open(self, replay: HostReplay, alive: np.ndarray) -> Step | None:
-        """Make the environments, each in the episode that was running, or else in a new one.
+        """Make the environments, each in its running episode if that can be repeated, otherwise in a new episode.
 
-        An episode that does not come out as it was is lost, and so are all of vector environments that cannot begin
-        one alone.
+        An episode that the repetition does not reproduce is lost. Vector environments that cannot begin one episode
+        alone lose all running episodes.
 
         Returns:
             The beginnings of new episodes, if there are any.
@@ -67,29 +66,32 @@ class Episodes:
         return self._begin(new, new) if new.any() else None
 
     def send(self, actions: Any, alive: np.ndarray) -> None:
-        """Ask for a step of every environment that is alive; some go on by themselves from here on."""
+        """Request a step of every environment in `alive`; environments in other processes then run concurrently."""
         self._order = actions, alive
         self._worlds.send(actions, alive)
 
     def recv(self, following: Any = None) -> tuple[np.ndarray, Step]:
-        """The actions of that step, and what it told; the actions that follow may have been asked for: see `asked`."""
+        """The actions of the requested step and its result; a step with the actions `following` may then be requested.
+
+        `asked` says whether it was.
+        """
         told, (actions, alive) = self._worlds.recv(following), self._order
         if self.asked:
             self._order = following, alive
         return np.asarray(actions).reshape(-1), told._replace(real=told.real & alive, began=told.began & alive)
 
     def count(self, actions: np.ndarray, told: Step) -> tuple[list[tuple[int, float, int]], Step | None]:
-        """Add a step to the episodes that are running.
+        """Add a step to the running episodes.
 
         Returns:
-            The environment, return and length of every episode that ended; the beginnings of those that follow, where
-            the environments have not begun them by themselves.
+            The environment, return and length of every episode that ended; the beginnings of the next episodes, unless
+            the environments have begun them by themselves.
         """
         self.returns += np.where(told.real, told.reward, 0.0)
         self.lengths += told.real
         if self._worlds.repeats:
             self.actions.append(actions)
-            idle = ~(told.real | told.began)  # others have at least begun an episode
+            idle = ~(told.real | told.began)  # all other environments made a step or began an episode
             if np.count_nonzero(idle):
                 self.since[idle] = len(self.actions)
         over = told.over
@@ -102,13 +104,13 @@ class Episodes:
         return ended, self._begin(begin, long) if begin.any() else None
 
     def close(self) -> None:
-        """Let the environments go."""
+        """Close the environments."""
         if self._worlds is not None:
             self._worlds.close()
             self._worlds = None
 
     def save(self) -> dict[str, np.ndarray]:
-        """What `restore` needs."""
+        """The arrays that `restore` needs."""
         arrays = {f"episodes.{name}": getattr(self, name) for name in _KEPT}
         arrays["episodes.counts"] = self.counts
         table = np.reshape(self.actions, (-1, len(self.since))).astype(np.int32)
@@ -116,16 +118,18 @@ class Episodes:
         return arrays | {"episodes.actions": np.concatenate(past)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take up where `save` was called.
+        """Restore the state from the arrays of `save`.
 
         Raises:
-            ValueError: when there is not an action for each step that is counted.
+            ValueError: if the number of actions differs from the number of steps.
         """
         for name in _KEPT:
             getattr(self, name)[:] = arrays[f"episodes.{name}"]
         counts = arrays["episodes.counts"]
         if (counts < 0).any() or counts.sum() != len(arrays["episodes.actions"]):
-            raise ValueError("there is not an action for each step of the running episodes")
+            raise ValueError(
+                f"the running episodes have {counts.sum()} steps and {len(arrays['episodes.actions'])} actions"
+            )
         steps = int(counts.max())
         table, self.since = np.zeros((steps, len(counts)), np.int32), steps - counts
         for i, past in enumerate(np.split(arrays["episodes.actions"], np.cumsum(counts)[:-1])):
@@ -133,7 +137,7 @@ class Episodes:
         self.actions = list(table)
 
     def _begin(self, who: np.ndarray, seeded: np.ndarray) -> Step:
-        """New episodes in the place of those that ran, or had ended, there; some from a new seed."""
+        """Begin new episodes in the environments `who`; the environments `seeded` get a new seed."""
         self.returns[who], self.lengths[who] = 0.0, 0
         self.numbers += seeded
         self.since[seeded] = len(self.actions)
@@ -143,9 +147,9 @@ class Episodes:
         return self._worlds.reset(self._last_seeds(seeded), who)
 
     def _last_seeds(self, who: np.ndarray) -> np.ndarray:
-        """The seeds some were given last: of the member's seed, the environment's place and the seed's number.
+        """The last seed of each environment in `who`, and −1, which means no seed, for all others.
 
-        −1, which means none, for the others.
+        It derives from the seed of the member, the number of the environment and the number of its seeds so far.
         """
         seeds = np.full(len(who), -1, np.int64)
         for i in np.flatnonzero(who):
@@ -154,13 +158,13 @@ class Episodes:
         return seeds
 
     def _repeated(self, replay: HostReplay, alive: np.ndarray) -> np.ndarray:
-        """Repeat what came since the last seeds; tell which environments came out at the frame they were left at."""
+        """Repeat the steps since the last seeds; return which environments reach the frame they had stopped at."""
         known, everybody, streams = alive.copy(), np.ones_like(alive), np.arange(len(alive))
         counts = self.counts
         seeds = self._last_seeds(everybody)
         self._worlds.reset(seeds, everybody)
         last = np.zeros((len(known), *replay.frames.shape[2:]), replay.frames.dtype)
-        for left in range(int(counts.max(initial=0)), -1, -1):  # steps until all are where they were
+        for left in range(int(counts.max(initial=0)), -1, -1):  # steps that remain to be repeated
             starts = known & (counts == left)
             if starts.any():
                 last[starts] = self._worlds.reset(seeds, starts).fresh[starts]

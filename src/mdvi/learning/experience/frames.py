@@ -1,14 +1,14 @@
-"""Uniform replay on the host: every frame is kept once, and the stacks that agents see are put together when drawn.
+"""Uniform replay on the host: every frame is stored once, and stacks of frames are assembled when they are drawn.
 
-The frames of one environment are a stream, the last one of an episode among them, the first one of the next after it:
+The frames of one environment are a stream, which includes the last frame of each episode:
 
     f₀ f₁ … f_T  f'₀ f'₁ …
 
-A transition is the number i of the frame it was chosen on, with what was done and paid; what followed is frame i + 1,
-whether or not an episode ended there. Of two transitions in a row the second goes on from the first if its number is
-one more. A stack of n frames reaches back to the first frame of the episode, and is zero before.
+A transition has the number i of the frame that its action was chosen on, the action and the reward. The next
+observation is frame i + 1, whether or not an episode ended there. A transition continues the previous one if its number
+is one more. A stack of n frames reaches back to the first frame of the episode, and is zero before it.
 
-Where an environment tells which actions are legal, a bit for each action is kept beside the frame it was told with.
+If an environment reports legal actions, one bit for each action is stored with the frame.
 """
 
 import math
@@ -25,7 +25,7 @@ from mdvi.envs.host.checked import Step
 from mdvi.envs.host.hosted import stacked
 from mdvi.learning.experience.base import Batch
 
-_SPARE = 1.05  # frames kept for each transition of an image: one more for each episode of at least 20 steps
+_SPARE = 1.05  # frames stored for each transition of an image: one more for each episode of at least 20 steps
 _TOLD = {"action": np.int32, "reward": np.float32, "terminated": bool, "truncated": bool}
 _STEP = np.dtype([("where", np.int64), *_TOLD.items()])
 
@@ -34,14 +34,15 @@ class HostReplay:
     """The last transitions of several streams.
 
     Attributes:
-        frames: shape (streams, room, …), and how many frames of its episode come before each, at most stack − 1: `age`.
-        steps: the transitions, shape (streams, size): the number of the frame each was chosen on as `where`, beside it
-            `action`, `reward`, `terminated`, `truncated`.
-        filmed: frames ever seen by each stream.
-        taken: transitions ever made by each.
-        oldest: the first transition that was still whole when some were drawn last.
-        forbidden: the actions that are illegal on each frame, bits of bytes, shape (streams, room, bytes); None until
-            some are told.
+        frames: shape (streams, room, …).
+        age: for each frame, the number of earlier frames of its episode, at most stack − 1.
+        steps: the transitions, shape (streams, size): `where`, the number of the frame that the action was chosen on,
+            and `action`, `reward`, `terminated`, `truncated`.
+        filmed: the number of frames that each stream has ever added.
+        taken: the number of transitions that each stream has ever added.
+        oldest: the first transition of each stream whose frames were complete at the last draw.
+        forbidden: the illegal actions on each frame as bits, shape (streams, room, bytes); None until an environment
+            reports legal actions.
     """
 
     def __init__(
@@ -57,13 +58,13 @@ class HostReplay:
         """An empty replay.
 
         Args:
-            streams: environments.
-            size: transitions of each that are kept.
-            shape: of a frame.
-            dtype: of a frame.
-            stack: frames that make an observation.
-            scratch: a folder to keep the frames in, in a file without a name; default in memory.
-            actions: how many there are, where it may be told which are legal.
+            streams: the number of environments.
+            size: the capacity of each stream in transitions.
+            shape: the shape of a frame.
+            dtype: the dtype of a frame.
+            stack: the number of frames in an observation.
+            scratch: a folder for the frames, in a file without a name; default: in memory.
+            actions: the number of actions, if the environments may report legal actions.
         """
         self.stack, self.size, self.actions = stack, size, actions
         self.room = room_for(size, shape)
@@ -78,7 +79,7 @@ class HostReplay:
         self.forbidden: np.ndarray | None = None
 
     def add(self, actions: np.ndarray, reward: np.ndarray, told: Step) -> None:
-        """Store a step of every stream, and the first frames of the episodes that began."""
+        """Store a step of every stream, and the first frames of new episodes."""
         who = told.real.nonzero()[0]
         latest = self.filmed[who] - 1
         made = np.empty(len(who), _STEP)
@@ -91,15 +92,15 @@ class HostReplay:
         self.begin(told)
 
     def latest(self) -> np.ndarray:
-        """What every stream would be acted on, shape (streams, …)."""
+        """The latest observation of every stream, shape (streams, …)."""
         return self._stacks(np.arange(len(self.filmed)), self.filmed - 1)
 
     def latest_legal(self) -> np.ndarray | None:
-        """The actions that are legal there, shape (streams, actions); None where it was never told."""
+        """The legal actions on the latest observations, shape (streams, actions); None if never reported."""
         return self._legal(np.arange(len(self.filmed)), self.filmed - 1)
 
     def first_steps(self, streams: slice, count: int) -> Transition:
-        """The oldest transitions of some streams, in the order they were made."""
+        """The oldest transitions of some streams, in chronological order."""
         self._forget()
         found = []
         for one in range(*streams.indices(len(self.taken))):
@@ -115,15 +116,15 @@ class HostReplay:
         """A minibatch for every member, uniform with replacement over all sequences of n steps in its streams.
 
         Args:
-            draws: a generator for each member; streams are divided among them in order.
-            batch: transitions for each.
-            n_step: rewards that are summed, up to the end of the episode; see `mdvi.learning.experience.ring`.
+            draws: a generator for each member; streams are divided among the members in order.
+            batch: transitions for each member.
+            n_step: rewards in the sum, up to the end of the episode; see `mdvi.learning.experience.ring`.
             discount: γ.
         """
         self._forget()
         members = len(draws)
         edges = np.maximum(self.taken - self.oldest - (n_step - 1), 0).reshape(members, -1).cumsum(1)
-        counts = np.maximum(edges[:, -1], 1)  # a member that failed early has none, and nobody learns from its zeros
+        counts = np.maximum(edges[:, -1], 1)  # a member that failed early has no transitions; its zeros are not used
         chosen = np.stack([draw.integers(count, size=batch) for draw, count in zip(draws, counts, strict=True)])
         stream = np.arange(members)[:, None]
         if (each := edges.shape[1]) > 1:
@@ -149,7 +150,7 @@ class HostReplay:
         return Batch(obs, first["action"], returns, remaining.astype(np.float32), following, legal, next_legal)
 
     def since(self, filmed: np.ndarray, taken: np.ndarray) -> dict[str, np.ndarray]:
-        """What came after these counts and is still there, as arrays for `extend`."""
+        """The frames and transitions after these counts that are still stored, as arrays for `extend`."""
         frames = self._rows(np.maximum(filmed, self.filmed - self.room), self.filmed, self.room)
         steps = self._rows(np.maximum(taken, self.taken - self.size), self.taken, self.size)
         arrays = {name: getattr(self, name)[frames] for name in ("frames", "age")}
@@ -163,7 +164,7 @@ class HostReplay:
         return arrays
 
     def extend(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take up what `since` gave."""
+        """Add the arrays of `since`."""
         frames = self._rows(arrays["filmed"][0], arrays["filmed"][1], self.room)
         steps = self._rows(arrays["taken"][0], arrays["taken"][1], self.size)
         for name in ("frames", "age"):
@@ -175,26 +176,26 @@ class HostReplay:
         self.filmed, self.taken = arrays["filmed"][1].copy(), arrays["taken"][1].copy()
 
     def begin(self, told: Step) -> None:
-        """The first frames of episodes, also where another one was running, which ends here without an end."""
+        """Store the first frames of new episodes; a running episode stops here without a terminal step."""
         if np.count_nonzero(told.began):
             self._film(told.began.nonzero()[0], told.fresh, 0, told.fresh_legal)
 
     @staticmethod
     def _rows(start: np.ndarray, end: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """Streams and rows of the entries from start to end of each.
+        """The streams and rows of the entries from `start` to `end` of each stream.
 
         Raises:
-            ValueError: for more entries than there is room for, or fewer than none.
+            ValueError: if the number of entries is negative or exceeds the room.
         """
         if ((end < start) | (end - start > room)).any():
-            raise ValueError(f"expected 0 to {room} new entries of each stream, got {(end - start).tolist()}")
+            raise ValueError(f"expected 0 to {room} new entries in each stream, got {(end - start).tolist()}")
         streams = np.repeat(np.arange(len(end)), end - start)
         numbers = np.concatenate([np.arange(a, b) for a, b in zip(start, end, strict=True)])
         return streams, numbers % room
 
     def _film(self, who: np.ndarray, frames: np.ndarray, age: Any, legal: np.ndarray | None) -> None:
         row = self.filmed[who] % self.room
-        self.frames[who, row] = frames if len(who) == len(frames) else frames[who]  # a copy less
+        self.frames[who, row] = frames if len(who) == len(frames) else frames[who]  # avoids a copy
         self.age[who, row] = age
         if legal is not None:
             self._forbid((who, row), np.packbits(~legal[who], axis=-1))
@@ -203,13 +204,13 @@ class HostReplay:
         self.filmed[who] += 1
 
     def _forbid(self, where: tuple[np.ndarray, np.ndarray], bits: np.ndarray) -> None:
-        """Note which actions are illegal on some frames; on all others, unless it was told, none is."""
+        """Store the illegal actions on some frames; on frames without a report, all actions are legal."""
         if self.forbidden is None:
             self.forbidden = np.zeros((*self.age.shape, -(-self.actions // 8)), np.uint8)
         self.forbidden[where] = bits
 
     def _forget(self) -> None:
-        """Transitions leave when they, or the first frame they need, are overwritten."""
+        """Drop the transitions that are overwritten, or whose first frame is."""
         while True:
             first = self.steps["where"][np.arange(len(self.taken)), self.oldest % self.size] - (self.stack - 1)
             stale = (self.oldest < self.taken - self.size) | (
@@ -220,7 +221,7 @@ class HostReplay:
             self.oldest = np.maximum(self.oldest + stale, self.taken - self.size)
 
     def _seen(self, stream: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Observations that end with these frames, and the actions that are legal on them."""
+        """The observations that end with these frames, and the legal actions on them."""
         return self._stacks(stream, frame), self._legal(stream, frame)
 
     def _legal(self, stream: np.ndarray, frame: np.ndarray) -> np.ndarray | None:
@@ -230,10 +231,10 @@ class HostReplay:
         return np.unpackbits(bits, axis=-1, count=self.actions) == 0
 
     def _stacks(self, stream: np.ndarray, frame: np.ndarray) -> np.ndarray:
-        """Observations that end with these frames."""
+        """The observations that end with these frames."""
         frames, start = self.frames.reshape(-1, *self.frames.shape[2:]), stream * self.room
         if self.stack == 1:
-            return frames.take(start + frame % self.room, 0)  # several times faster than [...]
+            return frames.take(start + frame % self.room, 0)  # several times faster than indexing
         age = self.age.take(start + frame % self.room)
         parts = []
         for back in reversed(range(self.stack)):
@@ -247,11 +248,11 @@ def _on_disk(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of zeros in a file without a name.
 
     Raises:
-        OSError: naming the folder.
+        OSError: if the file cannot be made; the error has the name of the folder.
     """
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            # A file with holes would end the process at the write for which the disk has no room.
+            # Writing to a sparse file on a full disk would kill the process.
             os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(dtype).itemsize)
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
@@ -260,21 +261,21 @@ def _on_disk(folder: Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def no_steps(look: Any, shape: tuple[int, ...], actions: int = 0) -> Transition:
-    """Transitions of zeros, of observations that look like this, with so many actions of which it is told."""
+    """Transitions of zeros, with the shape and dtype of the observation `look`, and masks for this many actions."""
     obs, ends = np.zeros((*shape, *look.shape), look.dtype), np.zeros(shape, bool)
     legal = np.zeros((*shape, actions), bool) if actions else None
     return Transition(obs, np.zeros(shape, np.int32), np.zeros(shape, np.float32), ends, ends, obs, legal, legal)
 
 
 def room_for(size: int, shape: tuple[int, ...]) -> int:
-    """Frames kept for so many transitions: of images few more, of a handful of numbers twice as many.
+    """The number of frames stored for this many transitions: 5 % more for images, twice as many for vectors.
 
-    Where episodes are shorter than the spare frames allow, the oldest transitions leave early.
+    If episodes are too short for the spare frames, the oldest transitions are dropped early.
     """
     return int(size * (_SPARE if len(shape) > 1 else 2)) + 16
 
 
 def replay_bytes(size: int, shape: tuple[int, ...], dtype: Any) -> tuple[int, int]:
-    """What one stream takes: beside its frames, and for them."""
+    """The bytes of one stream: without its frames, and of its frames."""
     frame = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return room_for(size, shape) + size * _STEP.itemsize, room_for(size, shape) * frame

@@ -1,10 +1,10 @@
-"""Uniform replay on the device: a ring of steps, each of as many environments side by side.
+"""Uniform replay on the device: a ring of rows, each with one step of every environment.
 
-A sample of n steps stops where an episode does,
+A sample of n steps stops at the end of an episode,
 
-    G = Σ_{i<m} γ^i r_i,     discount = γ^m (1 − terminated),     m ≤ n the first step that ended an episode, else n
+    G = Σ_{i<m} γ^i r_i,   discount = γ^m (1 − terminated),   m ≤ n the first step that ended an episode, otherwise n
 
-and bootstraps from the observation that truly followed step m: of a truncation as of any other step.
+and bootstraps from the observation after step m, also if step m was truncated.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from mdvi.types import Array
 
 
 class Ring(eqx.Module):
-    """The last steps, overwritten in turn.
+    """The last steps; new rows overwrite the oldest.
 
     Attributes:
         steps: transitions, leaves of shape (rows, environments, …).
@@ -59,12 +59,12 @@ class Ring(eqx.Module):
         )
 
     def first_steps(self, count: int) -> Transition:
-        """The transitions of a ring that was filled once at most, in the order they were made."""
+        """The first transitions of a ring that has not been overwritten yet, in chronological order."""
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], self.steps)
 
 
 def empty(observation: jax.ShapeDtypeStruct, rows: int, environments: int) -> Ring:
-    """A ring with room for rows × environments steps; observations keep their dtype."""
+    """An empty ring with room for rows × environments steps; observations keep their dtype."""
 
     def room(shape: tuple[int, ...], dtype: Any) -> Array:
         return jnp.zeros((rows, environments, *shape), dtype)

@@ -1,1 +1,1 @@
-"""Runs: training in a folder that it can be stopped in and taken up from at any time."""
+"""Runs: training in a folder, which can be interrupted and resumed at any time."""

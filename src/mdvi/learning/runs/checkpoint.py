@@ -1,9 +1,9 @@
-"""Checkpoints: named arrays and a note in one file, whole or absent, with a digest of everything in it.
+"""Checkpoints: named arrays and a note in one file, written atomically, with a digest of the whole content.
 
-Files are safetensors, which hold numbers and text and can run nothing. The last two are kept, so that one that was
-damaged afterwards costs the time since the other. Only files of exactly the names that `write` gives count, and links
-are not followed. What is wrong with a file is a ValueError, what is wrong with the machine stays an OSError: a disk
-that cannot be read for a moment says nothing about the files on it.
+Files are safetensors, which hold numbers and text and cannot execute code. The last two checkpoints are kept, so that a
+damaged checkpoint costs only the time since the one before it. Only files with the names that `write` uses are read,
+and links are not followed. A damaged file raises ValueError; a failure of the machine stays an OSError, because a disk
+that cannot be read for a moment does not mean that a file is damaged.
 """
 
 import errno
@@ -27,17 +27,17 @@ _Found = TypeVar("_Found")
 _SUFFIX = ".safetensors"
 _NAME = re.compile(rf"[0-9]{{10}}{re.escape(_SUFFIX)}")
 KEPT = 2
-_MOST_HEAD, _MOST_NOTE = 100_000_000, 2**25  # bytes; safetensors takes no longer heads
+_MOST_HEAD, _MOST_NOTE = 100_000_000, 2**25  # bytes; safetensors does not accept longer heads
 _UNSOUND = (ValueError, KeyError, TypeError, SafetensorError)
 
 
 def write(
     folder: Path, serial: int, arrays: dict[str, np.ndarray], note: dict[str, Any], kept: int | None = KEPT
 ) -> None:
-    """Add a checkpoint to a folder and remove all but the newest `kept`, if that is a number.
+    """Add a checkpoint to a folder, and remove all but the newest `kept`, unless `kept` is None.
 
     Raises:
-        OSError: when it cannot be written; the earlier ones are untouched then.
+        OSError: if the checkpoint cannot be written; earlier checkpoints are not changed.
     """
     text = json.dumps(note, sort_keys=True)
     arrays = {name: np.require(array, requirements="C") for name, array in arrays.items()}
@@ -48,11 +48,11 @@ def write(
 
 
 def read(folder: Path, serial: int, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the note of one checkpoint that has at most so many bytes.
+    """The arrays and the note of one checkpoint of at most `most` bytes.
 
     Raises:
-        ValueError: when it is not there, or not sound.
-        OSError: when the machine cannot read it.
+        ValueError: if the checkpoint is missing or damaged.
+        OSError: if the machine cannot read it.
     """
     path = _path(folder, serial)
     try:
@@ -64,7 +64,7 @@ def read(folder: Path, serial: int, most: int) -> tuple[dict[str, np.ndarray], d
 
 
 def keep(folder: Path, numbers: Collection[int]) -> None:
-    """Remove all checkpoints of a folder but these."""
+    """Remove all checkpoints of a folder except these."""
     for serial in serials(folder):
         if serial not in numbers:
             _path(folder, serial).unlink(missing_ok=True)
@@ -80,40 +80,40 @@ def serials(folder: Path) -> list[int]:
 
 
 def latest(folder: Path, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any], list[str]] | None:
-    """The newest checkpoint that is sound and has at most so many bytes.
+    """The newest undamaged checkpoint of at most `most` bytes.
 
     Returns:
-        Arrays, note, and a line for each newer one that is not sound; None when the folder has no checkpoint.
+        Arrays, note, and a line for each newer checkpoint that is damaged; None if the folder has no checkpoint.
 
     Raises:
-        ValueError: when it has some and none is sound.
-        OSError: when the machine cannot read one.
+        ValueError: if all checkpoints are damaged.
+        OSError: if the machine cannot read one.
     """
     found = _newest(folder, lambda path: _read(path, most))
     return found and (*found[0], found[1])
 
 
 def latest_note(folder: Path) -> dict[str, Any] | None:
-    """The note of the newest checkpoint that has one, without its arrays, and not compared with its digest.
+    """The newest note that can be read, without the arrays and without a check of the digest.
 
     Raises:
-        ValueError, OSError: as `latest`.
+        ValueError, OSError: as in `latest`.
     """
     found = _newest(folder, _read_note)
     return found and found[0]
 
 
 def flatten(tree: Any, prefix: str) -> dict[str, np.ndarray]:
-    """The leaves of a tree under their paths; keys as the numbers they are made of."""
+    """The leaves of a tree by their paths; random keys become the numbers that represent them."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {prefix + jax.tree_util.keystr(path): np.asarray(_numbers(leaf)) for path, leaf in leaves}
 
 
 def unflatten(template: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
-    """A tree like the template, out of what `flatten` gave.
+    """A tree with the structure of the template, from the arrays of `flatten`.
 
     Raises:
-        ValueError: for an array that is missing or has another shape or dtype.
+        ValueError: if an array is missing, or has another shape or dtype.
     """
 
     def restore(path: Any, like: Any) -> Any:
@@ -121,7 +121,8 @@ def unflatten(template: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
         wanted = jax.eval_shape(_numbers, like)
         found = arrays.get(name)
         if found is None or found.shape != wanted.shape or found.dtype != wanted.dtype:
-            raise ValueError(f"checkpoint: {name} should be {wanted.dtype} of shape {wanted.shape}")
+            got = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
+            raise ValueError(f"{name}: expected {wanted.dtype} of shape {wanted.shape}, got {got}")
         is_key = jax.numpy.issubdtype(like.dtype, jax.dtypes.prng_key)
         return jax.random.wrap_key_data(jax.numpy.asarray(found)) if is_key else jax.numpy.asarray(found)
 
@@ -137,7 +138,7 @@ def _path(folder: Path, serial: int) -> Path:
 
 
 def _newest(folder: Path, reading: Callable[[Path], _Found]) -> tuple[_Found, list[str]] | None:
-    """What is read from the newest checkpoint that allows it, and a line for each newer one."""
+    """The result of `reading` on the newest undamaged checkpoint, and a line for each newer checkpoint."""
     remarks: list[str] = []
     for serial in serials(folder):
         path = _path(folder, serial)
@@ -146,7 +147,7 @@ def _newest(folder: Path, reading: Callable[[Path], _Found]) -> tuple[_Found, li
         except _UNSOUND as error:
             remarks.append(_damaged(path, error))
     if remarks:
-        raise ValueError(f"{'; '.join(remarks)}; no checkpoint in this folder can be read: start again in another one")
+        raise ValueError(f"{'; '.join(remarks)}; no checkpoint in this folder can be read; start in another folder")
     return None
 
 
@@ -162,7 +163,7 @@ def _read(path: Path, most: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         if _digest(arrays, text) != digest:
             raise ValueError("its checksum does not match its content")
         return arrays, _note(text)
-    except MemoryError:  # is no fact about the file either
+    except MemoryError:  # a failure of the machine, not of the file
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(path)) from None
 
 
@@ -172,7 +173,7 @@ def _read_note(path: Path) -> dict[str, Any]:
 
 
 def _facts(read: Callable[[int], bytes]) -> list[str]:
-    """The note and the digest in the head of a file, from what reads so many bytes: texts, whatever else is there."""
+    """The note and the digest in the head of a file, whose bytes `read` returns; both are texts."""
     size = int.from_bytes(read(8), "little")
     if size > _MOST_HEAD:
         raise ValueError(f"its head has {size} bytes; at most {_MOST_HEAD} are read")
@@ -183,7 +184,7 @@ def _facts(read: Callable[[int], bytes]) -> list[str]:
 def _note(text: str) -> dict[str, Any]:
     found = input.parsed(text) if len(text) <= _MOST_NOTE else None
     if not isinstance(found, dict):
-        raise ValueError("its note is not one of mdvi's")
+        raise ValueError("its note was not written by mdvi")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What trains members, wherever their environments run: all that a run knows of it."""
+"""The interface between a run and the program that trains its members, in JAX or with environments on the host."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,13 +16,13 @@ Saved = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays, and a note of pl
 
 
 class Room(NamedTuple):
-    """What members may use.
+    """The resources that members may use.
 
     Attributes:
-        width: members that share a call; None for as many as suit.
-        workers: calls at a time; None for as many as suit.
-        memory: bytes; None for four fifths of what is free.
-        scratch: a folder for frames that are kept on disk; None for that of temporary files.
+        width: members that share a compiled call; None for the default of the device.
+        workers: calls that run at a time; None for the default of the device.
+        memory: bytes; None for four fifths of the free memory.
+        scratch: a folder for frames that are kept on disk; None for the folder of temporary files.
     """
 
     width: int | None = None
@@ -32,16 +32,16 @@ class Room(NamedTuple):
 
 
 class Driver(Protocol):
-    """Members side by side, from their first step to their last.
+    """Train members side by side, from their first step to their last.
 
     Attributes:
         settings: sizes and periods.
         env: the environment.
-        agents: those of the members.
+        agents: the agents of the members.
         log: metrics, recent returns and status of each member.
-        takes_turns: whether members that memory has no room for wait until others are done.
-        unit: what `done` and `goal` count.
-        waves: that not all members run at the same time, in words; "" where they do.
+        takes_turns: whether members that do not fit into memory wait until others have finished.
+        unit: the unit of `done` and `goal`.
+        waves: a remark if not all members run at the same time; otherwise "".
     """
 
     settings: Settings
@@ -60,13 +60,13 @@ class Driver(Protocol):
         Args:
             settings: sizes and periods.
             env: the environment.
-            members: an agent and a seed for each; agents may differ in their leaves only.
-            steps: environment steps of each, rounded up to whole lines of metrics.
-            room: what they may use.
-            start: the networks that each member starts from; default random ones.
+            members: an agent and a seed for each member; agents may differ in their leaves only.
+            steps: environment steps of each member, rounded up to whole lines of metrics.
+            room: the resources that members may use.
+            start: the networks that each member starts from; default: random networks.
 
         Raises:
-            ValueError: for what members in such environments cannot have, and where there is no room for them.
+            ValueError: if the driver does not support a setting, or if the members do not fit into memory.
         """
 
     @property
@@ -79,50 +79,50 @@ class Driver(Protocol):
 
     @property
     def bytes_needed(self) -> float:
-        """Of memory, at the peak."""
+        """The peak of memory in bytes."""
 
     @property
     def bytes_kept(self) -> float:
-        """The most that a checkpoint takes, but for the lines of metrics and a replay beside it."""
+        """The largest size of a checkpoint in bytes, without the lines of metrics and without a separate replay."""
 
     @property
     def done(self) -> int:
-        """How much is done, of `goal`."""
+        """The work that is done, in the unit of `goal`."""
 
     @property
     def goal(self) -> int:
-        """How much is asked for."""
+        """The work that was requested."""
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether all work is done."""
 
     @property
     def stuck(self) -> bool:
-        """Whether more is asked for than was done, and nothing was kept to go on from."""
+        """Whether more work was requested than was done, but no state was kept to continue from."""
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Work for about so many seconds."""
+        """Work for about this many seconds."""
 
     def networks(self, number: int) -> tuple[Agent, Networks]:
-        """The agent of a member, and its networks as they are now."""
+        """The agent of a member, and the current networks of the member."""
 
     def best(self, number: int) -> tuple[Agent, Networks]:
-        """The agent of a member, and the networks that did best in evaluations during training.
+        """The agent of a member, and the networks with the best evaluation during training.
 
         Raises:
-            ValueError: for a member that was not evaluated.
+            ValueError: if the member was not evaluated.
         """
 
     def save(self, folder: Path | None = None, serial: int = 0) -> Saved:
-        """Everything that `restore` needs; a large replay is put beside it, in the folder."""
+        """The state that `restore` needs; a large replay is written to separate files in the folder."""
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
-        """Take up where `save` was called; without a folder, what only more training needs is left out.
+        """Restore the state of `save`; without a folder, state that only further training needs is left out.
 
         Raises:
-            ValueError: when the arrays are not those of these members.
+            ValueError: if the arrays do not fit these members.
         """
 
     def close(self) -> None:
-        """Let go of what runs outside of `advance`."""
+        """Close everything that runs outside of `advance`, such as environments."""

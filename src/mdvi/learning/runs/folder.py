@@ -1,4 +1,4 @@
-"""The right to a folder: who works in it, and what may be at the names that are mdvi's own."""
+"""Lock the folder of a run against other processes, and check the files that have the names mdvi uses."""
 
 import contextlib
 import fcntl
@@ -11,21 +11,21 @@ from pathlib import Path
 from mdvi import input, output
 
 LOCK = ".lock"
-_TRIES = 100  # to lock a folder that others remove again and again
+_TRIES = 100  # attempts to lock a folder that other processes keep removing
 
 
 class InUse(ValueError):  # noqa: N818
-    """Somebody else trains in a folder."""
+    """Another process is training in the folder."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """The right to a folder, from `locked`.
+    """The lock of a folder, from `locked`.
 
     Attributes:
-        folder: its path.
-        place: the folder itself, open.
-        file: the file in it that is locked, open.
+        folder: the path of the folder.
+        place: an open descriptor of the folder.
+        file: an open descriptor of the locked file in the folder.
     """
 
     folder: Path
@@ -34,30 +34,30 @@ class Lock:
 
     @property
     def valid(self) -> bool:
-        """Whether the folder's lock is still this one: somebody may have moved or removed the folder, or the file."""
+        """Whether the lock file at the path is still the locked one; the folder or the file may have been moved."""
         return _is(self.folder / LOCK, self.file)
 
     @property
     def in_place(self) -> bool:
-        """Whether the folder is still this one."""
+        """Whether the folder at the path is still the locked one."""
         return _is(self.folder, self.place)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, shared: bool = False) -> Iterator[Lock]:
-    """Keep others from training in this folder, which is made if it is missing.
+    """Keep other processes from training in this folder, which is made if it is missing.
 
-    The lock goes with the process, however that ends. Whoever holds it may remove the folder; a lock that was taken on
-    a folder that was removed meanwhile is taken again, in a new folder.
+    The operating system releases the lock when the process ends. The process that holds the lock may remove the folder;
+    if another process locks a folder that was removed meanwhile, it locks a new folder instead.
 
     Args:
-        folder: which.
-        shared: others that share it are welcome.
+        folder: the folder.
+        shared: allow other shared locks of the folder.
 
     Raises:
-        InUse: when somebody trains there.
-        ValueError: when the lock is no file.
-        OSError: when it cannot be made or locked.
+        InUse: if another process is training in the folder.
+        ValueError: if the lock is not a file.
+        OSError: if the folder cannot be made or locked.
     """
     for _ in range(_TRIES):
         with _open(folder) as (place, file):
@@ -69,12 +69,12 @@ def locked(folder: Path, shared: bool = False) -> Iterator[Lock]:
             if lock.valid:
                 yield lock
                 return
-    raise InUse(f"{folder}: is removed by other processes again and again")
+    raise InUse(f"{folder}: other processes keep removing this folder; use another folder")
 
 
 @contextlib.contextmanager
 def _open(folder: Path) -> Iterator[tuple[int, int]]:
-    """A folder and the file in it that is locked, both made where they are missing."""
+    """Open a folder and its lock file; make them if they are missing."""
     check(folder, files=[LOCK])
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with contextlib.ExitStack() as stack:
@@ -85,17 +85,17 @@ def _open(folder: Path) -> Iterator[tuple[int, int]]:
                 stack.callback(os.close, place)
                 file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | flags, 0o666)
                 break
-            except FileNotFoundError:  # it was removed in between
+            except FileNotFoundError:  # the folder was removed in between
                 if attempt == _TRIES - 1:
                     raise
         stack.callback(os.close, file)
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise ValueError(f"{folder / LOCK}: expected a file; remove it")
+            raise ValueError(f"{folder / LOCK}: expected a regular file; remove it")
         yield place, file
 
 
 def _is(path: Path, opened: int) -> bool:
-    """Whether a path leads to what is open."""
+    """Whether a path leads to the file or folder of an open descriptor."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(opened))
     except (FileNotFoundError, NotADirectoryError):
@@ -103,14 +103,14 @@ def _is(path: Path, opened: int) -> bool:
 
 
 def check(folder: Path, files: Iterable[str] = (), folders: Iterable[str] = ()) -> None:
-    """Whether the names that mdvi uses in a folder are free, or those of files and folders, and not of links.
+    """Check that each name that mdvi uses in a folder is free, or a regular file or folder, and not a link.
 
     Raises:
-        ValueError: naming what is something else.
-        OSError: when the machine cannot tell.
+        ValueError: for the first entry of another kind; the message names it.
+        OSError: if the machine cannot read the folder.
     """
     for wanted, names in (("a file", files), ("a folder", folders)):
         for name in names:
             found = input.kind(folder / name, links=False)
             if found not in (None, wanted):
-                raise ValueError(f"{folder / name}: expected {wanted} of mdvi's own, found {found}; remove it")
+                raise ValueError(f"{folder / name}: expected {wanted} made by mdvi, found {found}; remove it")

@@ -1,14 +1,15 @@
-"""What makes an environment or an agent that is given as an object the same as another: what it does, as far as code
-can tell.
+"""The identity of an environment or an agent that is given as an object: two objects with the same code and state have
+the same identity.
 
-The identity is a digest of everything that its class, its function or the classes of what that makes refer to: the
-instructions of functions, their defaults, what they enclose, the globals that they read, methods and attributes of
+The identity is a digest of everything that the class or the function refers to, and the classes of the objects that it
+makes: the instructions of functions, their defaults, closures, the globals that they read, methods and attributes of
 classes and of their bases, and the state of objects. Names of files and modules, lines, comments and docstrings, the
-order of sets and dictionaries, and addresses do not count. What is installed (in site-packages), Python's library and
-mdvi are compared by name. Code is compared as Python compiles it, which differs between versions of Python: the version
-is part of the identity.
+order of sets and dictionaries, and addresses do not count. Installed packages (in site-packages), the standard library
+and mdvi are compared by name. Code is compared as compiled bytecode, which differs between versions of Python, so the
+version is part of the identity.
 
-What cannot be compared is told each time: C code, random generators, and state that the code itself assigns.
+Each comparison reports the parts that cannot be compared: C code, random generators, and state that the code itself
+assigns.
 """
 
 import copyreg
@@ -36,19 +37,19 @@ import numpy as np
 from mdvi.envs import Hosted
 from mdvi.envs.host.gymnasium import Named
 
-_VERSION = 2  # of what is compared and how; version 0.1.0 of mdvi wrote none
+_VERSION = 2  # version of the comparison; version 0.1.0 of mdvi wrote no number
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
 _FORM = re.compile(r"(\w+) (?:(\d+) (\S+) )?([0-9a-f]{16})")
 _LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _QUIET = ("NOP", "RESUME", "CACHE", "EXTENDED_ARG")  # instructions that do nothing
-_ABOUT = ("__doc__", "__qualname__", "__module__", "__firstlineno__", "__static_attributes__")  # of a class
-_MAKERS = ("__init__", "__new__", "__post_init__", "__setstate__")  # methods that an object is made by
+_ABOUT = ("__doc__", "__qualname__", "__module__", "__firstlineno__", "__static_attributes__")  # metadata of a class
+_MAKERS = ("__init__", "__new__", "__post_init__", "__setstate__")  # methods that construct an object
 _KINDS = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
 _PLAIN = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisType)
 
 
 class Identity(NamedTuple):
-    """What an object is told apart by: its name for config.json, what it is, and what of it could not be compared."""
+    """The identity of an object: its name in config.json, its kind, and the parts that could not be compared."""
 
     name: str
     what: str
@@ -56,10 +57,10 @@ class Identity(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """A line about what could not be compared; "" where there is nothing."""
+        """A line about the parts that could not be compared; "" if there are none."""
         if not self.unknown:
             return ""
-        return f"whether the {self.what} is the same as before cannot be told of {'; '.join(self.unknown)}"
+        return f"parts of the {self.what} cannot be compared with the run: {'; '.join(self.unknown)}"
 
 
 def identity_of(value: Any, what: str = "environment") -> Identity:
@@ -70,21 +71,21 @@ def identity_of(value: Any, what: str = "environment") -> Identity:
 
 
 def fingerprint(value: Any) -> str:
-    """The name of its identity."""
+    """The name of the identity of an object."""
     return identity_of(value).name
 
 
 def is_object(name: str) -> bool:
-    """Whether config.json names something that was given as an object."""
+    """Whether a name in config.json is the fingerprint of an object."""
     return _FORM.fullmatch(name) is not None
 
 
 def same(known: str, now: str, what: str = "environment") -> str | None:
-    """Whether an environment, or an agent, is the one that a run was made with, by their names.
+    """Compare an environment, or an agent, with the one that a run was made with, by their names.
 
     Returns:
-        "" where it is; a line where that cannot be told, because its name was written by another version of mdvi or
-        of Python; None where it is another one.
+        "" if they are the same; a line if they cannot be compared, because another version of mdvi or of Python wrote
+        the name; None if they differ.
     """
     if known == now:
         return ""
@@ -92,21 +93,21 @@ def same(known: str, now: str, what: str = "environment") -> str | None:
     if one is None or other is None or one[1] != other[1] or one.group(2, 3) == other.group(2, 3):
         return None
     writer = "mdvi 0.1.0" if one[2] is None else f"Python {one[3]}" if one[2] == other[2] else "another version of mdvi"
-    return f"the {what} was written down by {writer}, and whether it is the same as before cannot be told"
+    return f"the fingerprint of the {what} was written by {writer} and cannot be compared"
 
 
 class _Reader:
-    """Digests of values, each once.
+    """Digests of values; each value is read once.
 
     Attributes:
-        unknown: what could not be compared, in words.
+        unknown: descriptions of the parts that could not be compared.
     """
 
     def __init__(self) -> None:
         self.unknown: dict[str, None] = {}
         self._done: dict[int, bytes] = {}
         self._within: list[int] = []  # values that are being read, the outermost first
-        self._alive: list[Any] = []  # so that no address is used twice
+        self._alive: list[Any] = []  # keeps objects alive, so that no address is reused
         self._assigned: dict[int, set[str]] = {}  # globals of modules that functions assign, by address
 
     def digest(self, value: Any) -> bytes:
@@ -121,7 +122,7 @@ class _Reader:
         self._within.append(key)
         try:
             found = _hashed(self._parts(value))
-        except Exception:  # whatever the attributes of somebody else's object raise
+        except Exception:  # attributes of foreign objects may raise anything
             self._note([f"an object of type {type(value).__name__}"])
             found = _hashed([b"opaque"])
         self._within.pop()
@@ -134,7 +135,7 @@ class _Reader:
 
     @functools.singledispatchmethod
     def _parts(self, value: Any) -> Iterable[bytes]:
-        """What a value consists of; here an object of any class."""
+        """The parts of a value; this method handles objects of any class."""
         kind = type(value)
         state = _state(value)
         if state is None:
@@ -146,8 +147,8 @@ class _Reader:
         return self._all("object", kind, kept)
 
     def _opaque(self, value: Any) -> Iterable[bytes]:
-        """An object without attributes: what it could be made again from."""
-        if hasattr(value, "__wrapped__"):  # of a function that was compiled, or whose results are kept
+        """The parts of an object without attributes: its reduction for copies."""
+        if hasattr(value, "__wrapped__"):  # a compiled function, or a function with a cache
             return self._all("wrapped", type(value), value.__wrapped__)
         try:
             reduce = copyreg.dispatch_table.get(type(value))
@@ -163,7 +164,7 @@ class _Reader:
         self.unknown |= dict.fromkeys(unknown)
 
     def _named(self, value: Any) -> Iterable[bytes]:
-        """What is compared by name."""
+        """The parts of a value that is compared by name."""
         home = "mdvi" if _top(value.__module__) == "mdvi" else value.__module__
         return [f"name {home} {value.__qualname__}".encode()]
 
@@ -174,7 +175,7 @@ class _Reader:
         self._note(f"{kind.__name__}, whose package is installed" for kind in own if _installed(kind))
         if isinstance(source, Named) and ":" in source.name and not spaces.classes:
             self._note([f"{source.name}, which runs in another process"])
-        parts = [spaces.layout] if spaces.layout else []  # environments without have the identity they had before
+        parts = [spaces.layout] if spaces.layout else []  # without a layout, identities of earlier versions stay valid
         return self._all("row", source, spaces[:3], spaces.classes, value.discount, value.stack, value.clip, *parts)
 
     @_parts.register(tuple)
@@ -195,7 +196,7 @@ class _Reader:
 
     @staticmethod
     def _kind(value: Any, known: tuple[type, ...]) -> list[Any]:
-        """The class of a container, and its attributes, where it is one that somebody derived."""
+        """The class and the attributes of a container, if the class is derived from a built-in one."""
         return [] if type(value) in known else [type(value), getattr(value, "__dict__", None)]
 
     @_parts.register(np.ndarray)
@@ -239,7 +240,7 @@ class _Reader:
         return [*self._all("function", *parts), *self._globals(value)]
 
     def _globals(self, function: types.FunctionType) -> Iterator[bytes]:
-        """What a function, and the functions inside it, read of their module."""
+        """The globals that a function, and the functions inside it, read from their module."""
         read, attributes, imported = set[str](), set[str](), set[str]()
         for one in _instructions(function.__code__):
             if one.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
@@ -261,7 +262,7 @@ class _Reader:
             yield self._seen(known[name], attributes)
 
     def _seen(self, value: Any, attributes: set[str], within: tuple[Any, ...] = ()) -> bytes:
-        """A global; of a module of the user, what is read of it."""
+        """The digest of a global; for a module of the user, of the attributes that the function reads."""
         if not isinstance(value, types.ModuleType) or _installed(value) or value in within:
             return self.digest(value)
         names = sorted(attributes & vars(value).keys())
@@ -339,7 +340,7 @@ def _hashed(parts: Iterable[bytes]) -> bytes:
 
 
 def _content(cell: Any) -> Any:
-    """What a closure holds; of one that is not filled yet, nothing."""
+    """The content of a closure; `...` if it is not filled yet."""
     try:
         return cell.cell_contents
     except ValueError:
@@ -347,12 +348,12 @@ def _content(cell: Any) -> Any:
 
 
 def _state(value: Any) -> dict[str, Any] | None:
-    """The attributes of an object, in its dictionary and in slots; None where it has neither."""
+    """The attributes of an object, from its dictionary and its slots; None if it has neither."""
     slots = [name for kind in type(value).__mro__ for name in _slots(kind) if name not in ("__dict__", "__weakref__")]
     if not hasattr(value, "__dict__") and not slots:
         return None
     found = {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
-    # What a cached property has kept follows from the rest, and is not there before it was first asked for.
+    # The value of a cached property follows from the other attributes, and is absent before its first use.
     return {
         name: part
         for name, part in found.items()
@@ -366,14 +367,14 @@ def _slots(kind: type) -> Iterable[str]:
 
 
 def _counts(name: str, part: Any) -> bool:
-    """Whether an attribute of a class is part of what it does, and not about it."""
+    """Whether an attribute of a class is part of its behaviour, and not metadata."""
     if name.startswith("__") and name.endswith("__"):
         return isinstance(part, types.FunctionType | staticmethod | classmethod | property)
     return name != "_abc_impl"
 
 
 def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
-    """Those of code and of the code inside it."""
+    """The instructions of code, and of the code objects inside it."""
     yield from dis.get_instructions(code)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
@@ -381,12 +382,12 @@ def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
 
 
 def _bare(part: Any) -> Any:
-    """The function in a static or class method; anything else as it is."""
+    """The function in a static or class method; any other value unchanged."""
     return part.__func__ if isinstance(part, staticmethod | classmethod) else part
 
 
 def _assigned(kind: type) -> set[str]:
-    """The attributes that methods of a class assign, but for those that its objects are made with."""
+    """The attributes that methods of a class assign, other than attributes of `self` that constructors assign."""
     found = set()
     for base in (base for base in kind.__mro__ if not _installed(base)):
         for name, part in vars(base).items():
@@ -417,13 +418,13 @@ def _top(name: str | None) -> str:
 
 
 def _installed(value: Any) -> bool:
-    """Whether a class, function or module belongs to what is installed."""
+    """Whether a class, function or module belongs to an installed package."""
     return _is_installed(value.__name__ if isinstance(value, types.ModuleType) else value.__module__)
 
 
 @functools.cache
 def _is_installed(name: str | None) -> bool:
-    """Whether a module is of Python's library, of mdvi, or of an installed package."""
+    """Whether a module belongs to the standard library, to mdvi, or to an installed package."""
     top = _top(name)
     module: Any = sys.modules.get(top)
     if module is None:

@@ -1,4 +1,4 @@
-"""A run in its folder: what may be there, how it is taken up, and how it is saved."""
+"""A run in its folder: check the folder, resume the run, and save it."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ from mdvi.learning.runs.driver import Driver
 from mdvi.learning.runs.folder import LOCK, InUse, Lock, locked
 from mdvi.learning.runs.identity import same
 
-_SPARE = 2**28  # bytes of a checkpoint that are not of the members, such as lines of metrics
+_SPARE = 2**28  # bytes of a checkpoint beyond the state of the members, such as lines of metrics
 
 
 class Kept:
@@ -27,18 +27,18 @@ class Kept:
         self, population: Driver, columns: list[dict[str, Any]], config: dict[str, Any], lock: Lock,
         stack: contextlib.ExitStack, remark: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """Args: as for `run.train`; the lock of the folder, what holds it, and what is called with remarks."""
+        """Args: as in `run.train`; the lock of the folder, the stack that releases it, and a callback for remarks."""
         self.population, self.columns, self.config, self.remark = population, columns, config, remark
         self.lock, self.stack = lock, stack
         self.serial, self.segments = 0, set[int]()
 
     @property
     def folder(self) -> Path:
-        """Where the run is kept."""
+        """The folder of the run."""
         return self.lock.folder
 
     def open(self) -> None:
-        """Sweep the folder, and take up what is in it."""
+        """Remove half-written files from the folder, and resume the run in it."""
         for place in (self.folder, self.folder / record.CHECKPOINT, self.folder / record.CHECKPOINT / record.REPLAY):
             with contextlib.suppress(FileNotFoundError):
                 output.sweep(place)
@@ -52,9 +52,9 @@ class Kept:
                 done = f"{self.population.done} of {self.population.goal} {self.population.unit}"
                 self.remark(f"resuming at {done}")
         elif (self.folder / record.METRICS).exists():
-            self.remark(f"{self.folder}: its checkpoints are gone; training begins again")
+            self.remark(f"{self.folder}: its checkpoints are missing; training starts from the beginning")
             (self.folder / record.SUMMARY).unlink(missing_ok=True)
-        if known and known["env"] != self.config["env"]:  # which is the same, written down by another version
+        if known and known["env"] != self.config["env"]:  # the same environment, with the name of another version
             known |= {"env": self.config["env"], "made_as": known.get("made_as", known["env"])}
             self._write(record.CONFIG, _text(known))
         if known:
@@ -63,15 +63,15 @@ class Kept:
             self._write(record.CONFIG, _text(self.config))
 
     def _longer(self, known: dict[str, Any]) -> dict[str, Any]:
-        """The configuration of a run that goes on for more steps than it was made for.
+        """The configuration of a run that continues for more steps than it was made for.
 
         Raises:
-            ValueError: when it ended and kept nothing to go on from.
+            ValueError: if the run has finished and did not keep the state to continue from.
         """
         if self.population.stuck:
             raise ValueError(
-                f"{self.folder}: ended after {known['steps']} steps and kept nothing to go on from: it would take too "
-                "much room, or an earlier version of mdvi made the run"
+                f"{self.folder}: the run finished after {known['steps']} steps and cannot be continued: its state was "
+                "too large to keep, or an earlier version of mdvi made the run; use another folder"
             )
         known = known | {"steps": self.config["steps"], "made_steps": record.made_steps(known)}
         self._write(record.CONFIG, _text(known))
@@ -79,7 +79,7 @@ class Kept:
         return known
 
     def save(self) -> None:
-        """Add a checkpoint, and remove what neither it nor the one before it needs."""
+        """Add a checkpoint, and remove files that neither this checkpoint nor the previous one needs."""
         self._find()
         self.serial += 1
         place = self.folder / record.CHECKPOINT
@@ -91,7 +91,7 @@ class Kept:
         self._write(record.METRICS, record.metrics_csv(self.population.log, self.columns))
 
     def finish(self) -> dict[str, Any]:
-        """Write what came out, and return it."""
+        """Write summary.json, and return the summary."""
         self._find()
         place = self.folder / record.CHECKPOINT
         checkpoint.keep(place, checkpoint.serials(place)[: checkpoint.KEPT])
@@ -106,9 +106,9 @@ class Kept:
         output.write(self.folder / name, content, links=False)
 
     def _find(self) -> None:
-        """Go on in a new folder, where somebody moved or removed the one that was locked.
+        """Continue in a new folder if the locked folder was moved or removed.
 
-        It has the old name if that is free, or the same with a number.
+        The new folder has the old name if that is free; otherwise the old name with a number.
         """
         if self.lock.valid:
             return
@@ -120,24 +120,24 @@ class Kept:
                     self.lock = self.stack.enter_context(locked(place))
                     break
         self._write(record.CONFIG, _text(self.config))
-        self.remark(f"{lost}: was moved or removed during training; the run goes on in {self.folder}")
+        self.remark(f"{lost}: was moved or removed during training; the run continues in {self.folder}")
 
 
 def restore(
     population: Driver, folder: Path, config: dict[str, Any], remark: Callable[[str], None], whole: bool = True
 ) -> dict[str, Any] | None:
-    """Load the newest sound checkpoint of a folder, if there is one, and return its note.
+    """Load the newest undamaged checkpoint of a folder, if there is one, and return its note.
 
     Args:
-        population: what to load it into.
-        folder: of the run.
-        config: what it was made with.
-        remark: called with a line for each checkpoint that is damaged.
-        whole: also what only more training needs.
+        population: the driver that receives the state.
+        folder: the folder of the run.
+        config: the configuration of the run.
+        remark: called with a line for each damaged checkpoint.
+        whole: also load the state that only further training needs.
 
     Raises:
-        ValueError: when none of several is sound, or they are of another population or configuration.
-        OSError: when the machine cannot read one.
+        ValueError: if all checkpoints are damaged, or belong to another population or configuration.
+        OSError: if the machine cannot read one.
     """
     record.check_names(folder)
     most = _SPARE + 4 * int(population.bytes_kept)
@@ -147,7 +147,7 @@ def restore(
     arrays, note, remarks = found
     _check_digest(folder, config, note)
     for line in remarks:
-        remark(f"{line}; the checkpoint before it is used")
+        remark(f"{line}; using the previous checkpoint")
     try:
         population.restore(arrays, note, folder / record.CHECKPOINT if whole else None)
         return note | {"serial": int(note["serial"])}
@@ -159,7 +159,7 @@ def restore(
 
 @singledispatch
 def shown(env: Interface, folder: Path) -> Any:
-    """An environment as it was shown to the agents of a folder, if there are any."""
+    """The environment with the presentation of observations that the checkpoints of a folder were trained with."""
     return env
 
 
@@ -171,13 +171,13 @@ def _(env: Hosted, folder: Path) -> Hosted:
 
 
 def check_claims(folder: Path, config: dict[str, Any]) -> bool:
-    """Whether a folder has checkpoints, which then are of what its configuration says.
+    """Whether a folder has checkpoints; if it has, check that they match its configuration.
 
-    A folder from somebody else may claim anything: this is found out before anything of it is made.
+    A folder from an untrusted source may contain any configuration, so this check comes before arrays are allocated.
 
     Raises:
-        ValueError: when they are of something else, or damaged.
-        OSError: when the machine cannot read them.
+        ValueError: if the checkpoints do not match the configuration, or are damaged.
+        OSError: if the machine cannot read them.
     """
     record.check_names(folder)
     note = checkpoint.latest_note(folder / record.CHECKPOINT)
@@ -187,7 +187,9 @@ def check_claims(folder: Path, config: dict[str, Any]) -> bool:
     claimed, log = record.members_of(config), note.get("ledger")
     known = log.get("status") if isinstance(log, dict) else None
     if not isinstance(known, list) or claimed != len(known):
-        raise ValueError(f"{folder / record.CONFIG}: asks for {claimed} members, and the checkpoints are of others")
+        raise ValueError(
+            f"{folder / record.CONFIG}: declares {claimed} members, but the checkpoints have another number of members"
+        )
     return True
 
 
@@ -200,11 +202,11 @@ def _check_digest(folder: Path, config: dict[str, Any], note: dict[str, Any]) ->
 
 
 def check_free(folder: Path, fresh: bool) -> None:
-    """Whether a folder is new, empty or of a run.
+    """Check that a folder is new, is empty, or has a run.
 
     Raises:
-        ValueError: when it holds something else, or what mdvi would write in it is of the wrong kind.
-        OSError: when the machine cannot tell.
+        ValueError: if it holds other files, or if a name that mdvi uses is taken by an entry of the wrong kind.
+        OSError: if the machine cannot read the folder.
     """
     found = input.kind(folder)
     if found is None:
@@ -214,17 +216,17 @@ def check_free(folder: Path, fresh: bool) -> None:
     record.check_names(folder)
     names = {name for name in os.listdir(folder) if name != LOCK and not name.startswith(output.HALF)}
     if fresh and names:
-        raise ValueError(f"{folder}: is not empty, and --fresh asks for a folder that is; remove it or name another")
+        raise ValueError(f"{folder}: is not empty, but --fresh needs an empty folder; remove it or use another folder")
     if names and record.CONFIG not in names and not checkpoint.serials(folder / record.CHECKPOINT):
-        raise ValueError(f"{folder}: is not empty and holds no run; name another folder")
+        raise ValueError(f"{folder}: is not empty and holds no run; use another folder")
 
 
 def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], None]) -> dict[str, Any] | None:
-    """The configuration that the folder was made with, if it is this one; None where it is new, or lost.
+    """The stored configuration of a folder, checked against `config`; None if the folder is new or the file is lost.
 
     Raises:
-        ValueError: when it is another one, or cannot be understood and the checkpoints are not of this one.
-        OSError: when the machine cannot read it.
+        ValueError: if the configurations differ, or if config.json cannot be read and the checkpoints do not match.
+        OSError: if the machine cannot read the file.
     """
     if input.kind(folder / record.CONFIG, links=False) is None and not checkpoint.serials(folder / record.CHECKPOINT):
         return None
@@ -233,7 +235,7 @@ def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], Non
     except ValueError as error:
         note = checkpoint.latest_note(folder / record.CHECKPOINT)
         if note is None or note.get("config") != record.digest_of(config):
-            raise ValueError(f"{error}; repeat the command that made the run, or name another folder") from None
+            raise ValueError(f"{error}; repeat the command that made the run, or use another folder") from None
         remark(f"{error}; rewriting it: the checkpoints match this command")
         return None
     for name in config:
@@ -244,7 +246,7 @@ def _config_in(folder: Path, config: dict[str, Any], remark: Callable[[str], Non
         if known.get(name) != config[name] and name != "version":
             raise ValueError(
                 f"{folder}: was made with {name} = {json.dumps(known.get(name))}, not {json.dumps(config[name])}; "
-                "repeat the command that made it, or name another folder"
+                "repeat the command that made it, or use another folder"
             )
     return known
 

@@ -1,4 +1,4 @@
-"""What is written down about the members of a population: lines of metrics, last returns, what went wrong."""
+"""The log of the members of a population: lines of metrics, recent returns and failures."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ class MemberLog:
     """The metrics, the recent returns and the failures of all members.
 
     Attributes:
-        rows: lines of metrics so far, by the number of the member.
-        recent: the returns of its last episodes.
-        status: what went wrong with it, "" for nothing.
-        well: whether that is nothing.
-        remarks: lines for whoever watches, until they are told.
-        paid: whether it ever saw a reward other than 0.
+        rows: the lines of metrics of each member so far, by its number.
+        recent: the returns of the last episodes of each member.
+        status: the reason why each member failed, "" for a member that has not failed.
+        well: whether each member has not failed.
+        remarks: remarks that have not been reported yet.
+        paid: whether each member has ever received a reward other than 0.
     """
 
     def __init__(self, members: int) -> None:
@@ -30,7 +30,7 @@ class MemberLog:
         self._warned = False
 
     def add(self, number: int, step: int, returns: np.ndarray, lengths: np.ndarray, means: Row) -> None:
-        """A line: the episodes that ended since the last one, and what else was measured."""
+        """Add a line of metrics: the episodes since the previous line, and the means of other measurements."""
         ended = returns.astype(np.float64)
         recent = self.recent[number] = [*self.recent[number], *ended.tolist()][-RECENT:]
         row = {
@@ -43,29 +43,29 @@ class MemberLog:
         self.rows[number].append(row | means)
 
     def fail(self, number: int, reason: str) -> None:
-        """Note what went wrong with a member, unless something has before."""
+        """Store the reason why a member failed, unless it has failed before; "" stands for no failure."""
         self.status[number] = self.status[number] or reason
         self.well[number] = not self.status[number]
 
     def unpaid(self) -> str:
-        """A line, once, about members in training that never saw a reward other than 0; "" where there is none."""
+        """A remark, once, if members in training have never received a reward other than 0; otherwise ""."""
         who = [number for number, rows in self.rows.items() if rows and self.well[number] and not self.paid[number]]
         if self._warned or not who:
             return ""
         self._warned = True
-        some = f" by {len(who)} of {len(self.rows)} members" if len(who) < len(self.rows) else ""
+        some = f" for {len(who)} of {len(self.rows)} members" if len(who) < len(self.rows) else ""
         return (
-            f"no reward other than 0 was ever seen{some}, so there was nothing to learn from: explore more, or longer "
-            "(epsilon, epsilon_steps), or look at what the environment pays"
+            f"all rewards were 0{some}, so there was nothing to learn from: explore more, or longer (epsilon, "
+            "epsilon_steps), or check the rewards of the environment"
         )
 
     @property
     def columns(self) -> list[str]:
-        """The names of what was measured; a member that failed early has not seen all of it."""
+        """The names of all measurements; lines of a member that failed early may lack some of them."""
         return list(dict.fromkeys(name for rows in self.rows.values() for row in rows for name in row))
 
     def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything that `restore` needs: arrays, and a note of plain values."""
+        """The state that `restore` needs: arrays, and a note of plain values."""
         columns = self.columns
         arrays = {f"{n}.recent": np.asarray(recent, np.float64) for n, recent in enumerate(self.recent)}
         for number, rows in self.rows.items():
@@ -77,10 +77,10 @@ class MemberLog:
         }  # fmt: skip
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
-        """Take up where `save` was called."""
+        """Restore the state of `save`."""
         self.status = list(note["status"])
         self.well = np.array([not status for status in self.status])
-        self.paid = np.array(note.get("paid", [True] * len(self.status)), bool)  # version 0.1.0 did not look
+        self.paid = np.array(note.get("paid", [True] * len(self.status)), bool)  # version 0.1.0 did not store it
         self._warned = bool(note.get("warned", False))
         for number in self.rows:
             table = arrays[f"{number}.rows"].tolist()
@@ -89,9 +89,9 @@ class MemberLog:
 
 
 class Averages:
-    """Means over time of what is measured again and again; the same to the bit, however often they were saved between.
+    """Means of measurements over time; bit-identical, however often they are saved in between.
 
-    What is added may still be running on a device: it is waited for when somebody asks.
+    A measurement may still be running on a device when it is added; `means` and `save` wait for it.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Averages:
         self._new: list[dict[str, Any]] = []
 
     def add(self, part: dict[str, Any]) -> None:
-        """One more measurement, shape (members,) under each name."""
+        """Add a measurement, with an array of shape (members,) under each name."""
         self._new.append(part)
 
     def means(self) -> dict[str, np.ndarray]:
@@ -113,11 +113,11 @@ class Averages:
         return {name: total / self.count for name, total in self.sums.items()}
 
     def save(self) -> dict[str, np.ndarray]:
-        """What `restore` needs."""
+        """The arrays that `restore` needs."""
         self.means()
         return self.sums | {"": np.array(self.count)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take up where `save` was called."""
+        """Restore the state of `save`."""
         self.sums = {name: value for name, value in arrays.items() if name}
         self.count = int(arrays[""])

@@ -1,9 +1,9 @@
-"""What the folder of a run holds, for people and programs.
+"""The files in the folder of a run.
 
-config.json     what was asked for
+config.json     the request that the run was made for
 metrics.csv     a line for each member every `log_period` environment steps
-checkpoint/     the whole program, the last two times it was saved; a large replay is in checkpoint/replay/
-summary.json    what came out
+checkpoint/     the last two checkpoints of the whole state; a large replay is in checkpoint/replay/
+summary.json    the results
 """
 
 import array
@@ -27,13 +27,13 @@ from mdvi.learning.settings import Settings
 
 CONFIG, METRICS, SUMMARY, CHECKPOINT = "config.json", "metrics.csv", "summary.json", "checkpoint"
 REPLAY = "replay"  # in CHECKPOINT
-_MADE = ("made_as", "made_steps")  # of config.json: how a run was made, where that has changed since
-_MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is of a line of metrics.csv
+_MADE = ("made_as", "made_steps")  # entries of config.json: the original environment and steps, if they have changed
+_MOST_CONFIG, _MOST_SUMMARY, _LONGEST = 2**23, 2**25, 2**20  # bytes; the last is the limit of a line of metrics.csv
 _MOST_COLUMNS = 1000
 
 
 def metrics_csv(log: MemberLog, columns: list[dict[str, Any]]) -> str:
-    """All lines of metrics, by environment steps and member; what is unknown is empty."""
+    """All lines of metrics, sorted by environment steps and member; unknown values are empty."""
     rows = [
         {"env_steps": int(row["env_steps"]), **columns[number], **row}
         for number, lines in log.rows.items()
@@ -50,10 +50,10 @@ def metrics_csv(log: MemberLog, columns: list[dict[str, Any]]) -> str:
 
 
 def columns_of(lines: Iterable[str]) -> dict[str, np.ndarray]:
-    """The columns of the lines that `metrics_csv` writes; what is empty is NaN, and without lines there are none.
+    """The columns of the lines that `metrics_csv` writes; empty cells are NaN; without lines, there are no columns.
 
     Raises:
-        ValueError: for anything else than numbers, lines of different lengths, or thousands of columns.
+        ValueError: if a cell is not a number, if lines have different lengths, or if there are too many columns.
     """
     rows = csv.reader(lines)
     names = next(rows, [])
@@ -69,12 +69,12 @@ def columns_of(lines: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def check_names(folder: Path) -> None:
-    """Whether the folder of a run has files and folders of its own where they belong.
+    """Check that the entries of a folder with the names that mdvi uses are regular files and folders.
 
-    A folder may come from somebody else: nothing in it is read or written through a link.
+    A folder may come from an untrusted source, so nothing in it is read or written through a link.
 
     Raises:
-        ValueError: naming what is a link, or of the wrong kind.
+        ValueError: if an entry is a link, or of the wrong kind; the message names it.
     """
     check(folder, files=(CONFIG, METRICS, SUMMARY, LOCK), folders=(CHECKPOINT, f"{CHECKPOINT}/{REPLAY}"))
 
@@ -83,29 +83,29 @@ def read_metrics(folder: Path) -> dict[str, np.ndarray]:
     """The columns of metrics.csv, see `columns_of`.
 
     Raises:
-        ValueError: when there are none.
-        OSError: when the machine cannot read it.
+        ValueError: if the file is missing, damaged, or has no line of metrics.
+        OSError: if the machine cannot read it.
     """
     path = folder / METRICS
     with _opened(folder, METRICS) as file, io.TextIOWrapper(file, encoding="utf-8") as text:
         try:
             columns = columns_of(iter(lambda: text.readline(_LONGEST), ""))
         except (ValueError, csv.Error) as error:
-            raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` writes it again") from None
+            raise ValueError(f"{path}: damaged ({error}); `mdvi train --out {folder}` rewrites it") from None
     if not columns:
         raise ValueError(f"{path}: no line of metrics yet; train longer")
     for name in ("env_steps", "member", *AXES, "last_100"):
         if name not in columns:
-            raise ValueError(f"{path}: has no column {name}; `mdvi train --out {folder}` writes it again")
+            raise ValueError(f"{path}: has no column {name}; `mdvi train --out {folder}` rewrites it")
     return columns
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What a run was made with.
+    """The configuration of a run.
 
     Raises:
-        ValueError: when it is not there or cannot be understood.
-        OSError: when the machine cannot read it.
+        ValueError: if config.json is missing or damaged.
+        OSError: if the machine cannot read it.
     """
     config = _json_in(folder, CONFIG, _MOST_CONFIG)
     try:
@@ -116,23 +116,23 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """What came out of a run; empty for one that is not finished.
+    """The results of a run; empty for a run that is not finished.
 
     Raises:
-        ValueError: when it cannot be understood.
-        OSError: when the machine cannot read it.
+        ValueError: if summary.json is damaged.
+        OSError: if the machine cannot read it.
     """
     if input.kind(folder / SUMMARY, links=False) is None:
         return {}
     try:
         return _json_in(folder, SUMMARY, _MOST_SUMMARY)
     except ValueError as error:
-        raise ValueError(f"{error}; `mdvi train --out {folder}` writes it again") from None
+        raise ValueError(f"{error}; `mdvi train --out {folder}` rewrites it") from None
 
 
 @contextlib.contextmanager
 def _opened(folder: Path, name: str) -> Iterator[io.BufferedReader]:
-    """A file of a run."""
+    """Open a file of a run."""
     check_names(folder)
     try:
         with input.opened(folder / name, links=False) as file:
@@ -143,7 +143,7 @@ def _opened(folder: Path, name: str) -> Iterator[io.BufferedReader]:
 
 
 def _json_in(folder: Path, name: str, most: int) -> dict[str, Any]:
-    """The object in a file of at most so many bytes."""
+    """The JSON object in a file of at most `most` bytes."""
     with _opened(folder, name) as file:
         text = file.read(most + 1)
     try:
@@ -156,17 +156,17 @@ def _json_in(folder: Path, name: str, most: int) -> dict[str, Any]:
 
 
 def members_of(config: dict[str, Any]) -> int:
-    """The number of members that a configuration asks for; the runs of a study are named one by one."""
+    """The number of members in a configuration; the configuration of a study lists its runs one by one."""
     if "runs" in config:
         return len(config["runs"])
     return math.prod(len(config[name] or [None]) for name in (*AXES, "seeds"))
 
 
 def digest_of(config: dict[str, Any]) -> str:
-    """What tells a configuration from others, whatever version wrote it.
+    """The digest that identifies a configuration, whatever version wrote it.
 
-    An environment may have been written down again since, by another version, for the one it was `made_as`; and a run
-    may have been made longer since it was made for `made_steps`.
+    If a later version has renamed the environment, the digest uses the original name `made_as`; if the run has been
+    extended, the digest uses the original number of steps `made_steps`.
     """
     plain = {name: value for name, value in identifying(config).items() if name not in ("version", *_MADE)}
     plain["env"] = config.get("made_as", config["env"])
@@ -180,12 +180,12 @@ def made_steps(config: dict[str, Any]) -> Any:
 
 
 def is_longer(known: dict[str, Any], config: dict[str, Any]) -> bool:
-    """Whether a configuration asks for at least the steps that a run has been asked for."""
+    """Whether a configuration requests at least the steps that the run was made for."""
     return isinstance(known.get("steps"), int) and config["steps"] >= known["steps"]
 
 
 def summary_of(log: MemberLog, settings: Settings, columns: list[dict[str, Any]]) -> dict[str, Any]:
-    """For each member: status, mean return of all its episodes, and of the last hundred."""
+    """The summary of a run: for each member its status and the mean return of all and of the last hundred episodes."""
     members = []
     for number, rows in log.rows.items():
         episodes = np.array([row["episodes"] for row in rows])
@@ -211,12 +211,12 @@ def summary_of(log: MemberLog, settings: Settings, columns: list[dict[str, Any]]
 
 
 def evaluation_seed(seed: int, step: int) -> int:
-    """The seed of the episodes that a member of a seed plays after so many environment steps."""
+    """The seed of the evaluation of a member after this many environment steps, from the seed of the member."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
 
 
 def _best(rows: list[dict[str, float]], seed: int) -> dict[str, Any]:
-    """The best evaluation during training of a member of a seed, and when it was; nothing where there was none."""
+    """The best evaluation of a member during training, its environment step and its seed; empty without evaluations."""
     found = [(row["evaluation_return"], int(row["env_steps"])) for row in rows if "evaluation_return" in row]
     found = [pair for pair in found if not math.isnan(pair[0])]
     if not found:

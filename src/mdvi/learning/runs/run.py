@@ -1,4 +1,4 @@
-"""A run: a population trained in a folder that it can be stopped in and taken up from at any time."""
+"""A run: train a population in a folder, where training can be interrupted and resumed at any time."""
 
 import contextlib
 import math
@@ -15,8 +15,8 @@ from mdvi.learning.runs.signals import Interrupted, Signals, signals
 
 __all__ = ["InUse", "Interrupted", "Report", "Signals", "locked", "signals", "train"]
 
-_LARGE = 1e9  # bytes of memory worth a warning
-_ROUND = 0.5  # seconds between looks at the signals and the progress bar
+_LARGE = 1e9  # bytes of memory from which a remark is made
+_ROUND = 0.5  # seconds between checks of signals and updates of the progress bar
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Report:
 
     Attributes:
         progress: called with chunks done and chunks in all.
-        remark: called with a line worth reading.
+        remark: called with each remark, one line.
         tables: called with every new line of metrics.
     """
 
@@ -44,14 +44,14 @@ def train(
     every: float = 60.0,
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Train to the end, or until a signal; in a folder, from where it was left.
+    """Train to the end, or until a signal; in a folder, resume from the last checkpoint.
 
     Args:
-        population: who is trained.
-        columns: for each member, the facts that head its lines of metrics.
-        config: what the folder must have been made with.
-        folder: where to keep the run; None keeps nothing.
-        fresh: refuse a folder that has anything in it.
+        population: the members to train.
+        columns: for each member, the columns that identify its lines of metrics.
+        config: the configuration, which a run in the folder must match.
+        folder: the folder of the run; None stores nothing.
+        fresh: refuse a folder that is not empty.
         every: seconds between checkpoints.
         report: callbacks for progress, remarks and metrics.
 
@@ -59,7 +59,7 @@ def train(
         The summary.
 
     Raises:
-        ValueError: when the folder holds something else, is in use, or has no sound checkpoint.
+        ValueError: if the folder holds other files, is in use, or has damaged checkpoints only.
         Interrupted: after SIGINT, SIGTERM or SIGHUP; at the second signal the process ends at once.
     """
     report = report or Report()
@@ -67,13 +67,13 @@ def train(
         with signals() as stopped, contextlib.closing(population):
             _work(population, stopped, report, columns, lambda: None, math.inf)
         return record.summary_of(population.log, population.settings, columns)
-    folder = folder.resolve()  # environments may change the directory, and somebody a link
+    folder = folder.resolve()  # environments may change the working directory, and links may change
     kept.check_free(folder, fresh)
     with contextlib.ExitStack() as stack:
         place = kept.Kept(population, columns, config, stack.enter_context(locked(folder)), stack, report.remark)
         stopped = stack.enter_context(signals())
         stack.enter_context(contextlib.closing(population))
-        kept.check_free(folder, fresh)  # nobody else can change it any more
+        kept.check_free(folder, fresh)  # again, since no other process can change the folder from now on
         place.open()
         if not population.finished:
             _work(population, stopped, report, columns, place.save, every)
@@ -88,7 +88,7 @@ def _work(
     save: Callable[[], None],
     every: float,
 ) -> None:
-    """Rounds of half a second, with a look at the clock and the signals between them."""
+    """Train in rounds of half a second, and check the clock and the signals between them."""
     saved = time.monotonic()
     seen = {number: len(rows) for number, rows in population.log.rows.items()}
     known = list(population.log.status)
@@ -114,7 +114,7 @@ def _work(
         population.advance(_ROUND, lambda: bool(stopped.number))
         try:
             tell()
-        except BaseException:  # nobody listens any more: what was done is kept all the same
+        except BaseException:  # a callback failed: save before raising
             save()
             if not stopped.number:
                 raise
@@ -130,7 +130,7 @@ def _work(
 
 
 def _tell(population: Driver, report: Report) -> None:
-    """What there is to be told."""
+    """Report the remarks of the population."""
     remarks, population.log.remarks = population.log.remarks, []
     for line in remarks:
         report.remark(line)

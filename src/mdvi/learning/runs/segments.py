@@ -1,4 +1,4 @@
-"""A replay on disk in parts: what it gained between two checkpoints is written once, however large it is."""
+"""A replay on disk in parts: each checkpoint writes only the transitions since the previous one."""
 
 from pathlib import Path
 
@@ -8,24 +8,24 @@ from mdvi.learning.experience.frames import HostReplay
 from mdvi.learning.runs import checkpoint
 from mdvi.learning.runs.record import REPLAY
 
-_SPARE = 2**20  # bytes of a part that are not of the replay
+_SPARE = 2**20  # bytes of a part beyond the arrays of the replay
 
 
 class Segments:
-    """The parts that together are what a replay holds.
+    """The parts that together contain a replay.
 
     Attributes:
-        known: for each part, its number, and the counts of frames and transitions of every stream at its end.
+        known: for each part, its number, and the numbers of frames and transitions of every stream at its end.
     """
 
     def __init__(self) -> None:
         self.known: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def write(self, folder: Path, serial: int, replay: HostReplay) -> list[int]:
-        """Add a part; where parts are missing from the folder, it has all that the replay holds.
+        """Add a part; if parts are missing from the folder, the new part has the whole replay.
 
         Returns:
-            The numbers of the parts that make the replay.
+            The numbers of the parts that contain the replay.
         """
         if not {number for number, _, _ in self.known} <= set(checkpoint.serials(folder / REPLAY)):
             self.known = []
@@ -40,11 +40,11 @@ class Segments:
         """Fill an empty replay from its parts.
 
         Raises:
-            ValueError: when one of them is missing or damaged.
-            OSError: when the machine cannot read one.
+            ValueError: if a part is missing or damaged.
+            OSError: if the machine cannot read one.
         """
         if serials != sorted(set(serials)):
-            raise ValueError("the parts of the replay are not in their order")
+            raise ValueError(f"expected parts of the replay in ascending order, got {str(serials)[:60]}")
         most = 2 * (replay.frames.nbytes + replay.age.nbytes + replay.steps.nbytes) + _SPARE
         for serial in serials:
             replay.extend(checkpoint.read(folder / REPLAY, serial, most)[0])

@@ -1,7 +1,7 @@
-"""Signals that stop a run: it saves what there is and ends; at the second one it ends at once.
+"""Signals that stop a run: at the first signal the run is saved and ends; at the second it ends at once.
 
-A command ends with the process. In Python and in notebooks, where Ctrl-C raises KeyboardInterrupt, the second Ctrl-C
-does that again: the process has more to lose than this run.
+In a command, the second signal ends the process. In Python and in notebooks the second Ctrl-C raises KeyboardInterrupt
+as usual, because the process may hold more than this run.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ class Interrupted(Exception):  # noqa: N818
     """Training stopped by a signal, with everything saved.
 
     Attributes:
-        number: of the signal.
-        run: the `mdvi.Run` as far as it came, also where nothing is kept in a folder; None for a study.
+        number: the number of the signal.
+        run: the `mdvi.Run` up to the interruption, also if it is not stored in a folder; None for a study.
 
     Examples:
-        What was trained until Ctrl-C can be used like a run that is finished:
+        The run up to Ctrl-C can be used like a finished run:
 
         >>> import mdvi
         >>> def run_until_stopped():
@@ -38,12 +38,12 @@ class Interrupted(Exception):  # noqa: N818
 
 @dataclass
 class Signals:
-    """What SIGINT, SIGTERM and SIGHUP have asked for.
+    """The signal that has been received, and the handlers to restore.
 
     Attributes:
-        number: of the first one; 0 for none.
-        terminals: standard output and error, where they are terminals.
-        before: the handlers that were there before.
+        number: the number of the first signal; 0 before any signal.
+        terminals: the descriptors of standard output and error that are terminals.
+        before: the previous handlers, by signal.
     """
 
     number: int = 0
@@ -51,7 +51,7 @@ class Signals:
     before: dict[int, Any] = field(default_factory=dict)
 
     def note(self, number: int, frame: Any) -> None:
-        """The handler; at the second signal, the process ends here and now, unless it would raise an exception."""
+        """Handle a signal; the second one raises KeyboardInterrupt if the previous handler did, or ends the process."""
         if self.number and self.before.get(number) is signal.default_int_handler:
             signal.default_int_handler(number, frame)
         if self.number:
@@ -64,7 +64,7 @@ class Signals:
 
 @contextlib.contextmanager
 def signals() -> Iterator[Signals]:
-    """SIGINT, SIGTERM and SIGHUP as a note to be looked at between rounds of work; nohup stays in force."""
+    """Record SIGINT, SIGTERM and SIGHUP, to be checked between rounds of work; nohup stays in force."""
     stopped = Signals(terminals=tuple(number for number in (1, 2) if os.isatty(number)))
     heard = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -72,7 +72,7 @@ def signals() -> Iterator[Signals]:
     try:
         for one in heard:
             stopped.before[one] = signal.signal(one, stopped.note)
-    except ValueError:  # not the main thread: whoever owns it handles signals
+    except ValueError:  # only the main thread can handle signals
         yield stopped
         return
     try:

@@ -1,4 +1,4 @@
-"""Metrics to TensorBoard, Weights & Biases or MLflow, whichever is asked for; all of them optional."""
+"""Send metrics to TensorBoard, Weights & Biases or MLflow; all of them are optional."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ SERVICES = ("wandb", "mlflow")
 
 
 class Sink(NamedTuple):
-    """Where metrics go: `log` takes values by name and the step, `close` is called once at the end."""
+    """A service for metrics: `log` takes values by name and the step; `close` is called once at the end."""
 
     log: Callable[[dict[str, float], int], object]
     close: Callable[[], object]
@@ -28,12 +28,12 @@ def tracker(
 
     Args:
         tensorboard: a folder for TensorBoard.
-        service: "wandb" or "mlflow", configured as these are by their own environment variables.
-        remark: told, once, of a service that fails later on; training does without it then.
+        service: "wandb" or "mlflow", which read their own environment variables.
+        remark: called once if a service fails during training; training continues without it.
 
     Raises:
-        ValueError: for an unknown service, or one that does not start.
-        ModuleNotFoundError: when it is not installed.
+        ValueError: if the service is unknown or does not start.
+        ModuleNotFoundError: if it is not installed.
     """
     if service not in (None, *SERVICES):
         raise ValueError(f"--track: expected {' or '.join(SERVICES)}, got {service!r}")
@@ -45,13 +45,13 @@ def tracker(
             sinks[service] = {"wandb": _wandb, "mlflow": _mlflow}[service]()
         except ModuleNotFoundError:
             raise
-        except Exception as error:  # of whatever kind its own are
+        except Exception as error:  # services raise their own types
             raise ValueError(f"--track {service}: {_line(error)}") from error
 
     def attempt(name: str, work: Callable[[], object]) -> None:
         try:
             work()
-        except Exception as error:  # no service that is away is worth a run
+        except Exception as error:  # a service that fails must not stop training
             sinks.pop(name)
             remark(f"{name} failed and gets no more metrics: {_line(error)}")
 
@@ -99,5 +99,5 @@ def _mlflow() -> Sink:
 
 
 def _line(error: Exception) -> str:
-    """The first line of its message."""
+    """The first line of the message of an error."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Who trains in which environments; `DRIVERS` is the only registry."""
+"""The driver for each type of environment; `DRIVERS` is the only registry."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ DRIVERS: dict[type, type[Driver]] = {Hosted: HostPopulation, object: Population}
 
 
 def driver_of(env: Any) -> type[Driver]:
-    """Who trains in an environment: the entry of its type, or of the nearest one that it is derived from."""
+    """The driver for an environment: the entry of its type, or of the nearest base class."""
     return next(DRIVERS[kind] for kind in type(env).__mro__ if kind in DRIVERS)

@@ -1,4 +1,4 @@
-"""Evaluation during training: every member plays episodes now and then, and its best policy so far is kept."""
+"""Evaluation during training: members play episodes periodically, and the best policy of each is kept."""
 
 from typing import Any, NamedTuple
 
@@ -23,9 +23,9 @@ class Best(NamedTuple):
     """The best policy of a member so far.
 
     Attributes:
-        value: the mean return of its evaluation.
-        step: environment steps after which it was found.
-        networks: what it is.
+        value: the mean return of the evaluation.
+        step: the environment step of the evaluation.
+        networks: the networks of the policy.
     """
 
     value: float
@@ -37,7 +37,7 @@ class Evaluations:
     """The evaluations of all members.
 
     Attributes:
-        best: the best policy of each; None before its first evaluation.
+        best: the best policy of each member; None before its first evaluation.
     """
 
     def __init__(self, settings: Settings, env: Interface, seeds: np.ndarray) -> None:
@@ -46,7 +46,7 @@ class Evaluations:
         self._last = [0] * len(seeds)
 
     def look(self, number: int, step: int, agent: Agent, networks: Networks) -> Row:
-        """Evaluate a member, if it is time to; what a line of metrics gains by it."""
+        """Evaluate a member if its evaluation is due; return the additional columns of its line of metrics."""
         period = self.settings.evaluation_period
         if not period or step // period <= self._last[number] // period:
             return {}
@@ -57,27 +57,27 @@ class Evaluations:
         )
         value, best = float(returns.mean(dtype=np.float64)), self.best[number]
         if best is None or value > best.value:
-            self.best[number] = Best(value, step, jax.tree.map(jnp.copy, networks))  # training goes on in their place
+            self.best[number] = Best(value, step, jax.tree.map(jnp.copy, networks))  # training overwrites them
         return {COLUMN: value}
 
     def best_of(self, number: int) -> Networks:
         """The best networks of a member.
 
         Raises:
-            ValueError: before its first evaluation.
+            ValueError: before the first evaluation of the member.
         """
         best = self.best[number]
         if best is None:
-            raise ValueError(f"member {number} was not evaluated in training, so no policy is known as its best")
+            raise ValueError(f"member {number} was not evaluated during training; train with evaluation_period set")
         return best.networks
 
     def reached(self, number: int) -> bool:
-        """Whether the best policy of a member is as good as was asked for."""
+        """Whether the best policy of a member has reached `stop_at`."""
         best = self.best[number]
         return best is not None and self.settings.stop_at is not None and best.value >= self.settings.stop_at
 
     def save(self) -> tuple[dict[str, np.ndarray], list[Any]]:
-        """Everything that `restore` needs: arrays, and a note of plain values."""
+        """The state that `restore` needs: arrays, and a note of plain values."""
         arrays: dict[str, np.ndarray] = {}
         for number, best in enumerate(self.best):
             if best is not None:
@@ -86,14 +86,14 @@ class Evaluations:
         return arrays, [facts, self._last]
 
     def restore(self, template: Networks, arrays: dict[str, np.ndarray], note: list[Any]) -> None:
-        """Take up where `save` was called; the template is what the networks of a member look like.
+        """Restore the state of `save`; the template has the structure of the networks of a member.
 
         Raises:
-            ValueError: when the arrays are not those of these members.
+            ValueError: if the arrays do not fit these members.
         """
         facts, last = note
         if not len(facts) == len(last) == len(self.best):
-            raise ValueError(f"the evaluations are of {len(facts)} members, not {len(self.best)}")
+            raise ValueError(f"evaluations: expected {len(self.best)} members, got {len(facts)}")
         self._last = [int(step) for step in last]
         for number, found in enumerate(facts):
             if found is not None:

@@ -1,7 +1,7 @@
-"""The loop's other driver: environments on the host, learning on the device, each while the other works.
+"""The driver for environments on the host: environments and gradient steps on the device run concurrently.
 
-A step of all environments of all members is one call, and so is one gradient step of all members. While a gradient step
-runs, the environments go on with the networks from before it: the policy that acts is one gradient step behind.
+One call steps all environments of all members, and one call makes a gradient step of all members. While a gradient step
+runs, the environments act with the networks from before it, so the acting policy is one gradient step behind.
 """
 
 import shutil
@@ -32,19 +32,19 @@ from mdvi.learning.training.evaluation import Evaluations
 from mdvi.learning.training.members import batched, single
 from mdvi.learning.training.memory import MOST_KEPT, OVERHEAD, check_room, size_of
 
-_LONG = 1000  # steps to repeat that are worth a line
-_AHEAD = 64  # steps whose random numbers are drawn together, which takes hardly longer than those of one
+_LONG = 1000  # steps to repeat from which a remark is made
+_AHEAD = 64  # steps whose random numbers are drawn in one call, which takes hardly longer than for one step
 
 
 class HostPopulation:
-    """Agents of one structure with a seed each, in environments of their own.
+    """Agents of one structure, each with a seed and its own environments on the host.
 
     Attributes:
         log: metrics, recent returns and status of each member.
         steps: environment steps of each member so far.
-        learner: what learns, leaves with a leading axis of members.
-        episodes: the environments and the episodes that run in them.
-        replay: the transitions of all.
+        learner: networks and optimizer, with a leading axis of members on the leaves.
+        episodes: the environments and their running episodes.
+        replay: the transitions of all members.
     """
 
     unit, waves, takes_turns = "environment steps", "", False
@@ -65,14 +65,14 @@ class HostPopulation:
         Args:
             settings: sizes and periods.
             env: the environment.
-            members: an agent and a seed for each; agents may differ in their leaves only.
-            steps: environment steps of each, rounded up to whole lines of metrics.
-            memory: bytes that may be used; default four fifths of what is free.
-            scratch: a folder for the frames of the replay; default memory.
-            start: the networks that each member starts from; default random ones.
+            members: an agent and a seed for each member; agents may differ in their leaves only.
+            steps: environment steps of each member, rounded up to whole lines of metrics.
+            memory: bytes that may be used; default: four fifths of the free memory.
+            scratch: a folder for the frames of the replay; default: in memory.
+            start: the networks that each member starts from; default: random networks.
 
         Raises:
-            ValueError: when agents differ in structure, or they do not fit into the memory.
+            ValueError: if agents differ in structure, or if the members do not fit into memory.
         """
         self.settings, self.scratch = settings, scratch
         self._given = None if start is None else jax.tree.map(lambda *leaves: np.stack(leaves), *start)
@@ -99,16 +99,16 @@ class HostPopulation:
         self._check_room(self.bytes_needed)
         self.steps = 0
         self._chosen: Any = None  # the actions of the next step
-        self._undecided = False  # whether these are still to be chosen, because training was to end
-        self._chances: tuple[int, Any] = 0, []  # the random numbers of some steps with their ε, and the first of these
-        self.learner: Any = None  # a `train.Learner` once it has started
-        self.replay: Any = None  # a `HostReplay` then
+        self._undecided = False  # whether the next actions remain to be chosen, because training was about to end
+        self._chances: tuple[int, Any] = 0, []  # the first of some steps, and random numbers and ε of each of them
+        self.learner: Any = None  # a `Learner` after the start
+        self.replay: Any = None  # a `HostReplay` after the start
         self.episodes = Episodes(env.source, self.seeds, settings.environments)
         self._averages = {"parts": Averages(), "seen": Averages()}
         self._ended: list[list[tuple[float, int]]] = [[] for _ in members]
         self._segments = Segments()
-        self._keeps = self.bytes_needed <= MOST_KEPT and scratch is None  # what going on needs, after the end
-        self._left = False  # whether they ended without what going on would need
+        self._keeps = self.bytes_needed <= MOST_KEPT and scratch is None  # whether finished members can be continued
+        self._left = False  # whether the members finished without the state to continue from
 
     @classmethod
     def arranged(
@@ -117,44 +117,44 @@ class HostPopulation:
     ) -> "HostPopulation":  # fmt: skip
         """See `Driver`."""
         if room.width is not None:
-            raise ValueError("width: members in environments on the host always share a call")
+            raise ValueError("width: leave it out for environments on the host, whose members always share a call")
         scratch = (room.scratch or Path(tempfile.gettempdir())).absolute() if settings.replay_on_disk else None
         return cls(settings, env, members, steps, memory=room.memory, scratch=scratch, start=start)
 
     @property
     def bytes_kept(self) -> float:
-        """The most that a checkpoint takes, but for the lines of metrics and the replay."""
+        """The largest size of a checkpoint in bytes, without the lines of metrics and the replay."""
         return self.bytes_needed
 
     @property
     def done(self) -> int:
-        """Environment steps of all members together, of `goal`."""
+        """Environment steps of all members together; at most `goal`."""
         return self.goal if self.finished else self.steps * len(self.agents)
 
     @property
     def goal(self) -> int:
-        """Environment steps that are asked for."""
+        """The requested environment steps of all members together."""
         return self.total * len(self.agents)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether all work is done."""
         return self._over or self._left
 
     @property
     def stuck(self) -> bool:
-        """Whether members that are not done kept nothing to go on from."""
+        """Whether the members need more steps but did not keep the state to continue from."""
         return self._left and not self._over
 
     @property
     def _over(self) -> bool:
-        """Whether all steps were done, or all members have failed or are as good as was asked for."""
+        """Whether all steps were done, or every member has failed or reached `stop_at`."""
         return self.steps >= self.total or not any(
             well and not self.evaluations.reached(number) for number, well in enumerate(self.log.well)
         )
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Work for about so many seconds, but at least one step."""
+        """Work for about this many seconds, but at least one step."""
         deadline = time.monotonic() + seconds
         if self.learner is None:
             self._start()
@@ -178,17 +178,17 @@ class HostPopulation:
             self.close()
 
     def close(self) -> None:
-        """Let the environments go."""
+        """Close the environments."""
         self.episodes.close()
 
     def networks(self, number: int) -> tuple[Agent, Networks]:
-        """The agent of a member, and its networks as they are now."""
+        """The agent of a member, and the current networks of the member."""
         if self.learner is None:
             raise ValueError(f"member {number} has not started yet")
         return self.agents[number], jax.tree.map(lambda leaf: leaf[number], self.learner.online)
 
     def best(self, number: int) -> tuple[Agent, Networks]:
-        """The agent of a member, and the networks that did best in evaluations."""
+        """The agent of a member, and the networks with its best evaluation."""
         return self.agents[number], self.evaluations.best_of(number)
 
     def _start(self) -> None:
@@ -204,21 +204,21 @@ class HostPopulation:
         return HostReplay(streams, each, spaces.shape, spaces.dtype, self.env.stack, self.scratch, spaces.actions)
 
     def _open(self) -> None:
-        """Environments that can be stepped."""
+        """Open the environments, if they are not open, and request their next step."""
         if self.episodes.running:
             return
         began = self.episodes.open(self.replay, self._alive())
         if began is not None:
             if self.steps:
                 lost = f"{began.began.sum()} of {len(began.began)} running episodes could not be repeated and are lost"
-                self.log.remarks.append(f"{lost}: others have begun in their place")
+                self.log.remarks.append(f"{lost}; new episodes have begun instead")
             self._begin(began)
             self._undecided = True
         self._decide()
         self.episodes.send(self._chosen, self._alive())
 
     def _begin(self, began: Step) -> None:
-        """New episodes, where they could be begun."""
+        """Store the beginnings of new episodes; members whose environments failed to reset fail."""
         self.replay.begin(began)
         if not self.steps and self.replay.forbidden is not None:
             self._check_room(self.bytes_needed + self.replay.forbidden.nbytes)
@@ -230,24 +230,24 @@ class HostPopulation:
 
     @property
     def _random(self) -> bool:
-        """Whether nothing is needed to act, neither a network nor what the environments have told."""
+        """Whether all actions are random and legal, so that neither networks nor observations are needed to act."""
         return self._always_random and self.replay.forbidden is None
 
     @property
     def _due(self) -> bool:
-        """Whether this is the moment of a gradient step."""
+        """Whether a gradient step is due."""
         since = self.steps - self.settings.warmup
         return since > 0 and since % self.settings.update_period == 0
 
     def _alive(self) -> np.ndarray:
-        """Which environments are those of members that have not failed."""
+        """Whether each environment belongs to a member that has not failed."""
         return self.log.well.repeat(self.settings.environments)
 
     def _step(self) -> None:
-        """Store what came of the actions that were chosen, and go on with the next ones."""
+        """Store the results of the last actions, and request the next step."""
         each, clip = self.settings.environments, self._clip
         ahead = self._random
-        if ahead:  # while the environments are still at work
+        if ahead:  # while the environments are still running
             self._choose()
         actions, told = self.episodes.recv(self._chosen if ahead else None)
         self.steps += each
@@ -262,20 +262,20 @@ class HostPopulation:
             self._begin(began)
         if self._due:
             self._act_by(self.learner.online)
-        if not self.episodes.asked:  # before the gradient step: the choice would have to wait
-            self._undecided = not (ahead and self._random)  # which ends where a mask is told
+        if not self.episodes.asked:  # before the gradient step, for which the choice would have to wait
+            self._undecided = not (ahead and self._random)  # a first mask of legal actions voids the random choice
             if not self.finished:
                 self._decide()
                 self.episodes.send(self._chosen, self._alive())
 
     def _decide(self) -> None:
-        """Choose the actions of the next step, unless they are chosen."""
+        """Choose the actions of the next step, unless they are chosen already."""
         if self._undecided:
             self._choose()
             self._undecided = False
 
     def _choose(self) -> None:
-        """Ask for the actions of the next step, without waiting for them."""
+        """Compute the actions of the next step, without waiting for the device."""
         members, each = len(self.seeds), self.settings.environments
         if self._random:
             drawn = [draw.integers(self._actions, size=each, dtype=np.int32) for draw in self._draws]
@@ -291,25 +291,25 @@ class HostPopulation:
             self._chosen = vmapped.act(self.env, self.batch, self._acting, noise, epsilon, obs, legal)
 
     def _act_by(self, networks: Networks) -> None:
-        """Choose actions by these networks from here on."""
+        """Choose actions by these networks from now on."""
         self._acting = networks
         self._layers = [] if self._policies is None else numpy_acting.layers_of(networks)
 
     def _chances_now(self) -> tuple[Noise, np.ndarray]:
-        """The random numbers of the next step, those of a key whenever they are drawn, and ε of every member."""
+        """The random numbers of the next step, which depend on the step alone, and ε of every member."""
         each = self.settings.environments
         row = (self.steps - self._chances[0]) // each
         if not 0 <= row < len(self._chances[1]):
             moments = np.arange(_AHEAD, dtype=np.uint32) * np.uint32(each) + np.uint32(self.steps)
             drawn = vmapped.noise(self.learner.key, moments, each, self._actions)
-            # Exploration is that of the first gradient step while the replay is filled, as on the device.
+            # While the replay is filled, ε is the ε of the first gradient step, as in a compiled population.
             epsilon = vmapped.epsilons(self.batch, np.maximum(moments, np.uint32(self.settings.warmup)))
             pairs = zip(*map(np.asarray, (*drawn, epsilon)), strict=True)
             self._chances, row = (self.steps, [(Noise(*parts), e) for *parts, e in pairs]), 0
         return self._chances[1][row]
 
     def _learn(self) -> None:
-        """A gradient step of all members; it runs on while the environments go on."""
+        """Start a gradient step of all members, which runs concurrently with the environments."""
         settings = self.settings
         draws = [self._draws] * (1 + self.agents[0].has_actor)  # the second minibatch is for the actor
         batches = learner.minibatches(settings, self.replay, draws, self._discount)
@@ -317,15 +317,15 @@ class HostPopulation:
         self._averages["parts"].add(parts)
 
     def _start_probes(self) -> None:
-        """The fixed set of transitions that the diagnostics look at."""
+        """Choose the fixed set of transitions for the diagnostics."""
         each, count = self.settings.environments, self.settings.warmup
         steps = [self.replay.first_steps(slice(n * each, (n + 1) * each), count) for n in range(len(self.seeds))]
-        most = max(len(step.action) for step in steps)  # a member that failed early has less, and repeats it
+        most = max(len(step.action) for step in steps)  # a member that failed early has fewer, which are repeated
         together = jax.tree.map(lambda *leaves: np.stack([np.resize(x, (most, *x.shape[1:])) for x in leaves]), *steps)
         self.learner = vmapped.probed(self.learner, together)
 
     def _write_down(self) -> None:
-        """A line of metrics for every member that is still well."""
+        """Add a line of metrics for every member that has not failed."""
         trouble = np.asarray(self.learner.trouble)
         for number in np.flatnonzero(self.log.well).tolist():
             self._line(number, look=True)
@@ -335,7 +335,7 @@ class HostPopulation:
         self._averages, self._ended = {name: Averages() for name in self._averages}, [[] for _ in self.seeds]
 
     def _line(self, number: int, look: bool = False) -> None:
-        """A line of metrics: the episodes and gradient steps since the last one, and perhaps an evaluation."""
+        """Add a line of metrics: the episodes and gradient steps since the last line; `look` allows an evaluation."""
         ended = np.array(self._ended[number]).reshape(-1, 2)
         means = [average.means() for average in self._averages.values()]
         row = {name: float(np.float32(value[number])) for found in means for name, value in sorted(found.items())}
@@ -344,7 +344,7 @@ class HostPopulation:
         self.log.add(number, self.steps, ended[:, 0], ended[:, 1], row)
 
     def _fail(self, wrong: list[str], when: str, actions: np.ndarray | None = None) -> None:
-        """Give up members whose environments misbehaved, with a last line of metrics."""
+        """Stop members whose environments failed, with a last line of metrics."""
         for i in (i for i, text in enumerate(wrong) if text) if any(wrong) else ():
             number = i // self.settings.environments
             if self.log.well[number]:
@@ -353,10 +353,10 @@ class HostPopulation:
             self.log.fail(number, f"env_error: {wrong[i]} (at {when}{action})")
 
     def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything that `restore` needs: arrays, and a note of plain values.
+        """The state that `restore` needs: arrays, and a note of plain values.
 
-        What the replay gained since the last time goes to a file of its own in the folder, so that a large replay is
-        not written again and again.
+        The new transitions of the replay are written to a separate file in the folder, so that each checkpoint does not
+        write a large replay again.
         """
         arrays, note = self.log.save()
         note = {"ledger": note, "steps": self.steps, "finished": self.finished, "segments": []}
@@ -381,10 +381,10 @@ class HostPopulation:
         return arrays, note
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
-        """Take up where `save` was called; the running episodes are repeated when the environments are opened.
+        """Restore the state of `save`; the running episodes are repeated when the environments are opened.
 
         Raises:
-            ValueError: when the arrays are not those of this population.
+            ValueError: if the arrays do not fit this population.
         """
         self.log.restore(arrays, note["ledger"])
         self.steps = int(note["steps"])
@@ -408,7 +408,7 @@ class HostPopulation:
         self._chosen, self._undecided = arrays["chosen"], bool(note.get("undecided", False))
         self.episodes.restore(arrays)
         if (most := self.episodes.counts.max()) > _LONG:
-            self.log.remarks.append(f"repeating up to {most} steps of every environment, to its running episode")
+            self.log.remarks.append(f"repeating up to {most} steps of every environment, to restore running episodes")
         for draw, state in zip(self._draws, note["draws"], strict=True):
             draw.bit_generator.state = state
         for name, average in self._averages.items():
@@ -420,11 +420,11 @@ class HostPopulation:
 
 
 def _check_disk(folder: Path, needed: int) -> None:
-    """Whether the frames fit: writing to a file that was mapped before the disk was full would kill the process."""
+    """Check that the frames fit on the disk; writing to a mapped file on a full disk would kill the process."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     room = shutil.disk_usage(there).free
     if needed > room:
         raise ValueError(
             f"replay_on_disk: {needed / 1e9:.3g} GB of frames do not fit into the {room / 1e9:.3g} GB that are free in "
-            f"{there}: lower replay"
+            f"{there}; lower replay or free space"
         )

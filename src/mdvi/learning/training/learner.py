@@ -1,4 +1,4 @@
-"""What learns of a member: networks, targets and optimizer, and its gradient step."""
+"""The learner of a member: networks, target networks and optimizer, and the gradient step."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -22,16 +22,16 @@ from mdvi.types import Array
 
 
 class Learner(eqx.Module):
-    """What learns, and what it needs to go on.
+    """The state of learning.
 
     Attributes:
-        key: of its random numbers; those of update i are derived from it and i.
-        updates: gradient steps done.
-        online: the networks that learn.
-        target: their copies.
-        optimizer: its state, for both networks.
-        probe: what the diagnostics remember.
-        trouble: the updates at which an observation, a reward, a loss first was not finite (`TROUBLES`); −1 for never.
+        key: the key of random numbers; the numbers of update i derive from the key and i.
+        updates: the number of gradient steps so far.
+        online: the networks that gradient steps change.
+        target: the target networks.
+        optimizer: the state of the optimizer, for critic and actor.
+        probe: the state of the diagnostics.
+        trouble: the first updates with an observation, a reward, a loss that is not finite (`TROUBLES`); −1 for none.
     """
 
     key: jax.Array
@@ -43,12 +43,12 @@ class Learner(eqx.Module):
     trouble: Int[Array, "3"]
 
 
-_SMALL = 2**15  # parameters whose optimizer works on one vector of them all
+_SMALL = 2**15  # below this number of parameters, the optimizer works on one vector of all parameters
 TROUBLES = ("observation", "reward", "loss")
 
 
 def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransformation:
-    """The direction of a step; the learning rate, a leaf of the agent, multiplies it."""
+    """The optimizer, which gives the direction of a step; the learning rate, a leaf of the agent, multiplies it."""
     direction = (
         optax.scale_by_adam(eps=settings.optimizer_epsilon)
         if settings.optimizer == "adam"
@@ -56,7 +56,7 @@ def optimizer_of(settings: Settings, networks: Networks) -> optax.GradientTransf
     )
     if settings.clip_gradients:
         direction = optax.chain(optax.clip_by_global_norm(settings.clip_gradients), direction)
-    # A dozen small arrays cost more in calls than in arithmetic; large ones are better left where they are.
+    # For small arrays the overhead of calls exceeds the arithmetic; large arrays are not worth copying.
     small = sum(leaf.size for leaf in jax.tree.leaves(networks)) < _SMALL
     return optax.flatten(direction) if small else direction
 
@@ -66,13 +66,13 @@ def start(
 ) -> tuple[Learner, tuple[jax.Array, jax.Array]]:
     """A learner before its first step, and the keys of the first states and of the steps that fill the replay.
 
-    Its networks are those that are `given`, or have random weights.
+    Its networks are `given`, or have random weights.
 
-    Everything random comes from the seed alone, so that members that differ in λ, τ or learning rate start alike.
+    All random numbers derive from the seed alone, so that members that differ in λ, τ or learning rate start alike.
     """
     weights, more_weights, worlds, filling, life = jax.random.split(jax.random.key(seed), 5)
     if agent.network is not None and settings.normalize:
-        raise ValueError("normalize: is a setting of mdvi's own layers, and the agent has a network of its own")
+        raise ValueError("normalize: applies to mdvi's layers only, and the agent has its own network; leave it out")
     make = agent.network or partial(network, torso=settings.torso, hidden=settings.hidden, normalize=settings.normalize)
     critic = make(env, weights)
     actor = make(env, more_weights) if agent.has_actor else None
@@ -92,7 +92,7 @@ def start(
 
 
 def minibatches(settings: Settings, experience: Experience, draws: Iterable[Any], discount: Any) -> list[Batch]:
-    """A minibatch for each of these draws, see `Experience.sample`."""
+    """One minibatch for each element of `draws`, see `Experience.sample`."""
     return [experience.sample(draw, settings.batch, settings.n_step, discount) for draw in draws]
 
 
@@ -129,9 +129,9 @@ def learn(
 
 
 def copied(settings: Settings, env: Interface, agent: Agent, learner: Learner) -> tuple[Learner, dict[str, Array]]:
-    """The learner after its networks were copied to the target networks, and what the diagnostics saw before.
+    """The learner after the copy of its networks to the target networks, and the diagnostics before the copy.
 
-    Where the target networks follow at every gradient step (`polyak`) there is nothing to copy.
+    If the target networks follow at every gradient step (`polyak`), there is no copy.
     """
     seen: dict[str, Array] = {}
     if settings.diagnostics:
@@ -141,21 +141,21 @@ def copied(settings: Settings, env: Interface, agent: Agent, learner: Learner) -
 
 
 def reason(settings: Settings, trouble: np.ndarray) -> str:
-    """The first thing that was not finite, in words; "" for nothing."""
+    """A message about the first value that was not finite; "" if all were finite."""
     found = [(int(update), what) for update, what in zip(trouble, TROUBLES, strict=True) if update >= 0]
     if not found:
         return ""
-    update, what = min(found, key=lambda pair: pair[0])  # of one update, the environment's comes first
+    update, what = min(found, key=lambda pair: pair[0])  # within one update, observation and reward come before loss
     step = settings.warmup + update * settings.update_period
     kind = "diverged" if what == "loss" else "env_error"
     return f"{kind}: the {what} was not finite at environment step {step}"
 
 
 def finite(networks: Networks) -> bool:
-    """Whether all parameters are."""
+    """Whether all parameters are finite."""
     return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in jax.tree.leaves(networks))
 
 
 def all_finite(values: Array) -> Array:
-    """Whether all of these are numbers, which whole ones always are."""
+    """Whether all values are finite; integers always are."""
     return jnp.isfinite(values).all() if jnp.issubdtype(values.dtype, jnp.inexact) else jnp.ones((), bool)

@@ -1,9 +1,9 @@
-"""The loop: act, store, learn, copy. One program for every agent, environment and member of a population.
+"""The training loop (act, store, learn, copy): one program for every agent, environment and member of a population.
 
     for each target period:
         for each gradient step:
             act F steps and store them
-            one step of the critic on one minibatch, one of the actor on another
+            one step of the critic on one minibatch, and of the actor on another
         copy the networks to the target networks
 
 Source: Vieillard et al. (2020), Algorithm 2.
@@ -29,13 +29,13 @@ from mdvi.types import Array
 
 
 class Member(eqx.Module):
-    """One agent in training inside a compiled program, with the environments it lives in.
+    """One agent in training inside a compiled program, with its environments.
 
     Attributes:
-        learner: what learns.
+        learner: the networks and their optimizer.
         replay: the ring of transitions.
-        worlds: the states of its environments.
-        gone: what the running episodes have returned so far, and their lengths.
+        worlds: the states of the environments.
+        gone: the returns and the lengths of the running episodes so far.
     """
 
     learner: Learner
@@ -45,7 +45,7 @@ class Member(eqx.Module):
 
 
 class Finished(eqx.Module):
-    """Episodes that ended at a step: return and length, NaN and 0 where none did; and whether a reward was not 0."""
+    """Episodes that ended at a step: return and length, NaN and 0 if none ended; and whether a reward was not 0."""
 
     episode_return: Float[Array, " environments"]
     episode_length: Int[Array, " environments"]
@@ -55,7 +55,7 @@ class Finished(eqx.Module):
 def init(
     settings: Settings, env: Environment, agent: Agent, seed: Any, given: Networks | None = None
 ) -> tuple[Member, Finished]:
-    """A member at its first gradient step: networks drawn, replay filled by `warmup` steps of its first policy."""
+    """A member before its first gradient step, with `warmup` steps of its first policy in the replay."""
     learner, (worlds, filling) = start(settings, env, agent, seed, given)
     member = Member(
         learner=learner,
@@ -73,7 +73,7 @@ def init(
 def interact(
     settings: Settings, env: Environment, agent: Agent, member: Member, key: jax.Array, rows: int
 ) -> tuple[Member, Finished]:
-    """Act and store so many steps of every environment."""
+    """Act, and store `rows` steps of every environment."""
     learner = member.learner
     epsilon = agent.epsilon_at(settings.warmup + learner.updates * settings.update_period)
 
@@ -116,7 +116,7 @@ def period(settings: Settings, env: Environment, agent: Agent, member: Member) -
 def chunk(
     settings: Settings, env: Environment, agent: Agent, member: Member
 ) -> tuple[Member, Finished, dict[str, Array]]:
-    """The target periods between two lines of metrics: the member after them, the episodes, the means."""
+    """The target periods between two lines of metrics; returns the member after them, the episodes and the means."""
     member, (finished, parts, seen) = jax.lax.scan(
         lambda member, _: period(settings, env, agent, member), member, None, settings.chunk
     )

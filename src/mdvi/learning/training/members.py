@@ -1,4 +1,4 @@
-"""Members of a population as one tree of arrays, and one of them out of it."""
+"""Members of a population as one tree of arrays."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from mdvi.learning.runs.driver import Members
 
 
 def batched(members: Members) -> tuple[Agent, np.ndarray]:
-    """Agents under one leading axis, and their seeds.
+    """The agents of members with a leading axis on their leaves, and the seeds.
 
     Raises:
-        ValueError: when agents differ in structure.
+        ValueError: if agents differ in structure.
     """
     if len({jax.tree.structure(agent) for agent, _ in members}) != 1:
         raise ValueError("agents of one population must differ in numbers only, not in structure")
@@ -22,6 +22,6 @@ def batched(members: Members) -> tuple[Agent, np.ndarray]:
 
 
 def single(leaf: Any) -> Any:
-    """NumPy's double numbers as the single ones that networks are made of."""
+    """An array with 32-bit numbers instead of 64-bit numbers; any other value unchanged."""
     narrow = {"float64": np.float32, "int64": np.int32}
     return leaf.astype(narrow.get(leaf.dtype.name, leaf.dtype)) if isinstance(leaf, np.ndarray) else leaf

@@ -1,27 +1,27 @@
-"""Whether what is to be trained fits into memory."""
+"""Check that members fit into memory."""
 
 from typing import Any
 
 import jax
 import psutil
 
-_SHARE = 0.8  # of the free memory that a population may take
-OVERHEAD = 1.5  # peak memory of a member over that of its state: gradients, minibatches, a copy on its way to disk
+_SHARE = 0.8  # the share of the free memory that a population may use
+OVERHEAD = 1.5  # peak memory of a member over the size of its state: gradients, minibatches, a copy for the disk
 
-MOST_KEPT = 2**30  # bytes that a run which has ended keeps, so that it can go on
+MOST_KEPT = 2**30  # bytes that a finished run keeps at most, so that it can be continued
 
 
 def check_room(needed: float, who: str, memory: float | None) -> float:
-    """The bytes that may be used, by default four fifths of what is free.
+    """The bytes that may be used, by default four fifths of the free memory.
 
     Raises:
-        ValueError: when more are needed.
+        ValueError: if more bytes are needed.
     """
     room = _SHARE * free_memory() if memory is None else memory
     if needed > room:
         raise ValueError(
-            f"{who} would take {needed / 1e9:.3g} GB and there are {room / 1e9:.3g} GB: lower replay, or the number "
-            "of members that run together"
+            f"{who} would need {needed / 1e9:.3g} GB of memory and {room / 1e9:.3g} GB are available: lower replay, or "
+            "the number of members that run together"
         )
     return room
 
@@ -32,7 +32,7 @@ def size_of(template: Any) -> int:
 
 
 def free_memory() -> float:
-    """Bytes free where the arrays live."""
+    """The free bytes on the device of the arrays."""
     device = jax.devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:

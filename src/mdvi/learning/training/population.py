@@ -1,7 +1,7 @@
 """A population: seeds × (λ, τ) × learning rates, trained side by side by one compiled program.
 
-Members that share a call are vmapped; on a processor, calls run on as many threads as there are cores, and a member
-does the same arithmetic whoever runs beside it. Members that memory has no room for wait until others are done.
+Members that share a call are vmapped. On a processor, calls run on as many threads as there are cores, and the
+arithmetic of a member does not depend on other members. Members that do not fit into memory wait until others finish.
 """
 
 import os
@@ -36,12 +36,12 @@ class Group:
     """Members that share a call.
 
     Attributes:
-        first: the number of the first of them.
-        agents: their agents; leaves have a leading axis if there are several.
-        seeds: their seeds.
-        member: their state; None before they start, and once they are done where it is too large to be kept.
-        networks: what they have learned; None before they are done.
-        chunks: how far they are.
+        first: the number of the first member.
+        agents: the agents of the members; leaves have a leading axis if there are several members.
+        seeds: the seeds of the members.
+        member: the state of the members; None before they start, and after they finish if it is too large to keep.
+        networks: the networks of the members after they finish; None before.
+        chunks: the number of chunks that are done.
     """
 
     first: int
@@ -58,7 +58,7 @@ class Group:
 
 
 class Population:
-    """Agents of one structure with a seed each, and what they have gone through.
+    """Agents of one structure, each with a seed, in training.
 
     Attributes:
         groups: members by the calls they share.
@@ -85,16 +85,16 @@ class Population:
         Args:
             settings: sizes and periods.
             env: the environment.
-            members: an agent and a seed for each; agents may differ in their leaves only.
-            steps: environment steps of each, rounded up to whole lines of metrics.
+            members: an agent and a seed for each member; agents may differ in their leaves only.
+            steps: environment steps of each member, rounded up to whole lines of metrics.
             width: members that share a call.
-            workers: calls at a time; default one for each core of a processor, one on an accelerator.
-            memory: bytes that may be used; default four fifths of what is free.
-            measure: more columns for the lines of metrics, from an agent and its networks.
-            start: the networks that each member starts from; default random ones.
+            workers: calls that run at a time; default: one for each core of a processor, one on an accelerator.
+            memory: bytes that may be used; default: four fifths of the free memory.
+            measure: computes additional columns of the lines of metrics from an agent and its networks.
+            start: the networks that each member starts from; default: random networks.
 
         Raises:
-            ValueError: when agents differ in structure, or one group does not fit into the memory.
+            ValueError: if agents differ in structure, or if one group does not fit into memory.
         """
         self.settings, self.width, self.measure, self._start = settings, width, measure, start
         self.env = jax.tree.map(single, env)
@@ -103,7 +103,7 @@ class Population:
             raise ValueError(f"width: expected a divisor of the {len(members)} members, got {width}")
         self.total = settings.chunks(steps)
         self.workers = workers or (os.cpu_count() or 1 if jax.default_backend() == "cpu" else 1)
-        batched(members)  # of one structure, all of them
+        batched(members)  # checks that all agents have one structure
         self.groups = [_group(first, members[first : first + width], width) for first in range(0, len(members), width)]
         self.log = MemberLog(len(members))
         self.evaluations = Evaluations(settings, self.env, np.array([seed for _, seed in members]))
@@ -111,7 +111,7 @@ class Population:
         self.bytes_each = OVERHEAD * size_of(self._template())
         room = check_room(self.bytes_each, f"{width} member{'s' * (width > 1)} of the population", memory)
         self.at_once = int(min(len(self.groups), room / self.bytes_each))
-        # Whether members that are done keep what they would need to go on.
+        # Whether finished members keep the state to continue from.
         self._keeps = self.at_once == len(self.groups) and self.bytes_kept <= MOST_KEPT
 
     @classmethod
@@ -121,7 +121,7 @@ class Population:
     ) -> "Population":  # fmt: skip
         """See `Driver`."""
         if settings.replay_on_disk:
-            raise ValueError("replay_on_disk: is for environments on the host")
+            raise ValueError("replay_on_disk: applies to environments on the host only; leave it out")
         if room.width is not None and room.width < 1:
             raise ValueError(f"width: expected at least 1, got {room.width}")
         width = room.width or (1 if jax.default_backend() == "cpu" else len(members))
@@ -132,41 +132,41 @@ class Population:
 
     @property
     def bytes_needed(self) -> float:
-        """Of memory, at the peak."""
+        """The peak of memory in bytes."""
         return self.bytes_each * self.at_once
 
     @property
     def bytes_kept(self) -> float:
-        """The most that a checkpoint takes, but for the lines of metrics."""
+        """The largest size of a checkpoint in bytes, without the lines of metrics."""
         return self.bytes_each * len(self.groups)
 
     @property
     def waves(self) -> str:
-        """That not all members run at the same time, in words; "" where they do."""
+        """A remark if not all members run at the same time; otherwise ""."""
         return "" if self.at_once == len(self.groups) else f", {self.at_once} members at a time"
 
     @property
     def done(self) -> int:
-        """Chunks done, of `goal`."""
+        """The chunks of all groups that are done; at most `goal`."""
         return sum(group.chunks for group in self.groups)
 
     @property
     def goal(self) -> int:
-        """Chunks of all groups together."""
+        """The requested chunks of all groups together."""
         return self.total * len(self.groups)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether all work is done."""
         return all(group.networks is not None for group in self.groups)
 
     @property
     def stuck(self) -> bool:
-        """Whether members that are not done kept nothing to go on from."""
+        """Whether some members need more steps but did not keep the state to continue from."""
         return any(group.networks is not None and not self._done(group) for group in self.groups)
 
     def advance(self, seconds: float, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Work for about so many seconds: chunk by chunk, on the group that is least far."""
+        """Work for about this many seconds: repeatedly one chunk of the group with the fewest chunks."""
         deadline = time.monotonic() + seconds
         busy: set[int] = set()
 
@@ -187,7 +187,7 @@ class Population:
                 if time.monotonic() > deadline:
                     return
 
-        if not self._compiled:  # once, and not once for each thread
+        if not self._compiled:  # compile once, not once for each thread
             self._step(next(group for group in self.groups if group.networks is None), stopping)
             self._compiled = True
         if self.workers == 1 or len(self.groups) == 1:
@@ -198,7 +198,7 @@ class Population:
                 future.result()
 
     def networks(self, number: int) -> tuple[Agent, Networks]:
-        """The agent of a member, and its networks as they are now."""
+        """The agent of a member, and the current networks of the member."""
         group, place = self.groups[number // self.width], number % self.width
         member = group.member
         networks = group.networks if member is None else member.learner.online
@@ -209,14 +209,14 @@ class Population:
         return self.agents[number], networks
 
     def best(self, number: int) -> tuple[Agent, Networks]:
-        """The agent of a member, and the networks that did best in evaluations."""
+        """The agent of a member, and the networks with its best evaluation."""
         return self.agents[number], self.evaluations.best_of(number)
 
     def close(self) -> None:
-        """Nothing goes on outside of `advance`."""
+        """Do nothing: nothing runs outside of `advance`."""
 
     def save(self, folder: Path | None = None, serial: int = 0) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything that `restore` needs: arrays, and a note of plain values; nothing is put beside them."""
+        """The state that `restore` needs: arrays, and a note of plain values; no separate files are written."""
         arrays: dict[str, np.ndarray] = {}
         notes = []
         for group in self.groups:
@@ -229,14 +229,14 @@ class Population:
         return arrays | log | best, {"groups": notes, "ledger": note, "evaluations": facts}
 
     def restore(self, arrays: dict[str, np.ndarray], note: dict[str, Any], folder: Path | None = None) -> None:
-        """Take up where `save` was called.
+        """Restore the state of `save`.
 
         Raises:
-            ValueError: when the arrays are not those of this population.
+            ValueError: if the arrays do not fit this population.
         """
         template = self._template()
         if len(note["groups"]) != len(self.groups):
-            raise ValueError(f"the checkpoint is of {len(note['groups'])} groups of members, not {len(self.groups)}")
+            raise ValueError(f"checkpoint: expected {len(self.groups)} groups of members, got {len(note['groups'])}")
         for group, known in zip(self.groups, note["groups"], strict=True):
             kept = known.get("kept", known["state"] == "running") and folder is not None
             if kept or known["state"] == "running":
@@ -251,7 +251,7 @@ class Population:
                 one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), one)
             self.evaluations.restore(one, arrays, note["evaluations"])
         for group in self.groups:
-            if group.member is not None and not self._done(group):  # more is asked for than before
+            if group.member is not None and not self._done(group):  # more steps are requested than before
                 group.networks = None
 
     def _template(self) -> loop.Member:
@@ -259,12 +259,12 @@ class Population:
         return jax.eval_shape(partial(_init, self.settings, self.width > 1), self.env, group.agents, group.seeds)[0]
 
     def _step(self, group: Group, stopping: Callable[[], bool]) -> None:
-        """One chunk of a group, which starts it if it has not started."""
+        """Train a group for one chunk, and start it first if it has not started."""
         many = self.width > 1
         member, pending = group.member, None
         if member is None:
             member, pending = _init(self.settings, many, self.env, group.agents, group.seeds, self._given(group))
-            if stopping():  # the program of the chunk would have to be compiled first
+            if stopping():  # compiling the program of the chunk would delay the stop
                 return
         group.member, finished, means = _chunk(self.settings, many, self.env, group.agents, member)
         self._record(group, pending, finished, means)
@@ -274,26 +274,26 @@ class Population:
         if self._done(group):
             group.networks = group.member.learner.online
             group.member = group.member if self._keeps else None
-            for number in group.numbers:  # the last gradient step is not followed by a loss
+            for number in group.numbers:  # no loss follows the last gradient step, so check the parameters
                 if not learner.finite(self.networks(number)[1]):
                     step = self.settings.steps_after(group.chunks)
                     self.log.fail(number, f"diverged: a parameter was not finite at environment step {step}")
 
     def _given(self, group: Group) -> Networks | None:
-        """The networks that these members start from, where they are given."""
+        """The networks that the members of a group start from; None for random networks."""
         if self._start is None:
             return None
         networks = [self._start[number] for number in group.numbers]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *networks) if self.width > 1 else networks[0]
 
     def _done(self, group: Group) -> bool:
-        """Whether nothing is left to do for these members."""
+        """Whether the members of a group have done all chunks, failed, or reached `stop_at`."""
         return group.chunks >= self.total or all(
             self.log.status[number] or self.evaluations.reached(number) for number in group.numbers
         )
 
     def _record(self, group: Group, pending: Any, finished: loop.Finished, means: dict[str, Any]) -> None:
-        """Lines of metrics of a chunk; episodes that ended while the replay was filled belong to the first."""
+        """Add the lines of metrics of a chunk; the first chunk includes episodes that ended during warm-up."""
         group.chunks += 1
         step = self.settings.steps_after(group.chunks)
         count = len(group.seeds)
@@ -326,6 +326,6 @@ def _chunk(settings: Settings, many: bool, env: Environment, agents: Agent, memb
 
 
 def _group(first: int, members: Members, width: int) -> Group:
-    """Members under one leading axis, or one without."""
+    """A group of members; leaves have a leading axis if `width` is larger than 1."""
     agents, seeds = batched(members)
     return Group(first, agents if width > 1 else jax.tree.map(lambda leaf: leaf[0], agents), seeds)

@@ -1,4 +1,4 @@
-"""What all members of a population on the host do together, each in one compiled call."""
+"""Steps of all members of a population on the host, each step as one compiled call."""
 
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from mdvi.learning.training import learner as learning
 def start(
     settings: Settings, env: Hosted, agents: Agent, seeds: Any, given: Networks | None = None
 ) -> learning.Learner:
-    """What learns, from a seed each, and from networks where they are given."""
+    """The learners of all members, from their seeds, and from `given` networks if there are any."""
     return jax.vmap(lambda *member: learning.start(settings, env, *member)[0])(agents, seeds, given)
 
 
@@ -42,7 +42,7 @@ def epsilons(agents: Agent, steps: Any) -> Any:
 
 @jax.jit
 def act(env: Hosted, agents: Agent, networks: Networks, drawn: Noise, epsilon: Any, obs: Any, legal: Any = None) -> Any:
-    """The actions of every member in each of its environments, of those that were told to be legal."""
+    """The actions of every member in each of its environments, chosen among the legal actions."""
 
     def one(member: Agent, networks: Networks, drawn: Noise, epsilon: Any, seen: Any, told: Any) -> Any:
         return member.act_by(drawn, networks, seen, agent.legal_on(env, seen, told), epsilon)
@@ -52,17 +52,17 @@ def act(env: Hosted, agents: Agent, networks: Networks, drawn: Noise, epsilon: A
 
 @partial(jax.jit, static_argnums=0)
 def learn(settings: Settings, env: Hosted, agents: Agent, learner: learning.Learner, first: Any, second: Any) -> Any:
-    """A gradient step of the critics on the first minibatches and of the actors on the second, and its averages."""
+    """A gradient step of the critics on the first minibatches and of the actors on the second, and its metrics."""
     return jax.vmap(partial(learning.learn, settings, env))(agents, learner, first, second)
 
 
 @partial(jax.jit, static_argnums=0)
 def copied(settings: Settings, env: Hosted, agents: Agent, learner: learning.Learner) -> Any:
-    """The learners with new targets, and what the diagnostics see."""
+    """The learners after the copy to the target networks, and the diagnostics before it."""
     return jax.vmap(partial(learning.copied, settings, env))(agents, learner)
 
 
 def probed(learner: learning.Learner, steps: Transition) -> learning.Learner:
-    """The learner with the transitions that its diagnostics look at."""
+    """The learners with the fixed set of transitions for their diagnostics."""
     probe = jax.vmap(start_probe)(steps)
     return eqx.tree_at(lambda m: m.probe, learner, probe, is_leaf=lambda leaf: leaf is None)

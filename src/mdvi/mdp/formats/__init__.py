@@ -1,7 +1,8 @@
-"""Models in and out of files: one module for each family of formats, one registry, one kind of error.
+"""Read and write models in files: one module for each family of formats, one registry, one type of error.
 
-Terminal states are absorbing and worth zero, entropy included; illegal actions have no probability. What a format says
-otherwise is translated both ways, and the notes say what was. `docs/formats.md` has the table.
+In mdvi, terminal states are absorbing and have value zero, including entropy, and illegal actions have probability
+zero. Other conventions of a format are translated in both directions, and notes report the translations.
+`docs/formats.md` has the table.
 """
 
 import re
@@ -43,13 +44,13 @@ __all__ = [
 def read(
     path: str | PathLike[str], discount: float | None = None, format: str | None = None, reward: str | None = None
 ) -> Imported:
-    """The model in a file.
+    """Read the model in a file.
 
     Args:
-        path: the file; the format follows from its suffix, for .npz from the names of its arrays.
-        discount: γ in [0, 1], instead of the file's own. Formats without one need it.
-        format: one of `FORMATS`, whatever the suffix.
-        reward: which of several rewards to read, by its name, or "none"; only for the formats prism and drn.
+        path: the file; the format follows from the suffix, for .npz from the names of the arrays.
+        discount: γ in [0, 1], instead of γ in the file; required for formats without γ.
+        format: one of `FORMATS`; default: by the suffix.
+        reward: the name of one of several rewards, or "none"; only for the formats prism and drn.
 
     Raises:
         FormatError: one line, `path:line: what is wrong`.
@@ -62,13 +63,13 @@ def read(
 
 
 def _beside(path: Path, chosen: Format) -> list[str]:
-    """How the names of the files beside a file that belong to it go on after its stem."""
+    """The ends, after the stem, of the names of further files that belong to a file."""
     ends = [
         suffix for suffix in chosen.siblings if path.with_suffix(suffix) != path and path.with_suffix(suffix).exists()
     ]
     if chosen.several:
         names = [other.name for other in path.absolute().parent.iterdir()]
-        # m10.srew belongs to m10.tra where there is one, and not to m.tra or m1.tra.
+        # m10.srew belongs to m10.tra if that exists, and not to m.tra or m1.tra.
         others = [name.removesuffix(path.suffix) for name in names if name.endswith(path.suffix) and name != path.name]
         for name in names:
             tag, dot, suffix = name.removeprefix(path.stem).rpartition(".")
@@ -82,9 +83,9 @@ def _beside(path: Path, chosen: Format) -> list[str]:
 
 
 def parse(source: Source, format: str, path: str | PathLike[str] = "input") -> Imported:
-    """The model in the bytes of a file; `path` is what errors call it."""
+    """The model in the bytes of a file; `path` is its name in messages."""
     try:
-        # Numbers that overflow are found out by the model's own checks.
+        # The checks of the model report numbers that overflow.
         with np.errstate(all="ignore"):
             model, notes, names = FORMATS[format].read(source)
             names.check(model.states, model.actions)
@@ -101,26 +102,26 @@ def parse(source: Source, format: str, path: str | PathLike[str] = "input") -> I
 def write(
     model: FiniteMDP, path: str | PathLike[str], format: str | None = None, names: Names | None = None
 ) -> tuple[str, ...]:
-    """Write a model, whole or not at all; formats of several files put them beside the first.
+    """Write a model atomically; formats with several files write them next to the first.
 
     Args:
-        model: any model but a matrix-free one.
-        path: the file; the format follows from its suffix, for .npz it is mdvi's own.
-        format: one of `FORMATS`, whatever the suffix.
-        names: what to call states and actions; default the names of the model. They are written as text.
+        model: any model except a matrix-free one.
+        path: the file; the format follows from the suffix, for .npz it is the format of mdvi.
+        format: one of `FORMATS`; default: by the suffix.
+        names: the names of states and actions; default: the names of the model. They are written as text.
 
     Returns:
-        Notes on what was translated or left out.
+        Notes on translations and omissions.
 
     Raises:
-        FormatError: for what cannot be written, and where not.
+        FormatError: if the format cannot hold the model, or the file cannot be written.
     """
     path = Path(path)
     chosen = _format(path, format, None)
     try:
         called = (model.names if names is None else names).check(model.states, model.actions)
         files, notes = chosen.write(model, called.as_text())
-        for suffix, data in reversed(files.items()):  # the first file last: where it is, all are
+        for suffix, data in reversed(files.items()):  # the first file is written last, so that it implies the others
             output.write(path if suffix == chosen.suffixes[0] else path.with_suffix(suffix), data)
     except OSError as error:
         raise FormatError(f"{_plain(path)}: cannot be written: {error.strerror or error}") from None
@@ -139,7 +140,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _format(path: Path, name: str | None, data: bytes | None) -> Format:
-    """The format asked for, or else the one that the suffix and the arrays' names tell."""
+    """The format of that name, or the format by the suffix and the names of the arrays."""
     if name is not None:
         if name not in FORMATS:
             raise FormatError(f"{_plain(path)}: unknown format {name!r}; {_known(name, list(FORMATS))}")
@@ -164,5 +165,5 @@ def _known(name: str, names: list[str]) -> str:
 
 
 def _plain(text: object) -> str:
-    """One line that a terminal only shows."""
+    """A text on one line, with escapes for control characters."""
     return plain(" ".join(str(text).split()))

@@ -1,6 +1,6 @@
-"""Named arrays in a .npz file, read without trusting it: sizes are known before an array is read, no code can run.
+"""Named arrays in an untrusted .npz file: sizes are checked before an array is read, and no code can be executed.
 
-Every number counts 8 bytes, whatever type it has in the file: that is what a model makes of it.
+Every number counts as 8 bytes, whatever its type in the file, because a model stores it in 8 bytes.
 """
 
 import io
@@ -15,20 +15,20 @@ import numpy as np
 from mdvi.mdp.formats.text import shown
 from mdvi.mdp.memory import memory_left
 
-# What NumPy writes for arrays of numbers and of text. Objects and records look different, and are not read.
+# The headers that NumPy writes for arrays of numbers and text; headers of objects and records do not match.
 _HEADER = (
     r"\{'descr': '([<>|=]?)([biufU])([0-9]{1,4})', 'fortran_order': (True|False), "
     r"'shape': \(((?:[0-9]{1,18}(?:, ?[0-9]{1,18}){0,3},?)?)\),? ?\}\s*"
 )
 _LONGEST_HEADER = 4096
-_COPIES = 4  # of the arrays, while a model is built of them and checked
-_SMALL = 2**26  # bytes that are always tried
-_PIECE = 2**20  # bytes that are unpacked at once
+_COPIES = 4  # copies of the arrays in memory while a model is built and checked
+_SMALL = 2**26  # arrays of at most this many bytes are always read
+_PIECE = 2**20  # bytes that are decompressed at a time
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, OverflowError)
 
 
 class _Header(NamedTuple):
-    """What a .npy member says of its array, and where the numbers begin."""
+    """The header of a .npy member, and the offset of its numbers."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -41,7 +41,7 @@ class _Header(NamedTuple):
 
     @property
     def memory(self) -> int:
-        """Bytes that the array takes in a model."""
+        """The bytes of the array in a model."""
         return self.size * max(self.dtype.itemsize, 8)
 
 
@@ -52,11 +52,11 @@ def names(data: bytes) -> list[str]:
 
 
 def load(data: bytes, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Those of the wanted arrays that are there, in native byte order.
+    """The wanted arrays that the file contains, in native byte order.
 
     Raises:
-        ValueError: for anything but arrays of numbers or text, and for arrays that do not fit into the memory that is
-            left; this is known before any of them is read.
+        ValueError: if an array has objects, or if the arrays do not fit into the available memory; this is checked
+            before any array is read.
     """
     arrays = {}
     try:
@@ -66,7 +66,7 @@ def load(data: bytes, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
             needed, left = _COPIES * sum(header.memory for header in headers.values()), memory_left()
             if needed > max(left, _SMALL):
                 raise ValueError(
-                    f"a model of these arrays does not fit into memory: it takes {needed / 2**30:.1f} GiB, "
+                    f"a model of these arrays does not fit into memory: it needs {needed / 2**30:.1f} GiB, and "
                     f"{left / 2**30:.1f} GiB are left"
                 )
             for name, header in headers.items():
@@ -77,7 +77,7 @@ def load(data: bytes, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def save(arrays: dict[str, np.ndarray]) -> bytes:
-    """A .npz file, the same bytes for the same arrays."""
+    """A .npz file, with the same bytes for the same arrays."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
@@ -93,7 +93,7 @@ def _archive(data: bytes) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(io.BytesIO(data))
     except (*_DAMAGE, ValueError) as error:
-        raise ValueError(f"this is no .npz file: {error}") from None
+        raise ValueError(f"this is not a .npz file: {error}") from None
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -107,15 +107,15 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
         if name.removesuffix(".npy") in members:
             raise ValueError(f"the .npz file has two members {shown(name)}")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
-            raise ValueError(f"member {shown(name)} is encrypted, or not compressed as NumPy does")
+            raise ValueError(f"member {shown(name)} is encrypted, or compressed by a method that NumPy does not use")
         members[name.removesuffix(".npy")] = member
     if sum(member.compress_size for member in listed) > size:
-        raise ValueError("the .npz file is damaged: its members claim more bytes than there are")
+        raise ValueError("the .npz file is damaged: its members declare more bytes than the file has")
     return members
 
 
 def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _Header:
-    """The header of a .npy member, which must agree with the member's size."""
+    """The header of a .npy member, after a check that it agrees with the size of the member."""
     stem = f"array {shown(name)}"
     with archive.open(member) as file:
         content = file.read(_LONGEST_HEADER)
@@ -125,7 +125,7 @@ def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _He
     end = begin + int.from_bytes(content[8:begin], "little")
     fit = re.fullmatch(_HEADER, content[begin:end].decode("latin-1"))
     if fit is None or (fit[2] == "U") != name.endswith("_names"):
-        raise ValueError(f"{stem} is no plain array of numbers of at most 4 dimensions; objects are not read")
+        raise ValueError(f"{stem}: expected an array of numbers with at most 4 dimensions; objects are not read")
     order, kind, width, fortran, sizes = fit.groups()
     try:
         dtype = np.dtype(f"{order}{kind}{width}")
@@ -136,12 +136,12 @@ def _header(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> _He
     )
     if header.size * dtype.itemsize != member.file_size - end:
         there = max(member.file_size - end, 0)
-        raise ValueError(f"{stem} claims shape {header.shape} of {dtype}, but has {there} bytes")
+        raise ValueError(f"{stem} declares shape {header.shape} of {dtype}, but has {there} bytes")
     return header
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: _Header) -> np.ndarray:
-    """The array itself, unpacked piece by piece into its place."""
+    """The array, decompressed piece by piece."""
     kind, width = header.dtype.kind, header.dtype.itemsize
     flat = np.empty(header.size, header.dtype.newbyteorder("="))
     with archive.open(member) as file:
@@ -151,11 +151,11 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, header: _Header) -
             count = min(step, header.size - begin)
             content = file.read(count * width)
             if len(content) < count * width:
-                raise EOFError("an array ends too soon")
+                raise EOFError("an array has fewer bytes than its header declares")
             piece = np.frombuffer(content, np.uint8 if kind == "b" else header.dtype)
-            flat[begin : begin + count] = piece  # as a Boolean, any byte but 0 is true
+            flat[begin : begin + count] = piece  # any byte other than 0 is the Boolean true
         if file.read(1):
-            raise EOFError("an array goes on after its end")
+            raise EOFError("an array has more bytes than its header declares")
     if kind == "U" and header.size and flat.view(np.uint32).max(initial=0) > 0x10FFFF:
-        raise ValueError("text with characters that do not exist")
+        raise ValueError("a text has invalid characters")
     return flat.reshape(header.shape, order="F" if header.fortran else "C")

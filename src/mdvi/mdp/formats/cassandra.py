@@ -1,4 +1,4 @@
-"""Cassandra's text format (.mdp, .POMDP), of which the fully observed part is read.
+"""The text format of Cassandra (.mdp, .POMDP); its fully observed part is read.
 
     discount: 0.95
     values: reward
@@ -10,12 +10,12 @@
     0.5 0.5
     R: go : 0 : * : * 1.0
 
-Later entries override earlier ones, `*` is everything, and a colon may stand before numbers too. The state is taken as
-observed: rewards that depend on the observation are averaged,
+Later entries override earlier ones, `*` stands for all indices, and a colon is allowed before numbers too. The state is
+treated as observed: rewards that depend on the observation are averaged,
 
     r(s, a, s') = Σ_o O(o | a, s') R(a, s, s', o),
 
-and O is read for nothing else; the start is not read. A reward of -inf forbids the action. Absorbing states that pay
+and O has no other effect; the start is not read. A reward of -inf makes the action illegal. Absorbing states that pay
 nothing are terminal.
 
 Source: Cassandra, "POMDP file format", pomdp.org.
@@ -36,9 +36,9 @@ from mdvi.mdp.validation import NEARLY
 
 KEYWORDS = ("discount", "values", "states", "actions", "observations", "start", "T", "O", "R")
 WORDS = (*KEYWORDS, "reward", "rewards", "cost", "costs", "uniform", "identity", "reset", "include", "exclude")
-MOST_EXPANDED = 2**20  # entries that * and uniform stand for
-MOST_OBSERVED = 2**23  # numbers that rewards of observations may take
-MOST_WORK = 2**29  # steps that rewards with * may take
+MOST_EXPANDED = 2**20  # the largest number of entries from * and uniform
+MOST_OBSERVED = 2**23  # the largest number of rewards that depend on observations
+MOST_WORK = 2**29  # the largest number of steps for rewards with *
 
 
 def read(source: Source) -> Result:
@@ -52,7 +52,7 @@ def read(source: Source) -> Result:
 
 
 def _statements(data: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The tokens of each statement, which begins at a keyword and ends before the next, and its first line."""
+    """The first line and the tokens of each statement, which begins at a keyword and ends before the next one."""
     pending: list[str] = []
     begun = 0
     for number, line in lines(data):
@@ -64,7 +64,7 @@ def _statements(data: bytes) -> Iterator[tuple[int, list[str]]]:
                 yield begun, pending
             pending, begun = tokens, number
         elif tokens and not pending:
-            raise LineError(f"{shown(tokens[0])} is none of {', '.join(KEYWORDS)}", number)
+            raise LineError(f"expected one of {', '.join(KEYWORDS)}, got {shown(tokens[0])}", number)
         else:
             pending += tokens
     if pending:
@@ -72,7 +72,7 @@ def _statements(data: bytes) -> Iterator[tuple[int, list[str]]]:
 
 
 class _Problem:
-    """What the statements have said so far."""
+    """The content of the statements so far."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -88,7 +88,7 @@ class _Problem:
         self.budget = source.size + MOST_EXPANDED
 
     def take(self, number: int, tokens: list[str]) -> None:
-        """One statement."""
+        """Process one statement."""
         keyword, values = tokens[0], tokens[1 + (tokens[1:2] == [":"]) :]
         if keyword in ("O", "start"):
             self.ignored[keyword] = self.ignored.get(keyword, 0) + 1
@@ -101,29 +101,29 @@ class _Problem:
         elif keyword in ("states", "actions", "observations"):
             self._declare(keyword, values)
         elif len(values) != 1:
-            raise ValueError(f"{keyword} should have one value, not {len(values)}")
+            raise ValueError(f"{keyword}: expected one value, got {len(values)}")
         elif keyword == "discount":
             self.discount = real(values[0], "discount")
         elif values[0].lower() not in ("reward", "rewards", "cost", "costs"):
-            raise ValueError(f"values should be reward or cost, not {shown(values[0])}")
+            raise ValueError(f"values: expected reward or cost, got {shown(values[0])}")
         else:
             self.costs = values[0].lower().startswith("cost")
 
     def _declare(self, keyword: str, values: list[str]) -> None:
         if keyword in self.sizes:
-            raise ValueError(f"{keyword} are declared for the second time")
+            raise ValueError(f"{keyword} are declared twice; declare them once")
         if len(values) == 1 and values[0].isdecimal():
             size, names = whole(values[0], f"number of {keyword}"), {}
         else:
             size, names = len(values), {name: i for i, name in enumerate(values)}
         if size == 0 or (names and len(names) < size):
-            raise ValueError(f"{keyword} should be a number of at least 1, or names that differ")
+            raise ValueError(f"{keyword}: expected a number of at least 1, or different names")
         if keyword != "observations":
             check_size(size, 1, self.source.size)
         self.sizes[keyword], self.names[keyword] = size, names
 
     def _ready(self) -> None:
-        """The table of rows, once both sizes are known."""
+        """Make the table of rows, once both sizes are known."""
         if self.row_set.size:
             return
         for needed in ("states", "actions"):
@@ -136,25 +136,25 @@ class _Problem:
     def _places(
         self, values: list[str], kinds: tuple[str, ...], fits: Callable[[int, int, str], bool]
     ) -> tuple[list[range], list[str]]:
-        """What stands between the colons, as indices, and the numbers after it, with or without one more colon."""
+        """The indices of the fields between the colons, and the numbers after them, with or without another colon."""
         groups: list[list[str]] = [[]]
         for value in values:
             if value != ":":
                 groups[-1].append(value)
             elif len(groups) > len(kinds):
-                raise ValueError(f"more than {len(kinds) + 1} colons")
+                raise ValueError(f"expected at most {len(kinds) + 1} colons, got more")
             else:
                 groups.append([])
         *before, last = groups
         if any(len(group) != 1 for group in before):
-            raise ValueError("one name or number should stand between two colons")
+            raise ValueError("expected one name or number between two colons")
         places = [group[0] for group in before]
-        # The last place, if the numbers come right after it.
+        # The last field, if the numbers follow it without a colon.
         if len(places) < len(kinds) and last and self._is_place(kinds[len(places)], last[0]):
             if not places or fits(len(places) + 1, len(last) - 1, last[-1]):
                 places, last = [*places, last[0]], last[1:]
         elif len(places) < len(kinds) and not fits(len(places), len(last), last[-1] if last else ""):
-            places, last = [*places, *last[:1]], last[1:]  # to be refused by its name
+            places, last = [*places, *last[:1]], last[1:]  # `_chosen` refuses it by its name
         return [self._chosen(kind, place) for kind, place in zip(kinds, places, strict=False)], last
 
     def _is_place(self, kind: str, token: str) -> bool:
@@ -170,24 +170,24 @@ class _Problem:
         return values in ((), (), (states, states * watched), (1, watched), (1,))[places]
 
     def _chosen(self, kind: str, token: str) -> range:
-        """The indices that a name, a number or `*` stands for."""
-        # Where no observations are declared, there is one.
+        """The indices of a name, a number or `*`."""
+        # Without a declaration there is one observation.
         size, place = self.sizes.get(kind, 1), self.names.get(kind, {}).get(token, -1)
         if token == "*":
             return range(size)
         if place < 0:
             if not token.isdecimal():
-                raise ValueError(f"{shown(token)} is none of the {count(size, kind[:-1])}")
+                raise ValueError(f"{shown(token)} is not one of the {count(size, kind[:-1])}")
             place = whole(token, kind[:-1])
         if place >= size:
             raise ValueError(f"{kind[:-1]} {place} is outside 0…{size - 1}")
         return range(place, place + 1)
 
     def _spend(self, *sizes: int) -> None:
-        """Wildcards and words such as `uniform` stand for no more entries than the machine can hold."""
+        """Limit the number of entries from wildcards and words such as `uniform`."""
         self.budget -= math.prod(sizes)
         if self.budget < 0:
-            raise ValueError(f"the entries with * and uniform are more than {self.source.size + MOST_EXPANDED}")
+            raise ValueError(f"* and uniform make more than {self.source.size + MOST_EXPANDED} entries; write fewer")
 
     def _transition(self, number: int, places: list[range], values: list[str]) -> None:
         if not places:
@@ -196,7 +196,7 @@ class _Problem:
         acts, here = places[0], places[1] if len(places) > 1 else range(states)
         if len(places) == 3:
             if len(values) != 1:
-                raise ValueError(f"T with an action and two states should have one probability, not {len(values)}")
+                raise ValueError(f"T with an action and two states: expected one probability, got {len(values)}")
             p, there = real(values[0], "probability"), places[2]
             self._spend(len(acts), len(here), len(there))
             if len(acts) == len(here) == len(there) == 1:
@@ -288,7 +288,7 @@ class _Problem:
                 chosen = low + np.flatnonzero(fits & ((given.successor[chosen] == t) | (t < 0)))
             work += (high - low) * watched
             if work > MOST_WORK:
-                raise ValueError("the rewards with * take too many steps; write fewer of them")
+                raise ValueError("the rewards with * need too many steps; write fewer of them")
             pay = values[given.successor[chosen]] if rows > 1 else values
             if o >= 0:
                 paid[chosen, o] = pay[:, 0]
@@ -326,7 +326,7 @@ class _Problem:
 
 
 def _averaged(given: Transitions, paid: np.ndarray, seen: np.ndarray) -> tuple[Transitions, tuple[str, ...]]:
-    """The mean reward of each transition over the observations that may follow it, exact where all pay alike."""
+    """The mean reward of each transition over the possible observations, exact if all have the same reward."""
     weight = seen[given.action, given.successor]
     total = weight.sum(-1)
     off = np.abs(total - 1)
@@ -340,7 +340,7 @@ def _averaged(given: Transitions, paid: np.ndarray, seen: np.ndarray) -> tuple[T
     for place in np.flatnonzero(unlike & np.isneginf(least) & (most > -np.inf))[:1]:
         raise ValueError(f"{given.name(place)} has reward -inf for some observations only")
     mean = np.where(possible & np.isfinite(paid), weight * paid, 0.0).sum(-1) / np.where(total > 0, total, 1.0)
-    mean = np.where(np.isfinite(most), mean, most)  # numbers that will be refused
+    mean = np.where(np.isfinite(most), mean, most)  # infinite rewards are refused later
     reward = np.where(unlike, np.where(least == most, least, mean), paid[:, 0])
     rescaled = np.unique(np.stack([given.action, given.successor])[:, unlike & (off > 1e-10)], axis=1).shape[1]
     notes = (f"{count(rescaled, 'row')} of O rescaled to sum to 1",) if rescaled else ()
@@ -355,19 +355,19 @@ def _grid(here: range, acts: range, there: range | np.ndarray) -> tuple[np.ndarr
 def _table(values: list[str], rows: int, columns: int) -> np.ndarray:
     """A matrix of probabilities."""
     if len(values) != rows * columns:
-        raise ValueError(f"{count(len(values), 'value')} where {rows} × {columns} are expected")
+        raise ValueError(f"expected {rows} × {columns} values, got {len(values)}")
     return np.array([real(value, "probability") for value in values]).reshape(rows, columns)
 
 
 def _last(given: Transitions, shape: tuple[int, int]) -> Transitions:
-    """Of the entries for one (s, a, s') the last, in order."""
+    """The last entry for each (s, a, s'), in order."""
     key = keys(given, shape)
     order = np.lexsort((given.line, key))
     return given.at(order[np.append(np.diff(key[order]) != 0, True)[: len(order)]])
 
 
 def _names(kind: str, names: tuple[str, ...], size: int) -> tuple[str, tuple[str, ...]]:
-    """The declaration of states or actions, by their names where the format can hold them, and a note where not."""
+    """The declaration of states or actions, by their names if the format can hold them, otherwise with a note."""
     if not names:
         return f"{kind}: {size}", ()
     if any(not re.fullmatch(r"[A-Za-z][\w.-]*", name, re.ASCII) or name in WORDS for name in names):

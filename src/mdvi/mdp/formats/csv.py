@@ -8,9 +8,9 @@
     state,action,next_state,probability,reward
     0,0,1,0.5,1.0
 
-Columns come in any order; `reward` may be missing (0) and is averaged over the next states. The comments may be
-missing too: states and actions are then counted, and no state is terminal. An action without a row is illegal. Names
-of states and actions stand one in a comment, each as a JSON string; if there are any, all have one.
+The columns may have any order; `reward` is optional (0) and is averaged over the next states. The comments are optional
+too: without them, states and actions are counted, and no state is terminal. An action without a row is illegal. Each
+name of a state or action is a JSON string in a comment; either all states (or actions) have names, or none.
 """
 
 import json
@@ -49,7 +49,7 @@ def read(source: Source) -> Result:
             place, width = _places(fields, number), len(fields)
             continue
         if len(fields) != width:
-            raise LineError(f"{len(fields)} values in {width} columns", number)
+            raise LineError(f"expected {width} values, one for each column, got {len(fields)}", number)
         try:
             found.add(
                 number,
@@ -74,14 +74,14 @@ def read(source: Source) -> Result:
 
 
 def _places(fields: list[str], number: int) -> list[int]:
-    """Where each of COLUMNS is."""
+    """The index of each of COLUMNS in the header."""
     for field in fields:
         if field not in COLUMNS:
             near = nearest(field, COLUMNS)
             hint = f"; did you mean {near}?" if near else f"; the columns are {','.join(COLUMNS)}"
-            raise LineError(f"the header names a column {shown(field)}{hint}", number)
+            raise LineError(f"the header has an unknown column {shown(field)}{hint}", number)
         if fields.count(field) > 1:
-            raise LineError(f"the header names {field} twice", number)
+            raise LineError(f"the header has the column {field} twice", number)
     for column in COLUMNS[:4]:
         if column not in fields:
             raise LineError(f"the header has no column {column}; it should be {','.join(COLUMNS)}", number)
@@ -119,13 +119,13 @@ def _model(source: Source, found: Collector, facts: dict[str, tuple[int, str]]) 
 
 
 def _comment(kind: str, names: tuple[str, ...]) -> list[str]:
-    """Names as comments that are one cell each, whatever separates the cells."""
+    """Names as comments; each comment is one cell for any separator of cells."""
     texts = (json.dumps(name).replace(",", r"\u002c").replace(";", r"\u003b") for name in names)
     return [f"# {kind} {i}={text}" for i, text in enumerate(texts)]
 
 
 def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """The rows of all live pairs, and everything else as comments."""
+    """The rows of all live pairs, and all other facts as comments."""
     what = listing(model)
     states, actions = what.reward.shape
     ends = np.flatnonzero(what.terminal).tolist()

@@ -1,4 +1,4 @@
-"""Storm's explicit format (.drn) for Markov decision processes and Markov chains.
+"""The explicit format of Storm (.drn) for Markov decision processes and Markov chains.
 
     @type: MDP
     @parameters
@@ -18,9 +18,9 @@
         action a0
                 1 : 1
 
-One reward model is read, the first or the one asked for: r(s, a) is the reward of the state and that of the action
-together. A comment right below a state is its name, as Storm writes the values of its variables. The discount has to be
-given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
+One reward model is read, by default the first: r(s, a) is the sum of the rewards of the state and of the action. A
+comment directly below a state is its name; Storm writes the values of variables there. The format has no discount, so
+it must be given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
 """
 
 from collections.abc import Iterator
@@ -52,9 +52,9 @@ def read(source: Source) -> Result:
         raise ValueError("there is no @type; Storm's explicit files begin with `@type: MDP`")
     number, kind = facts["type"]
     if kind not in ("MDP", "DTMC"):
-        raise LineError(f"@type {shown(kind)} is not read, only MDP and DTMC", number)
+        raise LineError(f"@type: expected MDP or DTMC, got {shown(kind)}", number)
     if "parameters" in facts and facts["parameters"][1]:
-        raise LineError(f"the model has parameters ({shown(facts['parameters'][1])}); give it numbers first", number)
+        raise LineError(f"the model has parameters ({shown(facts['parameters'][1])}); set them to numbers", number)
     if "model" not in facts or "nr_states" not in facts:
         raise ValueError("there is no @model with its @nr_states")
     number, claimed = facts["nr_states"]
@@ -74,9 +74,9 @@ def read(source: Source) -> Result:
         except ValueError as error:
             raise LineError(str(error), number) from None
     if body.state != states - 1:
-        raise ValueError(f"@nr_states claims {states} states, there are {body.state + 1}")
+        raise ValueError(f"@nr_states declares {states} states, but there are {body.state + 1}")
     if "nr_choices" in facts and facts["nr_choices"][1] not in ("", str(body.choices)):
-        raise LineError(f"@nr_choices claims {shown(facts['nr_choices'][1])}, there are {body.choices}", number)
+        raise LineError(f"@nr_choices declares {shown(facts['nr_choices'][1])}, but there are {body.choices}", number)
     given, actions, notes = body.choices_of.rename(body.found.transitions(), states, source.size)
     names = Names(body.state_names(), actions)
     model, more, names = assemble_labelled(source, given, states, body.labels, names)
@@ -91,7 +91,7 @@ def read(source: Source) -> Result:
 
 
 def _header(rows: Rows) -> dict[str, tuple[int, str]]:
-    """The facts before @model: what stands behind the colon, or on the lines below."""
+    """The facts before @model, from the text after the colon or the lines below."""
     facts: dict[str, tuple[int, list[str]]] = {}
     name = ""
     for number, line in rows:
@@ -101,19 +101,19 @@ def _header(rows: Rows) -> dict[str, tuple[int, str]]:
             name, _, value = line[1:].partition(":")
             name = name.strip()
             if name in facts:
-                raise LineError(f"@{name} stands here for the second time", number)
+                raise LineError(f"@{name} occurs for the second time", number)
             facts[name] = number, value.split()
             if name == "model":
                 break
         elif not name:
-            raise LineError(f"{shown(line)} stands before any @; such files begin with `@type: MDP`", number)
+            raise LineError(f"expected a line with @, such as `@type: MDP`, got {shown(line)}", number)
         else:
             facts[name][1].append(line)
     return {name: (number, " ".join(values)) for name, (number, values) in facts.items()}
 
 
 class _Body:
-    """What stands below @model, line by line; of the rewards in a bracket, the one at `index` is read, or none."""
+    """The lines below @model; `index` selects one of the rewards in a bracket, None selects none."""
 
     def __init__(self, states: int, index: int | None) -> None:
         self.found, self.choices_of = Collector(), Choices()
@@ -126,7 +126,7 @@ class _Body:
         self.name = ""
 
     def take(self, number: int, line: str) -> None:
-        """One line: a state, its name, an action of it, or a transition of that."""
+        """Process one line: a state, the name of a state, an action, or a transition."""
         if line.startswith("//"):
             if self.choice < 0 <= self.state:
                 self.called.setdefault(self.state, line[2:].strip())
@@ -134,14 +134,14 @@ class _Body:
             self._open_state(line)
         elif line.startswith("action"):
             if self.state < 0:
-                raise ValueError("an action before any state")
+                raise ValueError("expected a state before the first action")
             rest, paid = self._bracket(line[len("action") :])
             self._open_choice(rest.strip(), paid)
         else:
             successor, colon, probability = line.partition(":")
             if not colon or self.state < 0:
                 raise ValueError(f"{shown(line)} is neither a state, nor an action, nor `next_state : probability`")
-            if self.choice < 0:  # a chain's transitions stand right below the state
+            if self.choice < 0:  # the transitions of a chain are directly below the state
                 self._open_choice("", 0.0)
             p = real(probability.strip(), "probability")
             self.found.add(number, self.state, self.choice, whole(successor.strip(), "next state"), p, self.reward)
@@ -152,9 +152,9 @@ class _Body:
         words = rest.split()
         state = whole(words[0] if words else "", "state")
         if state != self.state + 1:
-            raise ValueError(f"state {state} after state {self.state}; states should be numbered 0, 1, 2, …")
+            raise ValueError(f"state {state} follows state {self.state}; number the states 0, 1, 2, …")
         if state >= self.states:
-            raise ValueError(f"state {state}, but @nr_states claims {self.states}")
+            raise ValueError(f"state {state} exceeds @nr_states, {self.states}")
         if any(word.startswith("{") for word in words[1:]):
             raise ValueError(f"state {state} has an observation; partially observable models are not read")
         self.state, self.choice, self.state_reward = state, -1, paid
@@ -169,23 +169,23 @@ class _Body:
         self.reward = paid if self.state_reward == 0 else self.state_reward + paid
 
     def _bracket(self, text: str) -> tuple[str, float]:
-        """A line without its [reward, …], and the one of these that is read."""
+        """A line without its [reward, …], and the selected reward."""
         before, opened, after = text.partition("[")
         if not opened:
             return text, 0.0
         inside, closed, rest = after.partition("]")
         if not closed:
-            raise ValueError("a bracket [ that is not closed")
+            raise ValueError("a bracket [ is not closed")
         self.paid = True
         if self.index is None:
             return f"{before} {rest}", 0.0
         rewards = inside.split(",")
         if self.index >= len(rewards):
-            raise ValueError(f"{len(rewards)} rewards in a bracket where at least {self.index + 1} are expected")
+            raise ValueError(f"expected at least {self.index + 1} rewards in a bracket, got {len(rewards)}")
         return f"{before} {rest}", real(rewards[self.index].strip(), "reward")
 
     def state_names(self) -> tuple[str, ...]:
-        """The names of states, if each has one of its own."""
+        """The names of states, if all states have different names; otherwise empty."""
         names = tuple(self.called.get(state, "") for state in range(self.states)) if self.called else ()
         return names if "" not in names and len(set(names)) == len(names) else ()
 

@@ -1,10 +1,11 @@
-"""Gymnasium's table `P` as JSON.
+"""The table `P` of Gymnasium as JSON.
 
     {"discount": 0.99, "P": {"0": {"0": [[0.5, 1, 0.0, false], [0.5, 2, 1.0, true]]}, …}}
 
-`P[s][a]` lists [probability, next state, reward, terminated]; a next state listed twice adds up, as Gymnasium's own
-tables mean it. An empty list makes the action illegal. A state that only stays, pays nothing and terminates is
-terminal; other terminated transitions lead to one more terminal state. `states` and `actions` may list names.
+`P[s][a]` is a list of [probability, next state, reward, terminated]; the probabilities of repeated next states are
+added, as in the tables of Gymnasium. An empty list makes the action illegal. A state is terminal if all its transitions
+stay, pay nothing and terminate; other terminated transitions lead to an additional terminal state. `states` and
+`actions` are optional lists of names.
 """
 
 import json
@@ -23,9 +24,9 @@ def read(source: Source) -> Result:
     try:
         content = json.loads(source.data.decode("utf-8-sig"), object_pairs_hook=_unique, parse_int=_integer)
     except json.JSONDecodeError as error:
-        raise LineError(f"no JSON: {error.msg}", error.lineno) from None
+        raise LineError(f"invalid JSON: {error.msg}", error.lineno) from None
     except RecursionError:
-        raise ValueError("no table: brackets are nested too deeply") from None
+        raise ValueError("invalid JSON: brackets are nested too deeply") from None
     if not isinstance(content, dict) or "P" not in content:
         raise ValueError('expected an object {"discount": …, "P": {…}}')
     stated = content.get("discount")
@@ -53,7 +54,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries: dict[str, Any] = {}
     for key, value in pairs:
         if key in entries:
-            raise ValueError(f"key {shown(key)} stands twice in an object")
+            raise ValueError(f"key {shown(key)} occurs twice in an object")
         entries[key] = value
     return entries
 

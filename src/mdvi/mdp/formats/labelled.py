@@ -1,4 +1,4 @@
-"""What PRISM's and Storm's files have in common: choices with names, labels that end an episode, and notes on both."""
+"""Common parts of the formats of PRISM and Storm: choices with names, labels of terminal states, and notes on both."""
 
 import re
 from array import array
@@ -16,7 +16,7 @@ _PLAIN_NAME = r"a(0|[1-9][0-9]{0,8})"
 
 
 def writing_notes(what: Listing) -> tuple[str, ...]:
-    """What such a file says in its own way, or not at all."""
+    """The notes on translations and omissions in a written file."""
     notes = terminal_notes(int(what.terminal.sum()), "written with loops and the label terminal")
     last = np.flatnonzero(what.legal.any(0))[-1]
     if last < what.legal.shape[1] - 1:
@@ -25,20 +25,23 @@ def writing_notes(what: Listing) -> tuple[str, ...]:
 
 
 class Choices:
-    """What the action of each transition is called: a0, a1, … are numbers, and other names stand in their order."""
+    """The name of the action of each transition; a0, a1, … are numbers, other names are in order of appearance."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
         self._names = array("q")
 
     def add(self, name: str) -> None:
-        """Append the name of the next transition's action."""
+        """Append the name of the action of the next transition."""
         self._names.append(self._known.setdefault(name, len(self._known)))
 
     def rename(
         self, given: Transitions, states: int, size: int
     ) -> tuple[Transitions, tuple[str, ...], tuple[str, ...]]:
-        """Actions by their names, where all have some, few enough, and no state has one twice; the names, and notes."""
+        """Transitions with actions numbered by their names, the names, and notes.
+
+        Names are used only if all choices have names, no state has a name twice, and the table is not too large.
+        """
         names, number = tuple(self._known), np.array(self._names, np.int64)
         if names in ((), ("",)):
             return given, (), ()
@@ -47,7 +50,7 @@ class Choices:
         choices = given.state * (int(given.action.max()) + 1) + given.action
         pairs, first = np.unique(choices, return_index=True)
         named = given.state * 10**9 + number
-        # One name for each choice, and one choice for each name.
+        # Names must be unique for each choice, and choices unique for each name.
         fits = "" not in names and states * (int(number.max()) + 1) <= size + SMALL
         fits = fits and bool((named == named[first][np.searchsorted(pairs, choices)]).all())
         if not (fits and len(np.unique(named)) == len(pairs)):
@@ -56,7 +59,7 @@ class Choices:
 
 
 def written_actions(what: Listing, names: Names) -> tuple[list[str], tuple[str, ...]]:
-    """What to call the actions in a file that tells them by their names, and a note where not by their own."""
+    """The names of actions for a file that identifies them by name, and a note if the model has other names."""
     actions = what.reward.shape[1]
     numbered = [f"a{a}" for a in range(actions)]
     if not names.actions:
@@ -70,14 +73,14 @@ def written_actions(what: Listing, names: Names) -> tuple[list[str], tuple[str, 
 
 
 def written_states(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of states that fit on a line each, or none and a note."""
+    """The names of states if each fits on one line; otherwise none, and a note."""
     if all(name and plain(name) == name == name.strip() for name in names):
         return names, ()
     return (), ("names of states not written: some do not fit on a line",)
 
 
 def unread(labels: Iterable[str]) -> str:
-    """The words for labels that are not read, for a note."""
+    """The part of a note about labels that are not read."""
     others = [shown(label) for label in dict.fromkeys(labels) if label not in (*ENDS, "init")]
     more = f" and {len(others) - 5} more" if len(others) > 5 else ""
     return f"; labels not read: {', '.join(others[:5])}{more}" if others else ""

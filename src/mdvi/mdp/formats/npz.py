@@ -1,18 +1,18 @@
-"""mdvi's own format: the arrays of a `FiniteMDP`, each under its name, in a .npz file.
+"""The format of mdvi: the arrays of a `FiniteMDP` by name in a .npz file.
 
 | array | shape | |
 | --- | --- | --- |
 | `transition` | (states, actions, states) | dense storage |
 | `indptr`, `indices`, `data`, `shape` | | compressed rows: row s · actions + a; `shape` is (states · actions, states) |
 | `next_state`, `probability` | (states, actions, branching) | a table of successors, padded with probability 0 |
-| `reward` | (states, actions) or (states,) | always |
-| `discount` | () | γ; may be missing where it is given |
-| `terminal` | (states,) | Boolean; may be missing |
-| `legal` | (states, actions) | Boolean; may be missing |
-| `state_names`, `action_names` | (states,), (actions,) | text; may be missing |
-| `substochastic` | () | Boolean: rows may sum to less than 1, and what is missing ends the episode; may be missing |
+| `reward` | (states, actions) or (states,) | required |
+| `discount` | () | γ; optional if it is given separately |
+| `terminal` | (states,) | Boolean; optional |
+| `legal` | (states, actions) | Boolean; optional |
+| `state_names`, `action_names` | (states,), (actions,) | text; optional |
+| `substochastic` | () | Boolean: rows may sum to less than 1, and the missing probability ends the episode; optional |
 
-One of the three storages is there. Other arrays are not read.
+Exactly one of the three storages is required. Other arrays are not read.
 """
 
 from types import SimpleNamespace
@@ -42,7 +42,8 @@ def read(source: Source) -> Result:
     unread = [name for name in names(source.data) if name not in known]
     storages = [storage for storage in STORAGES if any(name in arrays for name in storage)]
     if len(storages) != 1:
-        raise ValueError(f"one storage is needed, not {len(storages)}: {' or '.join(' '.join(s) for s in STORAGES)}")
+        known_storages = " or ".join(" ".join(s) for s in STORAGES)
+        raise ValueError(f"expected one storage, got {len(storages)}: {known_storages}")
     for name in (*storages[0], "reward"):
         if name not in arrays:
             raise ValueError(f"there is no array {name}")
@@ -58,7 +59,7 @@ def read(source: Source) -> Result:
 
 
 def _notes(transition: Any, masks: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Whether rows have to be rescaled, and how many; anything else that is wrong with them is found later."""
+    """The note on rows that must be rescaled, if any; later checks report other defects."""
     if isinstance(transition, scipy.sparse.csr_array):
         states = transition.shape[1]
         if transition.shape[0] % states:
@@ -82,7 +83,7 @@ def _notes(transition: Any, masks: dict[str, np.ndarray]) -> tuple[str, ...]:
 
 
 def names_in(arrays: dict[str, np.ndarray]) -> Names:
-    """The names of states and actions, where there are any."""
+    """The names of states and actions, if the file has any."""
     for name in NAMES:
         if name in arrays and (arrays[name].ndim != 1 or arrays[name].dtype.kind != "U"):
             raise ValueError(f"{name}: expected text of one dimension, got {arrays[name].dtype} {arrays[name].shape}")
@@ -95,7 +96,7 @@ def names_as_arrays(names: Names) -> dict[str, np.ndarray]:
 
 
 def scalar(arrays: dict[str, np.ndarray], name: str) -> float | None:
-    """A single number, or None if there is none of that name."""
+    """The number in an array of one element, or None if there is no array of that name."""
     if name not in arrays:
         return None
     if arrays[name].size != 1:
@@ -130,7 +131,7 @@ def _transition(arrays: dict[str, np.ndarray]) -> Any:
 
 
 def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Every array as it is stored."""
+    """Write all arrays as they are stored."""
     kernel = model.kernel
     if isinstance(kernel, MatrixFree):
         raise ValueError("a matrix-free model has no arrays and cannot be written")

@@ -1,12 +1,13 @@
-"""PRISM's explicit files: a matrix (.tra), and beside it labels (.lab), names (.sta) and rewards (.srew, .trew, .rew).
+"""The explicit files of PRISM: a matrix (.tra), with labels (.lab), names (.sta) and rewards (.srew, .trew, .rew).
 
     2 3 4          states, choices, transitions; without the choices it is a Markov chain
-    0 0 1 0.5 a0   state, choice, next state, probability, action (may be missing)
+    0 0 1 0.5 a0   state, choice, next state, probability, action (optional)
 
-Rewards of states are paid on every action, those of transitions on top. Several rewards stand in m.srew, m1.srew,
-m.time.srew, … beside m.tra; the first is read, or the one asked for by what its name has more, or by the name that
-PRISM writes into the file. What m.sta says of the variables of a state is its name. Without a place for the discount,
-it has to be given. States labelled `terminal` or `deadlock` are terminal, and so are absorbing states that pay nothing.
+Rewards of states are paid for every action, in addition to rewards of transitions. Several rewards are in m.srew,
+m1.srew, m.time.srew, … next to m.tra; by default the first is read. Others are selected by the part of the file name
+after the stem, or by the name that PRISM writes into the file. The values of variables in m.sta are the name of a
+state. The format has no discount, so it must be given. States labelled `terminal` or `deadlock` are terminal, and so
+are absorbing states that pay nothing.
 """
 
 import re
@@ -63,7 +64,7 @@ def read(source: Source) -> Result:
         ("choices", claimed[-2], states if chain else len(np.unique(given.state * shape[1] + given.action))),
     ):
         if claim != there:
-            raise LineError(f"the first line claims {claim} {counted}, there are {there}", top)
+            raise LineError(f"the first line declares {claim} {counted}, but there are {there}", top)
     with located(suffix=".lab"):
         labels = _labels(source.siblings.get(".lab", b""), states)
     with located(suffix=".sta"):
@@ -78,7 +79,7 @@ def read(source: Source) -> Result:
 
 
 def _chosen_rewards(source: Source, labels: str) -> tuple[list[str], tuple[str, ...]]:
-    """The ends of the names of the files with the rewards to be read, and notes."""
+    """The ends of the names of the reward files to read, and notes."""
     groups: dict[str, list[str]] = {}
     inside: dict[str, str] = {}
     for end in sorted(source.siblings, key=lambda end: (len(end), end)):
@@ -112,18 +113,18 @@ def _chosen_rewards(source: Source, labels: str) -> tuple[list[str], tuple[str, 
 
 
 def _states(data: bytes, states: int) -> tuple[str, ...]:
-    """The names of states in a .sta file: lines of `state:(values)` below a line of variables."""
+    """The names of states in a .sta file, which has lines `state:(values)` below a line of variables."""
     names: list[str] = []
     rows = lines(data)
     _, head = next(rows, (0, ""))
     for number, line in rows:
         state, colon, name = line.partition(":")
         if not colon or state.strip() != str(len(names)):
-            raise LineError(f"{shown(line)} should be `{len(names)}:(values)`", number)
+            raise LineError(f"expected `{len(names)}:(values)`, got {shown(line)}", number)
         name = name.strip()
         names.append(name[1:-1] if head == "(name)" and name[:1] + name[-1:] == "()" else name)
     if len(names) != states:
-        raise ValueError(f"{len(names)} states, but the transitions have {states}")
+        raise ValueError(f"expected {states} states, as in the transitions, got {len(names)}")
     return tuple(names)
 
 
@@ -134,15 +135,15 @@ def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
 
 
 def _rewarded(given: Transitions, shape: tuple[int, int], data: bytes) -> Transitions:
-    """The transitions with the rewards of one file on top: two columns are states', more are transitions'."""
+    """The transitions with the rewards of a file added; two columns are rewards of states, more of transitions."""
     rows = _rows(data)
-    next(rows, None)  # the header counts what follows
+    next(rows, None)  # the header has counts only
     paid = Collector()
     columns = 0
     for number, fields in rows:
         columns = columns or len(fields)
         if len(fields) != columns or columns not in (2, 3, 4):
-            raise LineError(f"{len(fields)} values; rewards are lines of: state [[choice] next_state] reward", number)
+            raise LineError(f"expected a line `state [[choice] next_state] reward`, got {len(fields)} values", number)
         try:
             index = [whole(item, "state or choice") for item in fields[:-1]]
             s, c, t = (index[0], index[1], index[2]) if columns == 4 else (index[0], 0, index[-1])
@@ -163,13 +164,13 @@ def _rewarded(given: Transitions, shape: tuple[int, int], data: bytes) -> Transi
     unused = np.ones(len(key), bool)
     unused[slot[slot >= 0]] = False
     for place in np.flatnonzero(unused)[:1] if columns > 2 else ():
-        raise LineError(f"{rewards.name(place)} has a reward but is no transition", int(rewards.line[place]))
+        raise LineError(f"{rewards.name(place)} has a reward but no transition", int(rewards.line[place]))
     extra = np.where(slot >= 0, rewards.reward[slot], 0.0)
     return given._replace(reward=np.where(given.reward == 0, extra, given.reward + extra))
 
 
 def _labels(data: bytes, states: int) -> dict[str, set[int]]:
-    """Which states carry which of the labels that end an episode; the other labels, which are not read, have none."""
+    """The states of each label in `ENDS`; other labels are not read and have an empty set."""
     labels: dict[str, set[int]] = {label: set() for label in ENDS}
     names: dict[str, str] | None = None
     for number, line in lines(data):
@@ -182,21 +183,21 @@ def _labels(data: bytes, states: int) -> dict[str, set[int]]:
         with located(number):
             s = whole(state.strip(), "state")
         if not colon or s >= states:
-            raise LineError(f"{shown(line)} should be `state: labels`, with a state in 0…{states - 1}", number)
+            raise LineError(f"expected `state: labels` with a state in 0…{states - 1}, got {shown(line)}", number)
         for key in carried.split():
             if key not in names:
-                raise LineError(f"state {s} carries label {shown(key)}, which the first line does not name", number)
+                raise LineError(f"state {s} has the label {shown(key)}, which the first line does not declare", number)
             if names[key] in ENDS:
                 labels[names[key]].add(s)
     return labels
 
 
 def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Transitions, rewards of transitions, and the labels init (state 0, which PRISM asks for) and terminal."""
+    """Write transitions, rewards of transitions, and the labels init (state 0; PRISM requires it) and terminal."""
     what = listing(model, loops=True)
     states, _ = what.reward.shape
     (here, unnamed), (acts, more) = written_states(names.states_of(states)), written_actions(what, names)
-    # Choices are counted without the illegal ones; the names keep the actions apart.
+    # Choices are numbered without illegal actions; the names identify the actions.
     choice = np.cumsum(what.legal, axis=1)[what.transitions.state, what.transitions.action] - 1
     sizes = f"{states} {int(what.legal.sum())} {len(choice)}"
     columns = [column.tolist() for column in (*what.transitions[1:], choice)]
@@ -218,7 +219,7 @@ def write(model: FiniteMDP, names: Names) -> tuple[dict[str, bytes], tuple[str, 
 FORMAT = Format(
     "prism",
     (".tra",),
-    "PRISM's explicit files: .tra with .lab, .sta, .trew, .srew, .rew beside it",
+    "PRISM's explicit files: .tra, with .lab, .sta, .trew, .srew, .rew next to it",
     read,
     write,
     (".lab", ".sta", *REWARDS),

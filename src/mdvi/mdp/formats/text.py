@@ -1,4 +1,4 @@
-"""What the readers and writers of the formats share: sources, lines and numbers."""
+"""Common parts of the readers and writers of formats: sources, lines and numbers."""
 
 import io
 from collections.abc import Callable, Iterator, Mapping
@@ -12,20 +12,20 @@ LONGEST_LINE = 2**20
 
 
 class FormatError(ValueError):
-    """A file that holds no model: one line, `path:line: what is wrong`."""
+    """A file that is not a valid model; the message is one line, `path:line: what is wrong`."""
 
 
-Result = tuple[FiniteMDP, tuple[str, ...], Names]  # of a reader; the tuple in the middle has the notes
+Result = tuple[FiniteMDP, tuple[str, ...], Names]  # the model, notes and names that a reader returns
 
 
 class Imported(NamedTuple):
-    """A model out of a file.
+    """A model from a file.
 
     Attributes:
         model: the model.
-        format: the name of the format it was read as.
-        notes: what was translated into mdvi's conventions, a sentence each.
-        names: what the file calls its states and actions.
+        format: the name of the format.
+        notes: notes on translations into the conventions of mdvi.
+        names: the names of states and actions in the file.
     """
 
     model: FiniteMDP
@@ -35,14 +35,14 @@ class Imported(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file's bytes, and what was asked for.
+    """The bytes of a file, and the options for reading it.
 
     Attributes:
         data: the bytes.
-        discount: γ, instead of the file's own.
-        siblings: the bytes of the files beside it, by how their names go on after `stem`.
-        reward: which of several rewards to read, or "none".
-        stem: the file's name without its suffix.
+        discount: γ, instead of γ in the file.
+        siblings: the bytes of further files, by the part of their names after `stem`.
+        reward: the name of one of several rewards, or "none".
+        stem: the name of the file without its suffix.
     """
 
     data: bytes
@@ -53,35 +53,35 @@ class Source(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of bytes, siblings included."""
+        """The number of bytes, including siblings."""
         return len(self.data) + sum(map(len, self.siblings.values()))
 
     def gamma(self, stated: float | None = None) -> float:
-        """The discount: the one asked for, or else the one that the file states."""
+        """The discount from the options, or otherwise from the file."""
         gamma = stated if self.discount is None else self.discount
         if gamma is None:
             raise ValueError("this file has no discount; give one with --discount")
         if not 0 <= gamma <= 1:
-            raise ValueError(f"the discount is {gamma!r}, outside [0, 1]; give another one with --discount")
+            raise ValueError(f"the discount {gamma!r} is outside [0, 1]; give another one with --discount")
         return float(gamma)
 
     def check_reward(self) -> None:
-        """Nobody asked for one of several rewards, where the format has no names for them."""
+        """Check that no reward is selected by name, for formats without names of rewards."""
         if self.reward is not None:
-            raise ValueError(f"--reward {shown(self.reward)}: only .tra and .drn files have rewards with names")
+            raise ValueError(f"--reward {shown(self.reward)}: only .tra and .drn files have named rewards")
 
 
 class Format(NamedTuple):
-    """One format: how it is told, read and written.
+    """A format of files.
 
     Attributes:
-        name: what to call it.
-        suffixes: the ends of its files' names; the first one is written.
+        name: the name of the format.
+        suffixes: the suffixes of its files; the first one is written.
         summary: one line of help.
-        read: a model, notes and names from a source; a ValueError says what is wrong.
-        write: the bytes of each file by suffix, and notes.
-        siblings: the suffixes of files beside the first that belong to it.
-        several: those of them of which there may be several, as m.srew, m1.srew, m.time.srew beside m.tra.
+        read: returns a model, notes and names from a source; raises ValueError for an invalid file.
+        write: returns the bytes of each file by suffix, and notes.
+        siblings: the suffixes of further files that belong to the first.
+        several: the siblings of which there may be several, as m.srew, m1.srew, m.time.srew next to m.tra.
     """
 
     name: str
@@ -96,10 +96,10 @@ class Format(NamedTuple):
 def lines(data: bytes) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, stripped, with their numbers from 1."""
     if b"\0" in data:
-        raise ValueError("a NUL byte; this is no text file")
+        raise ValueError("expected a text file, found a NUL byte")
     for number, raw in enumerate(io.BytesIO(data), 1):
         if len(raw) > LONGEST_LINE:
-            raise LineError(f"a line of {len(raw)} bytes; at most {LONGEST_LINE} are read", number)
+            raise LineError(f"expected at most {LONGEST_LINE} bytes in a line, got {len(raw)}", number)
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -130,7 +130,7 @@ def real(token: str, what: str = "number") -> float:
 
 
 def shown(token: object) -> str:
-    """What was found, for a message: short and on one line."""
+    """A token for a message, short and on one line."""
     text = token if isinstance(token, str) else repr(token)
     return repr(text if len(text) <= 40 else text[:37] + "...")
 

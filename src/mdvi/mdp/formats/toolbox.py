@@ -1,8 +1,8 @@
-"""The arrays of MDPtoolbox and its Python relatives: P of shape (actions, states, states) and R.
+"""The arrays of MDPtoolbox and its versions in Python: P of shape (actions, states, states) and R.
 
-R has shape (states,), (states, actions) or (actions, states, states). The .npz file may hold a `discount`. Neither
-terminal states nor illegal actions exist there: an absorbing state that pays nothing is terminal, and a reward of -inf
-for a pair forbids the action. `state_names` and `action_names` may hold text.
+R has shape (states,), (states, actions) or (actions, states, states). The .npz file may have a `discount`. The format
+has neither terminal states nor illegal actions: an absorbing state that pays nothing is terminal, and a reward of -inf
+makes an action illegal. `state_names` and `action_names` are optional arrays of text.
 """
 
 from typing import Any
@@ -19,11 +19,11 @@ from mdvi.mdp.memory import memory_left
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import NEARLY, physical_memory
 
-_LISTED = 160  # bytes that a transition takes while it is checked
+_LISTED = 160  # bytes of a transition during the checks
 
 
 def from_toolbox(P: Any, R: Any, discount: float) -> FiniteMDP:
-    """The model of MDPtoolbox's arrays.
+    """The model of arrays of MDPtoolbox.
 
     Args:
         P: P[a, s, s'], an array, or a list with one SciPy sparse matrix for each action.
@@ -31,7 +31,7 @@ def from_toolbox(P: Any, R: Any, discount: float) -> FiniteMDP:
         discount: γ in [0, 1).
 
     Raises:
-        ValueError: naming the state, the action and the value that is wrong.
+        ValueError: for an invalid number; the message names the state, the action and the value.
     """
     return _import(P, R, discount, False)[0]
 
@@ -72,12 +72,12 @@ def _import(P: Any, R: Any, discount: float, rescale: bool) -> tuple[FiniteMDP, 
     pairs = np.bincount(state * actions + action, minlength=states * actions)
     for pair in np.flatnonzero(pairs == 0)[:1]:
         raise ValueError(f"P: state {pair // actions}, action {pair % actions} has probabilities that sum to 0, not 1")
-    advice = "allow one by a reward above -inf"
+    advice = "set a reward above -inf for an action"
     return assemble(given, (states, actions), discount, absorbing=True, rescale=rescale, advice=advice)
 
 
 def _check_dense(P: np.ndarray, R: np.ndarray) -> None:
-    """No row is too full, and the transitions fit into memory, found out before they are listed."""
+    """Check before listing the transitions that no row sums to more than 1 and that they fit into memory."""
     if not P.min() >= 0:
         a, s, t = np.unravel_index(int(P.argmin()), P.shape)
         raise ValueError(f"P: state {s}, action {a}, next state {t} has probability {P[a, s, t]}")
@@ -87,11 +87,11 @@ def _check_dense(P: np.ndarray, R: np.ndarray) -> None:
         raise ValueError(f"P: state {s}, action {a} has probabilities that sum to {total[a, s]:.6g}, not 1")
     needed, left = _LISTED * int(np.count_nonzero(P)), memory_left()
     if needed > left:
-        raise ValueError(f"the model needs {needed / 2**30:.1f} GiB of memory, {left / 2**30:.1f} GiB are left")
+        raise ValueError(f"the model needs {needed / 2**30:.1f} GiB of memory, and {left / 2**30:.1f} GiB are left")
 
 
 def _check_rewards(R: np.ndarray, actions: int, states: int) -> None:
-    """R has one of the three shapes."""
+    """Check that R has numbers and one of the three shapes."""
     if R.dtype.kind not in "biuf":
         raise ValueError(f"R: expected numbers, got {R.dtype}")
     shapes = (states,), (states, actions), (actions, states, states)
@@ -100,7 +100,7 @@ def _check_rewards(R: np.ndarray, actions: int, states: int) -> None:
 
 
 def _entry_rewards(R: np.ndarray, action: np.ndarray, state: np.ndarray, successor: np.ndarray) -> np.ndarray:
-    """The reward of every transition, whatever R is indexed by."""
+    """The reward of every transition, for each of the three shapes of R."""
     if R.ndim == 3:
         return R[action, state, successor].astype(float)
     return (R[state, action] if R.ndim == 2 else R[state]).astype(float)
@@ -110,7 +110,7 @@ def _export(model: FiniteMDP) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     what = listing(model, loops=True)
     states, actions = what.reward.shape
     if 16 * actions * states**2 > physical_memory():
-        raise ValueError(f"P of shape {(actions, states, states)} does not fit into memory; take another format")
+        raise ValueError(f"P of shape {(actions, states, states)} does not fit into memory; use another format")
     P = np.zeros((actions, states, states))
     given = what.transitions
     P[given.action, given.state, given.successor] = given.probability

@@ -1,4 +1,4 @@
-"""Constructions: how the policy of a scheme is represented by networks. One file each; `ALL` is the only registry."""
+"""Constructions: how networks represent the policy of a scheme. Each has a file; `ALL` is the only registry."""
 
 from mdvi.learning.agents.constructions.base import Construction, Explicit
 from mdvi.learning.agents.constructions.direct import DIRECT
@@ -13,10 +13,10 @@ ALL: dict[str, Construction] = {construction.name: construction for construction
 
 
 def find(given: str | Construction) -> Construction:
-    """The construction of that name, or the one that is given.
+    """The construction of a name; a construction is returned unchanged.
 
     Raises:
-        ValueError: for an unknown name, suggesting the nearest.
+        ValueError: for an unknown name; the message suggests the nearest one.
     """
     if not isinstance(given, str):
         return given

@@ -1,4 +1,4 @@
-"""What a construction is: a way to represent the policy of a scheme by networks, and what these are trained on."""
+"""The protocol of a construction: it represents the policy of a scheme by networks and defines their targets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 
 
 class Construction(Protocol):
-    """A value without state, which can be hashed; one's own is passed to `Agent` like those of `constructions.ALL`."""
+    """A hashable value without state; pass a construction of your own to `Agent` like those in `constructions.ALL`."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the construction."""
 
     @property
     def has_actor(self) -> bool:
-        """Whether a network of its own holds the policy; otherwise the critic does."""
+        """Whether a separate network holds the policy; otherwise the critic holds it."""
 
     def check(self, agent: "Agent") -> None:
-        """Whether it can represent the agent's scheme.
+        """Check that the construction can represent the scheme of the agent.
 
         Raises:
-            ValueError: when it cannot, saying why.
+            ValueError: if it cannot; the message has the reason.
         """
 
     def preferences(self, scheme: Scheme, output: Outputs) -> Preferences:
-        """The policy that the output of the network stands for, shape (batch, actions)."""
+        """The policy that the output of a network represents, shape (batch, actions)."""
 
     def step(
         self, agent: "Agent", online: Networks, target: Networks, obs: Array, legal: Legal
     ) -> tuple[Outputs, GreedyStep]:
-        """What the target critic holds, and the step from the target policy to the one that is evaluated."""
+        """The output of the target critic, and the step from the target policy to the policy that is evaluated."""
 
     def critic_target(self, agent: "Agent", y: Numbers, target: Networks, batch: Batch, legal: Legal) -> Numbers:
-        """What the critic is trained on at the (s, a) of a batch, given y = G + γ^m (1 − d) v(s')."""
+        """The regression target of the critic at the (s, a) of a batch, given y = G + γ^m (1 − d) v(s')."""
 
     def actor_loss(
         self, agent: "Agent", actor: Network, q: Outputs, target: Networks, batch: Batch, legal: Legal
     ) -> Numbers:
-        """The loss of the policy on each observation of a batch; q is the critic's that the greedy step reads."""
+        """The loss of the actor on each observation of a batch; q is the output of the critic in the greedy step."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Explicit:
     """A construction with an actor; the critic holds q.
 
     Attributes:
-        name: what it is called.
+        name: the name of the construction.
         check: see `Construction.check`.
         preferences: see `Construction.preferences`.
         actor_loss: see `Construction.actor_loss`.
@@ -69,12 +69,12 @@ class Explicit:
     def step(
         self, agent: "Agent", online: Networks, target: Networks, obs: Array, legal: Legal
     ) -> tuple[Outputs, GreedyStep]:
-        """q̄, and the step from the target actor's policy to the online actor's."""
+        """q̄, and the step from the policy of the target actor to the policy of the online actor."""
         q = target.critic(obs)
         return q, follow(agent.preferences(online, obs), agent.preferences(target, obs), legal)
 
     def critic_target(self, agent: "Agent", y: Numbers, target: Networks, batch: Batch, legal: Legal) -> Numbers:
-        """The scheme's own y."""
+        """The target y of the scheme, unchanged."""
         return y
 
 
@@ -84,10 +84,10 @@ def logits(scheme: Scheme, output: Outputs) -> Preferences:
 
 
 def check_logits(agent: "Agent") -> None:
-    """An actor of logits holds log π = s/κ, which κ = 0 leaves open.
+    """Check that κ > 0 if β > 0: an actor of logits holds log π = s/κ, which is undefined for κ = 0.
 
     Raises:
-        ValueError: at κ = 0 where β is positive.
+        ValueError: if κ = 0 and β > 0.
     """
     if agent.scheme.temperature == 0 and agent.scheme.beta > 0:
-        raise ValueError(f"a {agent.construction.name} agent holds log π: it needs kl + entropy > 0")
+        raise ValueError(f"{agent.construction.name} agents need kl + entropy > 0: their actor holds log π")

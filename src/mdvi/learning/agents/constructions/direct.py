@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def direct_loss(scheme: Scheme, q: Outputs, step: GreedyStep) -> Numbers:
-    """−⟨Π, q̄⟩ + λ KL(Π‖Π̄) − τ H(Π): the greedy step's own objective, whatever the evaluation keeps."""
+    """−⟨Π, q̄⟩ + λ KL(Π‖Π̄) − τ H(Π): the objective of the greedy step, whatever terms the evaluation keeps."""
     return -dataclasses.replace(scheme, evaluate_kl=True, evaluate_entropy=True).value(q, step)
 
 

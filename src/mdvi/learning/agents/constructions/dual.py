@@ -35,7 +35,7 @@ def _preferences(scheme: Scheme, output: Outputs) -> Preferences:
 
 
 def _actor_loss(agent: "Agent", actor: Network, q: Outputs, target: Networks, batch: Batch, legal: Legal) -> Numbers:
-    """The squared error at the action taken, or its mean over all legal ones."""
+    """The squared error at the action taken, or its mean over all legal actions."""
     assert target.actor is not None
     h, wanted = actor(batch.obs), dual_target(agent.scheme, target.actor(batch.obs), q)
     error = jnp.where(legal, h - wanted, 0.0) ** 2

@@ -1,8 +1,8 @@
-"""The implicit construction: the critic holds x = q + βs, and so the policy; there is no actor.
+"""The implicit construction: the critic holds x = q + βs, which determines the policy; there is no actor.
 
     critic   y + β·max(s'(s, a), lowest),     s' = κ log π'
 
-The second term is Munchausen's. Source: Vieillard, Pietquin and Geist, "Munchausen RL" (2020), equation 2.
+The second term is the Munchausen term. Source: Vieillard, Pietquin and Geist, "Munchausen RL" (2020), equation 2.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,13 @@ class Implicit:
     has_actor: ClassVar[bool] = False
 
     def check(self, agent: "Agent") -> None:
-        """Any scheme whose evaluation keeps the KL, which is part of what the critic holds."""
+        """Check that the evaluation keeps the KL, since the critic holds q + βs."""
         if not agent.munchausen and agent.scheme.beta > 0:
-            raise ValueError("munchausen: an implicit agent with beta > 0 needs the Munchausen term")
+            raise ValueError("munchausen: implicit agents with beta > 0 need the Munchausen term; set munchausen=True")
         if not agent.scheme.evaluate_kl and agent.scheme.beta > 0:
-            raise ValueError("an implicit agent cannot leave the KL out of its evaluation: it holds q + βs, not q")
+            raise ValueError(
+                "evaluate_kl: implicit agents with beta > 0 need evaluate_kl=True: their critic holds q + βs, not q"
+            )
 
     def preferences(self, scheme: Scheme, output: Outputs) -> Preferences:
         """π = softmax(x/κ)."""
@@ -43,13 +45,13 @@ class Implicit:
     def step(
         self, agent: "Agent", online: Networks, target: Networks, obs: Array, legal: Legal
     ) -> tuple[Outputs, GreedyStep]:
-        """x̄ and the exact greedy step, of the online critic where the agent is double."""
+        """x̄ and the exact greedy step, which reads the online critic if the agent is double."""
         x = target.critic(obs)
         exact = implicit_step(agent.scheme, online.critic(obs) if agent.double else x, legal)
         return x, eqx.tree_at(lambda s: s.v, exact, None) if agent.double else exact
 
     def critic_target(self, agent: "Agent", y: Numbers, target: Networks, batch: Batch, legal: Legal) -> Numbers:
-        """With Munchausen's term where β > 0."""
+        """y with the Munchausen term if β > 0."""
         if not agent.munchausen:
             return y
         here = implicit_step(agent.scheme, target.critic(batch.obs), legal)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def indirect_loss(scheme: Scheme, q: Outputs, step: GreedyStep, legal: Legal) -> Numbers:
-    """KL(Π̂‖Π) with Π̂ = G_Π̄(q̄), computed on logarithms."""
+    """KL(Π̂‖Π) with Π̂ = G_Π̄(q̄), computed from log-probabilities."""
     greedy = scheme.greedy(state_of(scheme, q, step.anchor), legal)
     return kl_divergence(greedy.log_policy, step.log_policy)
 

@@ -1,0 +1,147 @@
+"""f-divergences to a reference policy, of the power family: KL, reverse KL, χ², Hellinger and what lies between."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mdvi.regularizers.power import (
+    differentiable_maximum,
+    differentiable_policy,
+    power_curvature,
+    power_dual,
+    power_floor,
+    power_omega,
+    solve_power,
+    uniform_over,
+)
+from mdvi.regularizers.reference import Reference
+from mdvi.regularizers.shannon import Legal, States, Values
+from mdvi.regularizers.tsallis import checked_index, logarithm
+from mdvi.types import Array, Scalar, namespace
+
+if TYPE_CHECKING:
+    from mdvi.regularizers.rows import Rows
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Ω(π) = Σ_a ρ(a) φ_α(π(a)/ρ(a)) = (Σ ρ^{1−α} π^α − 1) / (α(α − 1)), 0 at the reference ρ and nowhere less.
+
+        α = 1  KL(π‖ρ)          α = 2  χ²(π‖ρ)/2          α = 1/2  Hellinger          α = 0  KL(ρ‖π)
+
+    This is not the Bregman divergence of Ω_α, which `Scheme(reference=…)` uses, except for α = 1. The Tsallis KL of Zhu
+    et al. (2023) is D_q = q Ω with α = q, so their coefficient times q is ours.
+
+    Attributes:
+        alpha: α, any finite number.
+        reference: ρ, shape (states, actions), positive on legal actions; by default uniform over legal actions.
+
+    Raises:
+        ValueError: if α is not a finite number, or ρ is not positive, or does not sum to 1.
+
+    Source: Csiszár (1967); Nachum et al. (2019) for the use in reinforcement learning.
+    """
+
+    alpha: float = 2.0
+    reference: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", checked_index(self.alpha))
+        if self.reference is not None:
+            object.__setattr__(self, "reference", Reference(self.reference))
+
+    @property
+    def name(self) -> str:
+        """Its name with α, as in "divergence:2"."""
+        return f"divergence:{self.alpha:.12g}"
+
+    @property
+    def differentiable(self) -> bool:
+        """True: ∇Ω exists inside the simplex."""
+        return True
+
+    @property
+    def rows(self) -> "Rows":
+        """M_κ and ∇M_κ for the sweeps of the planner."""
+        from mdvi.regularizers.power_rows import uniform_rows_of
+
+        if self.alpha <= 0:
+            raise ValueError(f"regularizer: the planner needs alpha above 0, got {self.name}")
+        if self.reference is not None:
+            raise ValueError("reference: the planner has f-divergences to the uniform policy only")
+        return uniform_rows_of(self.alpha)
+
+    def _rho(self, x: Array, legal: Legal) -> Any:
+        """ρ in the shape of x."""
+        xp = namespace(x)
+        if self.reference is not None:
+            return self.reference.table
+        mask = xp.ones(x.shape, bool) if legal is None else xp.broadcast_to(xp.asarray(legal), x.shape)
+        return uniform_over(mask, x.dtype)
+
+    def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
+        """M_κ(x) and ∇M_κ(x)."""
+        return solve_power(x, temperature, legal, self.alpha, self._rho(x, legal))
+
+    def omega_at(self, policy: Array, legal: Array) -> Any:
+        """Σ ρ φ_α(π/ρ)."""
+        return power_omega(policy, legal, self.alpha, self._rho(policy, legal))
+
+    def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
+        """φ'(π/ρ) and ρ (π/ρ)^{2−α}."""
+        return power_curvature(policy, legal, self.alpha, self._rho(policy, legal))
+
+    def maximum(self, x: Values, temperature: Scalar, legal: Legal = None) -> States:
+        """M_κ(x) = max_π ⟨π, x⟩ − κ Ω(π)."""
+        return differentiable_maximum(self, x, temperature, legal)
+
+    def policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+        """π(a) = ρ(a) [1 + (α − 1)(x(a)/κ − ν)]₊^{1/(α−1)}."""
+        return differentiable_policy(self, x, temperature, legal)
+
+    def log_policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+        """Its logarithm; −∞ where the probability is zero."""
+        return logarithm(self.policy(x, temperature, legal))
+
+    def omega(self, log_policy: Values, legal: Legal = None) -> States:
+        """Σ ρ φ_α(π/ρ)."""
+        policy = namespace(log_policy).exp(log_policy)
+        return power_omega(policy, legal, self.alpha, self._rho(policy, legal))
+
+    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
+        """φ'(π/ρ) − Ω*(φ'(π/ρ))."""
+        policy = namespace(log_policy).exp(log_policy)
+        return power_dual(policy, legal, self.alpha, self._rho(policy, legal))
+
+    def floor(self, log_policy: Values, legal: Legal = None) -> States:
+        """The same at probability zero, for α > 1."""
+        policy = namespace(log_policy).exp(log_policy)
+        return power_floor(policy, legal, self.alpha, self._rho(policy, legal))
+
+    def least(self, actions: int) -> float:
+        """Of ρ: 0."""
+        return 0.0
+
+    def greatest(self, actions: int) -> float:
+        """Of the deterministic policy that ρ makes least probable: (ρ^{1−α} − 1)/(α(α − 1)); −log ρ for α = 1."""
+        return self.at_vertices(actions)[1]
+
+    def at_vertices(self, actions: int) -> tuple[float, float]:
+        """(ρ^{1−α} − 1)/(α(α − 1)) at the largest and at the smallest ρ; ∞ for α ≤ 0."""
+        if actions == 1:
+            return 0.0, 0.0
+        if self.alpha <= 0:
+            return math.inf, math.inf
+        positive = None if self.reference is None else self.reference.table[self.reference.table > 0]
+        most, least = (1 / actions, 1 / actions) if positive is None else (positive.max(), positive.min())
+        return self._at_vertex(float(most)), self._at_vertex(float(least))
+
+    def _at_vertex(self, rho: float) -> float:
+        """Ω of a deterministic policy whose action has the probability ρ under the reference."""
+        alpha = self.alpha
+        return -math.log(rho) if alpha == 1 else math.expm1((1 - alpha) * math.log(rho)) / (alpha * (alpha - 1))
+
+    def rounding(self, actions: int) -> float:
+        """As Tsallis', with R from the reference."""
+        alpha, most = self.alpha, self.greatest(actions)
+        return 9 * (actions + 8) * max(1.0, actions ** (1 - alpha)) / alpha + 16 * (1 + alpha) * most + 80

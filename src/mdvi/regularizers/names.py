@@ -1,0 +1,57 @@
+"""Regularisers by name, as the command line, studies and `Scheme.of` take them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mdvi.regularizers.base import Regularizer
+from mdvi.regularizers.divergence import Divergence
+from mdvi.regularizers.lazy import Lazy
+from mdvi.regularizers.shannon import KL_TO_UNIFORM, SHANNON
+from mdvi.regularizers.tsallis import LogBarrier, Tsallis
+from mdvi.words import did_you_mean
+
+
+class Named(NamedTuple):
+    """A regulariser that has a name.
+
+    Attributes:
+        make: from α, where it has an index, to the regulariser.
+        indexed: whether it has one.
+        about: Ω, and what its policies look like, in a line.
+    """
+
+    make: Callable[..., Regularizer]
+    indexed: bool
+    about: str
+
+
+REGULARIZERS: dict[str, Named] = {
+    "shannon": Named(lambda: SHANNON, False, "Σ π log π: softmax, every action keeps a chance"),
+    "tsallis": Named(Tsallis, True, "(Σ π^α − 1)/(α(α−1)): sparse policies for α > 1, heavy tails for α < 1"),
+    "log-barrier": Named(LogBarrier, False, "−Σ log π − n log n: tails of κ/gap, unbounded"),
+    "divergence": Named(Divergence, True, "Σ ρ φ_α(π/ρ) to the uniform policy: α = 1 KL, α = 2 χ²/2"),
+    "kl-to-uniform": Named(lambda: KL_TO_UNIFORM, False, "log n − H(π): 0 at the uniform policy (mellowmax)"),
+    "lazy": Named(Lazy, False, "1 − min π/μ: the default policy for nothing, or κ for a choice"),
+}
+
+
+def regularizer_of(given: str | Regularizer) -> Regularizer:
+    """The regulariser of a name such as "shannon", "tsallis:1.5" or "divergence:2"; another value is returned as it is.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest one, and for an index that is missing, is not a finite number,
+            or that the regulariser does not have.
+    """
+    if not isinstance(given, str):
+        return given
+    name, colon, index = given.partition(":")
+    if name not in REGULARIZERS:
+        raise ValueError(f"regularizer: unknown name {name!r}{did_you_mean(name, REGULARIZERS)}")
+    entry = REGULARIZERS[name]
+    if not entry.indexed:
+        if colon:
+            raise ValueError(f"regularizer: {name} has no index, got {given!r}; write {name}")
+        return entry.make()
+    if not index:
+        raise ValueError(f"regularizer: {name} needs an index, as in {name}:2; got {given!r}")
+    return entry.make(index.removeprefix("alpha="))

@@ -1,0 +1,164 @@
+"""Tsallis' entropies Ω_α of every index α, among them sparsemax (α = 2) and the logarithmic barrier (α = 0)."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mdvi.regularizers.power import (
+    differentiable_maximum,
+    differentiable_policy,
+    power_curvature,
+    power_dual,
+    power_floor,
+    power_omega,
+    solve_power,
+)
+from mdvi.regularizers.shannon import Legal, States, Values, log_soft_argmax
+from mdvi.types import Array, Scalar, namespace
+
+if TYPE_CHECKING:
+    from mdvi.regularizers.rows import Rows
+
+
+@dataclass(frozen=True)
+class Tsallis:
+    """Ω_α(π) = (Σ_a π(a)^α − 1) / (α(α − 1)): Tsallis' negative entropy, scaled so that Ω'' = π^{α−2} for every α.
+
+        α = 1  Shannon, Σ π log π          α = 2  (‖π‖² − 1)/2, whose policy is sparsemax
+        α = 3/2  1.5-entmax                α = 0  the logarithmic barrier −Σ log π − n log n
+
+    For α > 0, Ω is 0 at deterministic policies and least at the uniform one. For α > 1 an action has probability
+    exactly zero once it is worse than the best by κ/(α − 1). For α ≤ 0 no deterministic policy has a finite Ω, which is
+    then shifted to 0 at the uniform policy.
+
+    The same κ is not the same softness for two indices: the curvature at the uniform policy is κ n^{2−α}, so compare α
+    and α' at κ' = κ n^{α'−α}.
+
+    Other conventions: Lee et al. (2018) add τ S_q with S_q = (1 − Σ π^q)/(q − 1) = −q Ω_q, which is κ = qτ here. Their
+    sparse MDP has (1 − ‖π‖²)/2, which is α = 2 as it stands. The ln_q of Zhu et al. (2023) is (x^{1−q} − 1)/(1 − q), so
+    their index is 2 − α. The α of entmax is this one.
+
+    Attributes:
+        alpha: α, any finite number.
+
+    Raises:
+        ValueError: if α is not a finite number.
+
+    Example:
+        >>> import numpy as np
+        >>> Tsallis(2).policy(np.array([-2.0, 0.0, 0.5]), 1.0)
+        array([0.  , 0.25, 0.75])
+
+    Source: Tsallis (1988); Lee, Choi and Oh (2018), equation 4; Blondel, Martins and Niculae (2020).
+    """
+
+    alpha: float = 2.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", checked_index(self.alpha))
+
+    @property
+    def name(self) -> str:
+        """Its name with α, as in "tsallis:1.5"."""
+        return f"tsallis:{self.alpha:.12g}"
+
+    @property
+    def differentiable(self) -> bool:
+        """True: ∇Ω exists inside the simplex."""
+        return True
+
+    @property
+    def rows(self) -> "Rows":
+        """M_κ and ∇M_κ for the sweeps of the planner."""
+        from mdvi.regularizers.power_rows import rows_of
+
+        if self.alpha <= 0:
+            raise ValueError(f"regularizer: the planner needs alpha above 0, got {self.name}")
+        return rows_of(self.alpha)
+
+    def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
+        """M_κ(x) and ∇M_κ(x)."""
+        return solve_power(x, temperature, legal, self.alpha)
+
+    def omega_at(self, policy: Array, legal: Array) -> Any:
+        """Ω_α(π)."""
+        return power_omega(policy, legal, self.alpha)
+
+    def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
+        """(π^{α−1} − 1)/(α − 1) and π^{2−α}."""
+        return power_curvature(policy, legal, self.alpha)
+
+    def maximum(self, x: Values, temperature: Scalar, legal: Legal = None) -> States:
+        """M_κ(x) = max_π ⟨π, x⟩ − κ Ω_α(π)."""
+        return differentiable_maximum(self, x, temperature, legal)
+
+    def policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+        """π(a) = [1 + (α − 1)(x(a)/κ − ν)]₊^{1/(α−1)}."""
+        return differentiable_policy(self, x, temperature, legal)
+
+    def log_policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
+        """Its logarithm; −∞ where the probability is zero."""
+        if self.alpha == 1:
+            return log_soft_argmax(x, temperature, legal)
+        return logarithm(self.policy(x, temperature, legal))
+
+    def omega(self, log_policy: Values, legal: Legal = None) -> States:
+        """Ω_α(π)."""
+        return power_omega(namespace(log_policy).exp(log_policy), legal, self.alpha)
+
+    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
+        """(π^{α−1} − 1)/(α − 1) − (Σ π^α − 1)/α."""
+        return power_dual(namespace(log_policy).exp(log_policy), legal, self.alpha)
+
+    def floor(self, log_policy: Values, legal: Legal = None) -> States:
+        """−1/(α − 1) − (Σ π^α − 1)/α for α > 1."""
+        return power_floor(namespace(log_policy).exp(log_policy), legal, self.alpha)
+
+    def least(self, actions: int) -> float:
+        """Of the uniform policy: −(1 − n^{1−α})/(α(α − 1)), or 0 for α ≤ 0."""
+        alpha = self.alpha
+        if alpha <= 0:
+            return 0.0
+        return -math.log(actions) if alpha == 1 else math.expm1((1 - alpha) * math.log(actions)) / (alpha * (alpha - 1))
+
+    def greatest(self, actions: int) -> float:
+        """Of a deterministic policy: 0, or ∞ for α ≤ 0 and several actions."""
+        return 0.0 if self.alpha > 0 or actions == 1 else math.inf
+
+    def at_vertices(self, actions: int) -> tuple[float, float]:
+        """The same for all of them."""
+        return self.greatest(actions), self.greatest(actions)
+
+    def rounding(self, actions: int) -> float:
+        """9n max(1, n^{1−α})/α + 8αR + 80: sums of n powers, each right to four units in the last place."""
+        alpha = self.alpha
+        return 9 * (actions + 8) * max(1.0, actions ** (1 - alpha)) / alpha - 8 * alpha * self.least(actions) + 8
+
+
+def LogBarrier() -> Tsallis:  # noqa: N802 - it stands where a class would
+    """The logarithmic barrier Ω(π) = −Σ_a log π(a) − n log n, which is `Tsallis(0)`.
+
+    Every action keeps a probability of order κ/gap, and Ω is unbounded, so no theorem and no bias bound covers it.
+    """
+    return Tsallis(0.0)
+
+
+def checked_index(alpha: Any) -> float:
+    """α as a float.
+
+    Raises:
+        ValueError: if it is not a finite number.
+    """
+    try:
+        value = math.nan if isinstance(alpha, bool) else float(alpha)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"alpha: expected a finite number, got {alpha!r}")
+    return value
+
+
+def logarithm(policy: Any) -> Any:
+    """Log π, −∞ where the probability is zero."""
+    xp = namespace(policy)
+    return xp.where(policy > 0, xp.log(xp.where(policy > 0, policy, 1.0)), -xp.inf)
