@@ -20,6 +20,7 @@ extensions = [
     "site_math",
     "site_names",
     "site_offline",
+    "site_pictures",
     "site_tables",
 ]
 exclude_patterns = ["extensions", "style", "tutorials", "gallery", "built/**/README.txt", "built/**/*.md5"]

@@ -24,7 +24,7 @@ def losses(axes: mpl.axes.Axes) -> None:
         axes.plot(np.arange(1, ITERATIONS + 1), curve[1:], color=color, lw=1.6)
     axes.text(90, 0.49, "value iteration, λ = 0", color=KLS[0.0])
     axes.text(220, 0.12, "λ = 10", color=KLS[10.0])
-    axes.text(16, 0.2, "λ = 1", color=KLS[1.0])
+    axes.text(23, 0.2, "λ = 1", color=KLS[1.0])
     axes.text(3, 0.06, "λ = 0.01 and 0.1", color=KLS[0.1])
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -48,7 +48,7 @@ def lake(axes: mpl.axes.Axes) -> None:
             axes.add_patch(mpl.patches.Rectangle((column - 0.5, row - 0.5), 1, 1, color="#1b7340"))
             axes.text(column, row, "goal", ha="center", va="center", color="white", fontsize=7.5)
         elif not model.terminal[cell]:
-            ink = "white" if value[row, column] > 0.65 else "black"
+            ink = "white" if value[row, column] > 0.7 else "black"
             axes.text(column, row + 0.32, f"{value[row, column]:.2f}", ha="center", va="center", color=ink, fontsize=6)
             down, right = ((-1, 0), (0, 1), (1, 0), (0, -1))[solution.action[cell]]
             start, end = (
@@ -56,7 +56,7 @@ def lake(axes: mpl.axes.Axes) -> None:
                 (column + 0.22 * right, row - 0.1 + 0.22 * down),
             )
             axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": ink, "lw": 1.1})
-    axes.set_title(f"A lake, solved: every value is proved to ±{solution.gap / 2:.0e}", fontsize=10.5, loc="left")
+    axes.set_title(f"A lake: every value is proved to ±{solution.gap / 2:.0e}", fontsize=10.5, loc="left")
     axes.set_axis_off()
 
 

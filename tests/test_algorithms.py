@@ -341,6 +341,8 @@ def test_an_unknown_name_suggests_the_nearest():
 
 
 def test_parameters_out_of_range():
+    with pytest.raises(ValueError, match=r"alpha: expected a number in \[0, 1\], got 2"):
+        algorithms.munchausen(alpha=2)
     for call in (
         lambda: algorithms.politex(0.0),
         lambda: algorithms.entropy_npg(learning_rate=1.0, entropy=0.2),

@@ -129,14 +129,27 @@ for name in mdvi.__all__:
         getattr(mdvi, name)
     except ModuleNotFoundError as error:
         print(name, error)
-try:
-    mdvi.study.run
-except ModuleNotFoundError as error:
-    print("study.run", error)
+for name in ("study.run", "agents.Entry", "algorithms.vi", "bounds.avi", "envs.made", "errors.sampled"):
+    room, _, member = name.partition(".")
+    try:
+        exec(f"from mdvi.{room} import {member}")
+    except ModuleNotFoundError as error:
+        print(name, error)
 """)
     assert (done.returncode, done.stderr) == (0, "")
     lines = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    assert {"train", "load", "iterate", "Scheme", "algorithms", "envs", "study.run"} <= lines.keys()
+    assert {"bounds.avi", "envs.made", "errors.sampled"} <= lines.keys()
+    assert {
+        "train",
+        "load",
+        "iterate",
+        "Scheme",
+        "algorithms",
+        "envs",
+        "study.run",
+        "agents.Entry",
+        "algorithms.vi",
+    } <= lines.keys()
     assert not {"solve", "certify", "mdp", "FiniteMDP", "Solution", "regularizers"} & lines.keys()
     for message in lines.values():
         check(message, message.partition(" ")[0], "learn")

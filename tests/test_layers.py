@@ -37,6 +37,9 @@ MAY_IMPORT = {
     "dual_averaging": {"scheme", "types"},
     "algorithms": {"scheme", "regularizers", "references"},
     "named": {"algorithms"},
+    "agents": {"learning/agents"},
+    "bounds": {"laboratory"},
+    "errors": {"laboratory"},
     "mdp": {"door", "types", "input", "output"},
     "planning": {"native", "regularizers", "mdp", "input", "progress", "report"},
     "pytrees": {"mdp"},
@@ -150,7 +153,7 @@ MAY_IMPORT = {
     "cli": {"cli/common", "cli/laboratory", "cli/learning", "cli/planning", "cli/study", "interrupt"},
     "__main__": {"cli", "interrupt"},
     "__init__": {
-        *("algorithms", "dual_averaging", "envs", "laboratory", "learning/agents", "learning/compare"),
+        *("agents", "algorithms", "bounds", "dual_averaging", "envs", "errors", "laboratory", "learning/compare"),
         *("learning/runs", "learning/train", "mdp", "planning", "regularizers", "scheme", "study"),
     },
 }
@@ -225,6 +228,31 @@ def test_public_names_are_there_and_listed():
     assert mdvi.named is mdvi.algorithms
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         mdvi.study.nothing
+
+
+IMPORTS = (
+    "import mdvi.agents; mdvi.agents.Entry",
+    "from mdvi.agents import Entry; import mdvi; assert Entry is mdvi.agents.Entry",
+    "from mdvi.errors import sampled; import mdvi; assert sampled is mdvi.errors.sampled",
+    "from mdvi.bounds import theorem1; import mdvi; assert theorem1 is mdvi.bounds.theorem1",
+    "import mdvi; mdvi.errors; from mdvi.errors import *; assert sampled is mdvi.errors.sampled",
+    "from mdvi.algorithms import munchausen; from mdvi.envs import made; from mdvi.study import read",
+)
+
+
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_public_rooms_are_modules_for_import_statements(statement):
+    lean = "import sys, mdvi\nassert not {'jax', 'matplotlib', 'mdvi.agents'} & {*sys.modules}\n"
+    code = lean * (not statement.startswith("from")) + statement
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_that_is_misspelt_is_answered_with_the_nearest():
+    with pytest.raises(AttributeError, match="has no attribute 'slove'; did you mean 'solve'"):
+        mdvi.slove
+    with pytest.raises(AttributeError, match=r"has no attribute '_repr_html_'$"):
+        mdvi._repr_html_
 
 
 LEAN = ("types", "words", "checks", "extras", "references", "shipped", "interrupt", "progress", "native")

@@ -1,4 +1,7 @@
-"""How the pictures of the gallery look: colours that are told apart without colour vision, and 4.5 : 1 on white."""
+"""How the pictures of the gallery look: every colour is 4.5 : 1 on white, and has a line style of its own.
+
+Dark colours that differ in hue look alike to a reader who does not see red or green; dashes tell their lines apart.
+"""
 
 from typing import Any
 
@@ -12,7 +15,8 @@ def reset(gallery_conf: dict[str, Any], name: str) -> None:
     from cycler import cycler
 
     mpl.rcParams.update({
-        "axes.prop_cycle": cycler(color=["#1f5f8b", "#b34700", "#1b7340", "#7b3f98", "#6b6b6b", "#8a6d00"]),
+        "axes.prop_cycle": cycler(color=["#1f5f8b", "#b34700", "#1b7340", "#7b3f98", "#6b6b6b", "#8a6d00"])
+        + cycler(linestyle=["-", "--", "-.", ":", (0, (6, 1)), (0, (3, 1, 1, 1, 1, 1))]),
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlelocation": "left",

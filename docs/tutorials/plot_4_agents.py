@@ -75,7 +75,7 @@ comparison
 # %%
 # Its curves: means and intervals over seeds.
 
-comparison.plot()
+comparison.plot(title="A thermostat: three agents, five seeds each")
 
 # %%
 # Evaluation

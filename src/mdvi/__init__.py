@@ -10,13 +10,11 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # `python -m mdvi` executes this file while the current folder may shadow any module
 if TYPE_CHECKING:
-    from mdvi import algorithms, envs, mdp, regularizers, study
+    from mdvi import agents, algorithms, bounds, envs, errors, mdp, regularizers, study
     from mdvi import algorithms as named
     from mdvi.dual_averaging import DualAveraging
-    from mdvi.laboratory import bounds, errors
     from mdvi.laboratory.iterate import iterate
     from mdvi.laboratory.trace import Trace
-    from mdvi.learning.agents import catalogue as agents
     from mdvi.learning.compare import compare
     from mdvi.learning.runs.run import Report
     from mdvi.learning.runs.signals import Interrupted
@@ -70,17 +68,7 @@ __all__ = [
     "unregularized_bounds",
 ]
 
-_MODULES = {
-    "agents": "mdvi.learning.agents.catalogue",
-    "algorithms": "mdvi.algorithms",
-    "bounds": "mdvi.laboratory.bounds",
-    "envs": "mdvi.envs",
-    "errors": "mdvi.laboratory.errors",
-    "mdp": "mdvi.mdp",
-    "named": "mdvi.algorithms",  # the name of the module before version 0.2
-    "regularizers": "mdvi.regularizers",
-    "study": "mdvi.study",
-}
+_MODULES = ("agents", "algorithms", "bounds", "envs", "errors", "mdp", "named", "regularizers", "study")
 _MEMBERS = {
     "DualAveraging": "mdvi.dual_averaging",
     "Episodes": "mdvi.planning.simulation",
@@ -117,9 +105,15 @@ def __getattr__(name: str) -> object:
         from mdvi.extras import explained
 
         with explained():
-            module = import_module(_MODULES.get(name) or _MEMBERS[name])
-        return module if name in _MODULES else getattr(module, name)
-    raise AttributeError(f"module 'mdvi' has no attribute {name!r}")
+            if name in _MODULES:
+                return import_module(f"mdvi.{name}")
+            return getattr(import_module(_MEMBERS[name]), name)
+    if name.startswith("_"):  # asked for by tools, not by people
+        raise AttributeError(f"module 'mdvi' has no attribute {name!r}")
+    from mdvi.words import nearest
+
+    near = nearest(name, __all__)
+    raise AttributeError(f"module 'mdvi' has no attribute {name!r}" + (f"; did you mean {near!r}?" if near else ""))
 
 
 def __dir__() -> list[str]:

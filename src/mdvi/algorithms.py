@@ -12,12 +12,16 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable
+from typing import Any
 
 from mdvi.checks import check_positive
+from mdvi.extras import explained
 from mdvi.references import bibtex
 from mdvi.regularizers import KL_TO_UNIFORM, boltzmann_average
-from mdvi.scheme import Scheme
 from mdvi.words import arguments_of, did_you_mean, summary
+
+with explained():
+    from mdvi.scheme import Scheme
 
 __all__ = [
     "ALL",
@@ -181,7 +185,7 @@ def softened_lspi(beta: float = 0.9) -> Scheme:
 
 def munchausen(alpha: float = 0.9, temperature: float = 0.03) -> Scheme:
     """Munchausen value iteration: q' = r + ατ' log π + γP⟨π, q − τ' log π⟩, π = softmax(q/τ'); its q is x here."""
-    return Scheme(temperature, alpha)
+    return Scheme(temperature, _share(alpha))
 
 
 def entropy_npg(learning_rate: float = 0.5, entropy: float = 0.01, discount: float = 0.9) -> Scheme:
@@ -197,7 +201,14 @@ def entropy_npg(learning_rate: float = 0.5, entropy: float = 0.01, discount: flo
 
 def implicit_q(alpha: float = 0.9, temperature: float = 0.03) -> Scheme:
     """Implicit Q: q = τ' log π + V is fitted to r + ατ' log π + γPV; a reparametrised Munchausen value iteration."""
-    return Scheme(temperature, alpha)
+    return Scheme(temperature, _share(alpha))
+
+
+def _share(alpha: Any) -> Any:
+    """Munchausen's α, which is the β of the scheme."""
+    if isinstance(alpha, int | float) and not 0 <= alpha <= 1:
+        raise ValueError(f"alpha: expected a number in [0, 1], got {alpha}")
+    return alpha
 
 
 def xql(kl: float = 0.1) -> Scheme:

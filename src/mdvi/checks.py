@@ -1,6 +1,7 @@
 """Checks of arguments: every error names the argument and the allowed values."""
 
 import math
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -66,4 +67,4 @@ def floats(name: str, given: Any) -> np.ndarray:
     try:
         return np.asarray(given, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an array of real numbers, got {type(given).__name__}") from None
+        raise ValueError(f"{name}: expected an array of real numbers, got {reprlib.repr(given)}") from None

@@ -54,7 +54,8 @@ def opened(path: Path, links: bool = True) -> Iterator[io.BufferedReader]:
     """
     found = kind(path, links)
     if found not in ("a file", None):
-        raise ValueError(f"{path}: expected a file, found {found}; remove it, or use another path")
+        advice = "name a file" if found == "a folder" else "remove it, or use another path"
+        raise ValueError(f"{path}: expected a file, found {found}; {advice}")
     # Between this check and the opening, another process may have replaced the file with a pipe or a link.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
     try:

@@ -356,6 +356,8 @@ BAD = {
     "plot format": (["iterate", "chain", "--plot", "x.bmp"], "x.bmp: expected a name ending in"),
     "list": (["list", "algorithm"], "did you mean 'algorithms'?"),
     "cite": (["cite", "munchhausen"], "did you mean 'munchausen'?"),
+    "no model": (["solve"], "Missing argument 'MODEL'; see `mdvi solve --help`"),
+    "parameters apart": (["solve", "lake", "size=4"], "after a colon, as in lake:size=4"),
     "one garnet": (
         ["reproduce", "figure1", "--garnets", "1"],
         "'--garnets': expected a finite number of at least 2, got 1",

@@ -73,7 +73,7 @@ def test_an_environment_of_the_registry_stands_for_its_text(options, text):
 
 def test_a_text_makes_the_same_environment():
     env = gymnasium.make("Walk-v0", size=5, max_episode_steps=7)
-    again = mdvi.envs.names.environment_of(accepted(env)).source.watched().cells[0].env
+    again = mdvi.envs.names.environment_of(accepted(env)).source.watched().envs[0].env
     assert again.unwrapped.size == 5
     assert again.spec.max_episode_steps == 7
 
@@ -153,6 +153,7 @@ def test_a_class_is_the_same_as_what_makes_it(tmp_path):
         (lambda: mdvi.envs.CartPole, "got the class CartPole itself; pass an instance"),
         (lambda: 5, "expected a name, a class or a function .*, got int"),
         (lambda: None, "got NoneType"),
+        (lambda: mdvi.mdp.lake(4), r"a FiniteMDP is a model; mdvi.envs.FiniteEnvironment\(model\)"),
     ],
 )
 def test_what_cannot_be_made_again_is_refused_with_the_way(env, text):

@@ -94,6 +94,11 @@ def test_arguments_of_the_wrong_type_are_refused_by_name():
         ({"seeds": [10**301]}, "seeds: expected at least one, all whole and in 0…2³² − 1"),
         ({"cls": 1}, "unknown setting 'cls'; did you mean 'loss'"),
         ({"hidden": ["a"]}, "hidden: "),
+        ({"hidden": 64}, r"hidden: expected widths of layers, such as \(64, 64\), got 64"),
+        ({"seeds": 0}, "seeds: expected at least one, got 0"),
+        ({"steps": -5}, "steps: expected a whole number of at least 0, got -5"),
+        ({"lr": 0.1}, "unknown setting 'lr'; did you mean 'learning_rate'"),
+        ({"gamma": 0.9}, "unknown setting 'gamma'; the discount is a number of the environment"),
     ],
 )
 def test_what_cannot_be_meant_is_told_by_its_name_and_in_a_few_words(arguments, message):

@@ -307,6 +307,8 @@ def test_models_are_named_as_in_the_shell(tmp_path):
         solve("garnett")
     with pytest.raises(ValueError, match="mdp: expected a FiniteMDP or the name of one, got int"):
         solve(3)
+    with pytest.raises(ValueError, match=r"got ndarray; mdvi.FiniteMDP\(transition, reward, discount\) makes one"):
+        solve(np.ones((2, 1, 2)) / 2)
 
 
 def test_what_was_translated_when_a_named_model_was_read_is_a_warning(tmp_path):

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mdvi.cli import laboratory, learning, planning
-from mdvi.cli.common import Command, Group, fail, replace_what_cannot_be_printed
+from mdvi.cli.common import Command, Group, advised, fail, replace_what_cannot_be_printed
 from mdvi.cli.laboratory import figure1
 from mdvi.cli.study import study
 from mdvi.extras import explained
@@ -52,7 +52,7 @@ def main() -> None:
         with explained():
             code = app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        code = fail(getattr(error, "format_message", error.__str__)(), 2)
+        code = fail(learning.setting_meant(error) or advised(error), 2)
     except (ValueError, OverflowError, ModuleNotFoundError) as error:
         code = fail(str(error), 2)
     except BrokenPipeError:

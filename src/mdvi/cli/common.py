@@ -215,6 +215,18 @@ def write(files: Mapping[Path, str | bytes]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def advised(error: typer.TyperException) -> str:
+    """What is wrong with a command as it was typed, and where to look."""
+    message: str = getattr(error, "format_message", error.__str__)()
+    command = getattr(getattr(error, "ctx", None), "command_path", "")
+    vague = ("Missing ", "No such option", "Got unexpected extra argument")
+    if not (command and message.startswith(vague)):
+        return message
+    extra = message.startswith("Got ") and "=" in message
+    colon = "; parameters follow a name after a colon, as in lake:size=4,discount=.9" if extra else ""
+    return f"{message.removesuffix('.')}{colon}; see `{command} --help`"
+
+
 def fail(message: str, code: int) -> int:
     """Print one line on stderr, and return the exit code."""
     if message:  # there is no message if the help was shown instead

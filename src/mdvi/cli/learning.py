@@ -30,6 +30,22 @@ Member = Annotated[int, count(0, help="The member of the population.")]
 Sampled = Annotated[bool, typer.Option("--sampled", help="Sample actions; default: the most probable action.")]
 
 
+def setting_meant(error: typer.TyperException) -> str:
+    """What to type instead of an option that `mdvi train` does not have, where a setting has its name."""
+    option = str(getattr(error, "option_name", "")).removeprefix("--").replace("-", "_")
+    context: Any = getattr(error, "ctx", None)
+    if not option or context is None or context.command.name != "train":
+        return ""
+    from mdvi.learning.request import DISCOUNT, setting_called
+
+    typed, setting = error.option_name, setting_called(option)  # type: ignore[attr-defined]
+    if option in ("gamma", "discount"):
+        return f"No such option: {typed}; {DISCOUNT}"
+    if any(setting == param.name for param in context.command.params):
+        return f"No such option: {typed}; did you mean --{str(setting).replace('_', '-')}?"
+    return f"No such option: {typed}; it is a setting, --set {setting}=…" if setting else ""
+
+
 def train_command(
     env: Annotated[
         str | None,

@@ -57,7 +57,7 @@ def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json =
         table.add_column(name, justify="left" if name == "program" else "right", overflow="fold")
     for group in plan.groups:
         table.add_row(
-            f"{group['agent']} {group['evaluation']} in {group['env']}".replace("  ", " "), str(group["runs"]),
+            f"{group['agent']} {group['evaluation']}".strip() + f", {group['env']}", str(group["runs"]),
             f"{group['steps']:.3g}", f"{group['flops']:.2g}", f"{group['bytes'] / 1e6:.0f}", _time(group["seconds"]),
         )  # fmt: skip
     if plan.groups:

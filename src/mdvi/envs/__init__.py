@@ -9,15 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 from mdvi.door import is_known
-from mdvi.envs.base import Environment, TimeLimit, Transition
-from mdvi.envs.host.atari import atari
-from mdvi.envs.host.gymnasium import gymnasium, made, vectored
-from mdvi.envs.host.hosted import Hosted
-from mdvi.envs.host.model import as_gymnasium
-from mdvi.envs.native import minatar, probes
-from mdvi.envs.native.cartpole import CartPole
-from mdvi.envs.native.finite import FiniteEnvironment
-from mdvi.envs.spaces import Box, Discrete
+from mdvi.extras import explained
+
+with explained():
+    from mdvi.envs.base import Environment, TimeLimit, Transition
+    from mdvi.envs.host.atari import atari
+    from mdvi.envs.host.gymnasium import gymnasium, made, vectored
+    from mdvi.envs.host.hosted import Hosted
+    from mdvi.envs.host.model import as_gymnasium
+    from mdvi.envs.native import minatar, probes
+    from mdvi.envs.native.cartpole import CartPole
+    from mdvi.envs.native.finite import FiniteEnvironment
+    from mdvi.envs.spaces import Box, Discrete
 
 __all__ = [
     "NAMES",

@@ -44,6 +44,8 @@ def accepted(env: Any) -> Any:
         return _again(env)
     if callable(env):
         return made(env)
+    if type(env).__name__ == "FiniteMDP":
+        raise ValueError("env: a FiniteMDP is a model; mdvi.envs.FiniteEnvironment(model) makes an environment of it")
     raise ValueError(
         "env: expected a name, a class or a function that makes Gymnasium environments, an environment from "
         f"gymnasium.make, a `mdvi.envs.Environment` or a `mdvi.envs.Hosted`, got {type(env).__name__}"

@@ -48,7 +48,8 @@ def environment_of(text: str) -> Any:
         return maker(name, **values)
     except ValueError as error:
         near = nearest(name, envs.NAMES, 0.8)
-        raise ValueError(f"{error}; did you mean {near!r}?" if near else str(error)) from None
+        said = re.sub(r"\.? Did you mean: [^?]*\?", "", str(error)) if near else ""  # Gymnasium knows less of our names
+        raise ValueError(f"{said}; did you mean {near!r}?" if near else str(error)) from None
 
 
 def check_named_by_file(text: str, own: Collection[str] = ()) -> None:

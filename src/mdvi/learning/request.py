@@ -16,6 +16,20 @@ NUMBERS = (
     *("learning_rate", "learning_rate_steps", "epsilon", "epsilon_steps", "lowest", "double", "sampled"),
     "every_action",
 )
+_ELSEWHERE = {
+    "lr": "learning_rate",
+    "batch_size": "batch",
+    "buffer_size": "replay",
+    "learning_starts": "warmup",
+    "train_freq": "update_period",
+    "target_update_interval": "target_period",
+    "tau": "entropy",
+    "net_arch": "hidden",
+    "num_envs": "environments",
+    "n_envs": "environments",
+    "max_grad_norm": "clip_gradients",
+}  # what other libraries call them
+DISCOUNT = "the discount is a number of the environment, as in CartPole-v1:discount=0.99"
 EXPLORATION = ("epsilon", "epsilon_steps")
 _LEAST, _LARGEST = (float(number) for number in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 _MOST = 100_000  # members of one run
@@ -212,13 +226,25 @@ def check_settings(names: Iterable[str]) -> None:
     """
     for name in names:
         if name not in Settings.model_fields and name not in NUMBERS:
-            raise ValueError(f"unknown setting {name!r}{did_you_mean(name, [*Settings.model_fields, *NUMBERS])}")
+            if name in ("gamma", "discount"):
+                raise ValueError(f"unknown setting {name!r}; {DISCOUNT}")
+            other = setting_called(name)
+            known = [*Settings.model_fields, *NUMBERS]
+            hint = f"; did you mean {other!r}?" if other else did_you_mean(name, known)
+            raise ValueError(f"unknown setting {name!r}{hint}")
+
+
+def setting_called(name: str) -> str | None:
+    """The setting of that name, or the one that other libraries call so; None where there is none."""
+    return name if name in Settings.model_fields or name in NUMBERS else _ELSEWHERE.get(name)
 
 
 def _seeds(seeds: Any) -> list[int]:
     """The list of seeds, from their number or from a list."""
     if isinstance(seeds, int | float | np.integer):
-        seeds = range(whole("seeds", seeds))
+        if not (count := whole("seeds", seeds)):
+            raise ValueError("seeds: expected at least one, got 0")
+        seeds = range(count)
     if isinstance(seeds, range):
         check_count(seeds.stop - seeds.start)
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):

@@ -119,6 +119,8 @@ def refusal(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(part for part in first["loc"] if isinstance(part, str))
     text = first["msg"].removeprefix("Value error, ")
+    if where == "hidden" and first["type"] == "tuple_type":
+        text = "expected widths of layers, such as (64, 64)"
     return f"{where}: {text}, got {first['input']!r}" if where else text
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from mdvi.mdp.labels import Names, names_of, place_of
 from mdvi.mdp.listing import Transitions, assemble, keys, located
 from mdvi.mdp.model import FiniteMDP
-from mdvi.words import did_you_mean
+from mdvi.words import nearest
 
 DUPLICATES = ("refuse", "sum")
 Column = str | Sequence[str]  # several columns make each row a tuple
@@ -133,8 +133,14 @@ def _column(frame: Any, argument: str, name: str) -> Any:
     if known is None or isinstance(frame, str):
         raise ValueError(f"frame: expected a data frame or a mapping of columns, got {type(frame).__name__}")
     if name not in list(known):
-        none = "; set reward=None for rewards of 0" if argument == "reward" else ""
-        raise ValueError(f"{argument}: there is no column {name!r}{did_you_mean(name, list(map(str, known)))}{none}")
+        columns = list(map(str, known))
+        near, listed = nearest(str(name).lower(), columns, 0.8), ", ".join(columns[:20]) + ", …" * (len(columns) > 20)
+        none = ", and reward=None sets rewards of 0" if argument == "reward" else ""
+        raise ValueError(
+            f"{argument}: there is no column {name!r}; "
+            + (f"did you mean {near!r}? " if near else f"the columns are {listed}; ")
+            + f"{argument}='…' says which one it is{none}"
+        )
     return frame[name]
 
 

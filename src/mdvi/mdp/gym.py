@@ -56,7 +56,9 @@ def _without_map(bare: Any, discount: float) -> FiniteMDP:
     if table is None:
         if type(bare).__name__ == "BlackjackEnv":
             return from_table(_blackjack_entries(bare), discount)[0]
-        raise ValueError(f"{type(bare).__name__} has no transition table `P`; only finite models can be read")
+        raise ValueError(
+            f"{type(bare).__name__} has no transition table `P`, which a model is read from; `mdvi.train` needs none"
+        )
     return from_table(table, discount)[0]
 
 

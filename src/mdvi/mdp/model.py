@@ -5,6 +5,7 @@ contain; q is zero there for every action. **Illegal** actions of other states h
 and their q is −∞. The discount is a part of the model only.
 """
 
+import reprlib
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -512,10 +513,11 @@ def _reward(reward: Any, kernel: Kernel, live: np.ndarray) -> np.ndarray:
         check_shape("reward", r, (states, actions, states))
         # Rewards of impossible transitions are ignored.
         r = np.where(kernel.probability > 0, kernel.probability * r, 0.0).sum(-1)
-    elif r.ndim == 1:
-        check_shape("reward", r, (states,))
+    elif r.shape == (states,):
         r = np.repeat(r[:, None], actions, axis=1)
-    check_shape("reward", r, (states, actions))
+    elif r.shape != (states, actions):
+        dense = f" or ({states}, {actions}, {states})" if isinstance(kernel, Dense) else ""
+        raise ValueError(f"reward: expected shape ({states}, {actions}), ({states},){dense}, got {r.shape}")
     check_rewards(r, live)
     return np.where(live, r, 0.0)
 
@@ -527,7 +529,7 @@ def _floats(name: str, values: Any) -> np.ndarray:
             raise TypeError
         return array.astype(np.float64, copy=False)
     except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an array of real numbers, got {type(values).__name__}") from None
+        raise ValueError(f"{name}: expected an array of real numbers, got {reprlib.repr(values)}") from None
 
 
 def _mask(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:

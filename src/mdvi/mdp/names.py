@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdvi import input, mdp
 from mdvi.mdp import FiniteMDP
@@ -65,6 +65,15 @@ def source_of(
     raise ValueError(f"unknown model {text!r}, and there is no such file{did_you_mean(name, mdp.FAMILIES)}")
 
 
+def _advice(given: Any) -> str:
+    """What makes a model of something that is none."""
+    if hasattr(given, "action_space"):
+        return "; mdvi.mdp.from_gymnasium makes one of an environment that publishes a table"
+    if hasattr(given, "__array__") or isinstance(given, list | tuple):
+        return "; mdvi.FiniteMDP(transition, reward, discount) makes one of arrays"
+    return ""
+
+
 def model_of(given: FiniteMDP | str | Path) -> FiniteMDP:
     """A model, or the model of a name as in all commands; translations of a file are warnings.
 
@@ -74,7 +83,7 @@ def model_of(given: FiniteMDP | str | Path) -> FiniteMDP:
     if isinstance(given, FiniteMDP):
         return given
     if not isinstance(given, str | Path):
-        raise ValueError(f"mdp: expected a FiniteMDP or the name of one, got {type(given).__name__}")
+        raise ValueError(f"mdp: expected a FiniteMDP or the name of one, got {type(given).__name__}{_advice(given)}")
     found = source_of(str(given))
     for note in found.notes:
         warnings.warn(note, stacklevel=3)

@@ -155,6 +155,8 @@ def make(name: str, options: dict[str, Any]) -> Any:
             raise ModuleNotFoundError(f"{name}: {text}", name=name) from None
         except FAULTS as error:
             text = says(error)
+            if isinstance(error, ModuleNotFoundError) and error.name == name.partition(":")[0].partition(".")[0]:
+                text += f"; it is looked for in the current folder, {os.getcwd()}, and among installed packages"
             raise ValueError(text if text.startswith(name) else f"{name}: {text}") from None
     if not isinstance(env, gymnasium.Env):
         raise ValueError(f"{name}: made an object of type {type(env).__name__}, which is not a gymnasium.Env")

@@ -183,5 +183,5 @@ def find(name: str | Entry) -> Entry:
         raise ValueError(f"agent: expected a name or an `Entry` of mdvi.agents, got {name!r}")
     if name not in ALL:
         near = did_you_mean(name.replace("_", "-"), [entry.replace("-", "_") for entry in ALL])
-        raise ValueError(f"unknown agent {name!r}{near.replace('_', '-')}")
+        raise ValueError(f"unknown agent {name!r}{near.replace('_', '-')}; see `mdvi list agents`")
     return ALL[name]

@@ -138,7 +138,8 @@ def _opened(folder: Path, name: str) -> Iterator[io.BufferedReader]:
         with input.opened(folder / name, links=False) as file:
             yield file
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{folder}: has no {name}; is it the folder of a training run?") from None
+        found = f"has no {name}" if input.kind(folder) else "there is nothing here"
+        raise ValueError(f"{folder}: {found}; is it the folder of a training run?") from None
 
 
 def _json_in(folder: Path, name: str, most: int) -> dict[str, Any]:
