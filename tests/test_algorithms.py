@@ -158,7 +158,7 @@ def politex(trace, learning_rate=10.0):
 
 
 def preferences(trace, temperature, beta, maximum, zero=LOG_N):
-    """ψ' = r + γP m(ψ) + β(ψ − m(ψ)) + ε; the scheme's q is r + γP m(ψ) + ε. Started where m of the uniform policy is 0."""
+    """ψ' = r + γP m(ψ) + β(ψ − m(ψ)) + ε; the scheme's q is r + γP m(ψ) + ε. At first ψ = q − β κ `zero`."""
     psi = Q0 - beta * temperature * zero
     for k in range(K):
         m = maximum(psi)

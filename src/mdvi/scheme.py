@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float
 
 from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, regularizer_of, soft_maximum
 from mdvi.regularizers.reference import Reference
-from mdvi.types import Array, Reduced, Scalar
+from mdvi.types import Array, Reduced, Scalar, namespace
 from mdvi.words import as_html, numbers
 
 Q = Float[Array, "states actions"]
@@ -307,9 +307,11 @@ class Scheme(eqx.Module):
 
     def pull(self, legal: Legal) -> Q:
         """∇Ω(ρ) − Ω*(∇Ω(ρ)) of the reference, log ρ for Shannon's Ω; 0 on illegal actions."""
-        rho = jnp.asarray(self.reference)
-        log_rho = jnp.where(rho > 0, jnp.log(jnp.where(rho > 0, rho, 1.0)), -jnp.inf)
-        return jnp.where(legal, self.regularizer.dual(log_rho, legal), 0.0)
+        assert self.reference is not None
+        xp = namespace(self.reference, legal)
+        rho = xp.asarray(self.reference)
+        log_rho = xp.where(rho > 0, xp.log(xp.where(rho > 0, rho, 1.0)), -xp.inf)
+        return xp.where(legal, self.regularizer.dual(log_rho, legal), 0.0)
 
     def bonus(self, step: GreedyStep) -> V:
         """−λ KL(π_{k+1}‖π_k) + τ H(π_{k+1}), with the terms that the evaluation keeps."""

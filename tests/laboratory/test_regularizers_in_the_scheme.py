@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,10 +23,10 @@ ERRORS = {
 }
 
 
-def masked(discount=0.9):
+def masked(discount=0.9, seed=5):
     """A Garnet with one to four legal actions and an end."""
-    model = mdp.garnet(12, 4, 3, discount, seed=5)
-    rng = np.random.default_rng(0)
+    model = mdp.garnet(12, 4, 3, discount, seed=seed)
+    rng = np.random.default_rng(seed)
     legal = rng.random((12, 4)) < 0.6
     legal[np.arange(12), rng.integers(4, size=12)] = True
     return FiniteMDP(model.kernel, np.asarray(model.reward), discount, terminal=np.arange(12) == 7, legal=legal)
@@ -38,51 +39,73 @@ def reference_of(model, seed=3):
     return rho / rho.sum(-1, keepdims=True)
 
 
-@general
-def test_lazy_mirror_descent_is_dual_averaging(omega):
+@pytest.mark.parametrize(
+    ("omega", "coefficients", "structure"),
+    [
+        *((omega, (0.1, 0.05), {}) for omega in GENERAL),
+        (Tsallis(2.0), (0.1, 0.0), {"backups": 3}),
+        (Divergence(2.0), (0.1, 0.0), {"evaluate_kl": False}),
+        (Tsallis(1.5), (0.1, 0.05), {"backups": np.inf, "reference": True}),
+    ],
+    ids=str,
+)
+def test_lazy_mirror_descent_is_dual_averaging(omega, coefficients, structure):
     model = masked()
-    for coefficients in ({"kl": 0.1}, {"kl": 0.1, "entropy": 0.05}):
-        schemes = [Scheme.of(**coefficients, regularizer=omega, backups=m) for m in (1, 3)]
-        if "entropy" in coefficients and omega.differentiable:
-            schemes.append(dataclasses.replace(schemes[0], reference=reference_of(model)))
-        for scheme in schemes:
-            one = iterate(model, scheme, 40, errors.gaussian(0.05), record=("q", "log_policy"))
-            two = iterate(model, DualAveraging(scheme), 40, errors.gaussian(0.05), record=("q", "log_policy"))
-            np.testing.assert_allclose(np.exp(one.log_policy), np.exp(two.log_policy), atol=1e-9)
-            np.testing.assert_allclose(np.where(model.live, one.q, 0), np.where(model.live, two.q, 0), atol=1e-11)
+    reference = {"reference": reference_of(model)} if "reference" in structure else {}
+    scheme = Scheme.of(*coefficients, regularizer=omega, **(structure | reference))
+    one, two = (
+        iterate(model, form, 40, errors.gaussian(0.05), record=("q", "log_policy"))
+        for form in (scheme, DualAveraging(scheme))
+    )
+    np.testing.assert_allclose(np.exp(one.log_policy), np.exp(two.log_policy), atol=1e-9)
+    np.testing.assert_allclose(np.where(model.live, one.q, 0), np.where(model.live, two.q, 0), atol=1e-11)
+
+
+def worst_of(models, omega, make, seeds, iterations=40):
+    """The largest ratio of loss to bound of both theorems, and how many pairs (trace, k) each has."""
+    schemes = [Scheme.of(kl, tau, regularizer=omega) for kl, tau in ((0.1, 0.0), (1.0, 0.0), (0.1, 0.1), (0.0, 0.05))]
+    grid = iterate(models, schemes, iterations, make(models[0]), seed=seeds, record=("loss", "bound"))
+    for i in range(4):
+        assert grid[i, 0, 0].theorem == ("theorem 1" if i < 2 else "theorem 2")
+    ratio = grid.loss / grid.bound
+    return ratio[:2].max(), ratio[2:].max(), np.isfinite(grid.bound[:2]).sum()
 
 
 @general
-def test_both_theorems_hold_and_the_run_ends_at_its_optimum(omega):
-    for model in (mdp.garnet(12, 4, 3, 0.9, seed=5), masked(0.95)):
-        schemes = [
-            Scheme.of(kl, tau, regularizer=omega) for kl, tau in ((0.1, 0.0), (1.0, 0.0), (0.1, 0.1), (0.0, 0.05))
-        ]
-        for make in ERRORS.values():
-            grid = iterate(model, schemes, 40, make(model), seed=[0, 1], record=("loss", "bound"))
-            for i in range(4):
-                for j in range(2):
-                    trace = grid[i, j]
-                    assert trace.theorem == ("theorem 1" if i < 2 else "theorem 2")
-                    assert (trace.loss <= trace.bound * (1 + 1e-12)).all()
-        quiet = iterate(model, schemes[2], 400, record=("loss",))
-        assert quiet.loss[-1] < 1e-9
+def test_both_theorems_hold(omega):
+    models = [masked(), masked(0.97), masked(0.5)]
+    first, second, _ = worst_of(models, omega, ERRORS["sampled"], [0, 1])
+    assert max(first, second) <= 1
 
 
+@pytest.mark.slow
 @general
+def test_both_theorems_hold_everywhere(omega):
+    models = [masked(gamma, seed) for gamma in (0.3, 0.7, 0.9, 0.95, 0.97) for seed in range(5)]
+    for name, make in ERRORS.items():
+        first, second, pairs = worst_of(models, omega, make, list(range(4)))
+        print(f"{omega.name}, {name}: {pairs} pairs each, theorem 1 {first:.2f}, theorem 2 {second:.2f} of the bound")
+        assert max(first, second) <= 1
+
+
+@pytest.mark.parametrize("omega", [Tsallis(0.5), Tsallis(2.0), Divergence(2.0), Lazy()], ids=lambda value: value.name)
 def test_the_component_wise_and_sharp_forms_hold(omega):
-    model = masked()
+    model, noise = masked(), errors.gaussian(0.1)
     everything = ("q", "log_policy", "errors", "loss", "bound")
-    for seed, make in enumerate(ERRORS.values()):
-        trace = iterate(model, Scheme.of(0.2, regularizer=omega), 25, make(model), seed, record=everything)
-        lost = lost_of(trace)
-        for bound in (bounds.theorem1(trace), bounds.theorem1_sharp(trace)):
-            assert (lost <= bound + 1e-10)[:, np.asarray(model.live)].all()
-        scheme = Scheme.of(0.2, 0.1, regularizer=omega)
-        if omega.differentiable:
-            scheme = dataclasses.replace(scheme, reference=reference_of(model))
-        trace = iterate(model, scheme, 25, make(model), seed, record=everything)
-        assert (lost_of(trace) <= bounds.theorem2(trace) + 1e-10)[:, np.asarray(model.live)].all()
+    trace = iterate(model, Scheme.of(0.2, regularizer=omega), 25, noise, record=everything)
+    lost = lost_of(trace)
+    for bound in (bounds.theorem1(trace), bounds.theorem1_sharp(trace)):
+        assert (lost <= bound + 1e-10)[:, np.asarray(model.live)].all()
+    reference = {"reference": reference_of(model)} if omega.differentiable else {}
+    trace = iterate(model, Scheme.of(0.2, 0.1, regularizer=omega, **reference), 25, noise, record=everything)
+    assert (lost_of(trace) <= bounds.theorem2(trace) + 1e-10)[:, np.asarray(model.live)].all()
+    assert (trace.loss <= trace.bound).all()
+
+
+@general
+def test_a_run_without_errors_ends_at_its_optimum(omega):
+    trace = iterate(masked(), Scheme.of(0.1, 0.1, regularizer=omega), 400, record=("loss",))
+    assert trace.loss[-1] < 1e-9
 
 
 def lost_of(trace):
@@ -102,7 +125,7 @@ def lost_of(trace):
 
 
 def test_the_agile_form_breaks_theorem_1_and_no_theorem_is_printed_for_it():
-    """One state, rewards 1 and 0, γ = 1/2: 998 small errors of one sign and a large one of the other; their sum is 0."""
+    """One state, rewards 1 and 0, γ = 1/2: 998 small errors, and a large one of the other sign."""
     model = FiniteMDP(np.ones((1, 2, 1)), np.array([[1.0, 0.0]]), 0.5)
     given = np.zeros((1000, 1, 2))
     given[:998, 0, 1], given[998, 0, 1] = 4 / 998, -4.0
@@ -121,13 +144,13 @@ def test_the_agile_form_breaks_theorem_1_and_no_theorem_is_printed_for_it():
 
 def test_lazy_and_agile_remember_dropped_actions_differently():
     """α = 2, κ = λ = 1, one state: q = (3, 0) five times, then (0, 3/2)."""
-    legal = np.ones((1, 2), bool)
+    legal = jnp.ones((1, 2), bool)
     chosen = {}
     for floor in (None, "own"):
-        scheme = Scheme.of(1.0, regularizer="tsallis:2", floor=floor)
-        state = scheme.init(np.zeros((1, 2)), np.log(np.full((1, 2), 0.5)), legal)
+        scheme = Scheme(jnp.float32(1.0), jnp.float32(1.0), regularizer="tsallis:2", floor=floor)
+        state = scheme.init(jnp.zeros((1, 2), jnp.float32), jnp.log(jnp.full((1, 2), 0.5, jnp.float32)), legal)
         for q in 5 * [[[3.0, 0.0]]] + [[[0.0, 1.5]]]:
-            state = dataclasses.replace(state, q=np.array(q))
+            state = dataclasses.replace(state, q=jnp.asarray(q, jnp.float32))
             step = scheme.greedy(state, legal)
             state = scheme.advance(state, step, state.q)
         chosen[floor] = np.asarray(step.policy)[0]
@@ -149,7 +172,7 @@ def test_evaluation_without_its_terms_and_several_backups_reach_the_optimum_with
     model = mdp.garnet(12, 4, 3, 0.9, seed=5)
     for structure in ({"evaluate_kl": False}, {"backups": 5}, {"backups": np.inf}):
         trace = iterate(model, Scheme.of(0.1, regularizer="tsallis:1.5", **structure), 300, record=("loss", "bound"))
-        assert trace.loss[-1] < 1e-9
+        assert trace.loss[-1] < 1e-9, structure
         assert trace.theorem is None
 
 

@@ -225,7 +225,7 @@ def report_command(
     ] = None,
     width: PictureWidth = None,
 ) -> None:
-    """Write an HTML page with a verdict, heatmaps, curves, tables and provenance, and its figures as PNG, SVG and PDF."""
+    """Write an HTML page with a verdict, heatmaps, curves, tables and provenance; its figures as PNG, SVG, PDF."""
     from mdvi.report.cells import SCORES
     from mdvi.report.export import verdict_csv
     from mdvi.report.page import Results, study_page, study_pictures, study_verdicts

@@ -112,9 +112,10 @@ def seeds_of(seed: Any) -> np.ndarray:
 
 def check_schedules(schemes: list[Scheme | DualAveraging], iterations: int) -> None:
     """A schedule has one coefficient per iteration."""
-    for scheme in schemes:
-        for leaf in jax.tree.leaves(scheme):
-            if np.ndim(leaf) and len(leaf) != iterations:
+    for given in schemes:
+        scheme = given.scheme if isinstance(given, DualAveraging) else given
+        for leaf in map(np.asarray, (scheme.temperature, scheme.beta)):
+            if leaf.ndim and len(leaf) != iterations:
                 raise ValueError(f"scheme: a schedule of {len(leaf)} coefficients for {iterations} iterations")
 
 
@@ -158,7 +159,7 @@ def initial_log_policy(
         return np.stack([omega.log_policy(np.zeros(allowed.shape), 1.0, allowed) for allowed in mask])
     if isinstance(scheme, DualAveraging):
         raise ValueError(
-            "initial_policy: dual averaging starts from the policy of least Ω, which is uniform for Shannon's; use a Scheme"
+            "initial_policy: dual averaging starts from the policy of least Ω, uniform for Shannon's; use a Scheme"
         )
     if not omega.differentiable:
         raise ValueError(f"initial_policy: {omega.name} starts from its default policy only; leave initial_policy out")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdvi.regularizers.power import differentiable_maximum, differentiable_policy, uniform_over
 from mdvi.regularizers.reference import Reference
-from mdvi.regularizers.shannon import Legal, States, Values
+from mdvi.regularizers.shannon import Legal, States, Values, best_and_gap
 from mdvi.regularizers.tsallis import logarithm
 from mdvi.types import Array, Scalar, namespace
 
@@ -67,13 +67,13 @@ class Lazy:
     def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
         """M_κ(x) and ∇M_κ(x)."""
         xp = namespace(x, temperature)
-        masked, mu = xp.where(legal, x, -xp.inf), self._mu(x, legal)
-        top = masked.max(-1, keepdims=True)
-        gap = xp.where(legal, x - xp.where(top == -xp.inf, 0.0, top), 0.0)
+        mu, (top, gap) = self._mu(x, legal), best_and_gap(x, legal)
+        gap, some = xp.where(legal, gap, 0.0), legal.any(-1)
         follow = (mu * gap).sum(-1, keepdims=True)
         lazy = (follow >= -temperature) & (temperature > 0)
         value = top + xp.where(lazy, follow, -temperature)
-        return value[..., 0], xp.where(lazy, mu, uniform_over(legal & (gap == 0), x.dtype))
+        policy = xp.where(lazy, mu, uniform_over(legal & (gap == 0), x.dtype))
+        return xp.where(some, value[..., 0], -xp.inf), policy
 
     def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
         """Zeros: the policy moves in jumps."""

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mdvi.regularizers.shannon import soft_argmax, soft_maximum
+from mdvi.regularizers.shannon import best_and_gap, soft_argmax, soft_maximum
 from mdvi.types import Array, Scalar, jax_of, namespace
 
 _HALVINGS = 64
@@ -110,10 +110,8 @@ def solve_power(
     if alpha == 1:
         tilted = x if weights is None else x + temperature * xp.log(_weights(x, legal, weights))
         return soft_maximum(tilted, temperature, legal), soft_argmax(tilted, temperature, legal)
-    masked = xp.where(legal, x, -xp.inf)
-    top = masked.max(-1, keepdims=True)
-    top = xp.where(top == -xp.inf, 0.0, top)
-    gap, hot = xp.where(legal, masked - top, 0.0), temperature > 0
+    top, gap = best_and_gap(x, legal)
+    gap, hot = xp.where(legal, gap, 0.0), temperature > 0
     lowest = -1e15 if x.dtype == np.float32 else -1e150  # far below any gap that matters, and no power of it overflows
     scaled = xp.maximum(gap, lowest * xp.minimum(temperature, 1.0)) / xp.where(hot, temperature, 1.0)
     y = xp.where(hot, xp.maximum(scaled, lowest), xp.where(gap < 0, lowest, 0.0))

@@ -45,7 +45,7 @@ def soft_maximum(x: Values, temperature: Scalar, legal: Legal = None) -> States:
         Shape (...). 1-Lipschitz in the sup norm; its gradient is `soft_argmax`, at κ = 0 too.
     """
     xp = namespace(x, temperature)
-    best, gap = _best_and_gap(x, legal)
+    best, gap = best_and_gap(x, legal)
     weights = _weights(gap, temperature)
     total = weights.sum(-1, keepdims=True)
     value = xp.where(total == 0, -xp.inf, best + temperature * xp.log(_nonzero(total)))
@@ -84,14 +84,14 @@ def soft_argmax(x: Values, temperature: Scalar, legal: Legal = None) -> Values:
     Returns:
         Probabilities, shape (..., actions).
     """
-    weights = _weights(_best_and_gap(x, legal)[1], temperature)
+    weights = _weights(best_and_gap(x, legal)[1], temperature)
     return weights / _nonzero(weights.sum(-1, keepdims=True))
 
 
 def log_soft_argmax(x: Values, temperature: Scalar, legal: Legal = None) -> Values:
     """Log softmax(x / κ); −∞ where the probability is exactly zero (illegal, or beaten when κ = 0)."""
     xp = namespace(x, temperature)
-    _, gap = _best_and_gap(x, legal)
+    _, gap = best_and_gap(x, legal)
     total = _weights(gap, temperature).sum(-1, keepdims=True)
     possible, scaled = _divided(gap, temperature)
     return xp.where(possible, scaled - xp.log(_nonzero(total)), -xp.inf)
@@ -249,7 +249,7 @@ def _constant(x: Array) -> Array:
     return x if jax is None else jax.lax.stop_gradient(x)
 
 
-def _best_and_gap(x: Values, legal: Legal) -> tuple[Array, Array]:
+def best_and_gap(x: Values, legal: Legal) -> tuple[Array, Array]:
     """Max x with the last axis kept, and x − max x: exactly 0 at the maximisers, −∞ where illegal.
 
     Compilers evaluate one expression in two places with two roundings, so that x − max x need not vanish
@@ -296,6 +296,6 @@ def _regularized_exponents(
     xp = namespace(q, log_prior, kl, entropy)
     temperature = kl + entropy
     beta = kl / _nonzero(temperature)
-    best, gap = _best_and_gap(q, legal)
+    best, gap = best_and_gap(q, legal)
     possible, scaled = _divided(gap, temperature)
     return best[..., 0], scaled + beta * xp.where(possible, log_prior, 0.0), possible
