@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from mdvi.cli.names import FORMATS, MODELS, suggest
+from mdvi.cli.names import FORMATS, MODELS, REGULARIZERS, suggest
 from mdvi.extras import check_installed
 from mdvi.words import integer_in, key_and_value, number_in, number_of, plain, value_of
 
@@ -152,6 +152,14 @@ Source = Annotated[
         "garnet:states=1000,actions=4,branching=5,seed=0 (see `mdvi list models`).",
         show_default=False,
         autocompletion=suggest(*MODELS, "gym:"),
+    ),
+]
+Regularizer = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Ω, such as tsallis:2, lazy or divergence:2 (see `mdvi list regularizers`).",
+        autocompletion=suggest(*REGULARIZERS),
     ),
 ]
 Format = Annotated[

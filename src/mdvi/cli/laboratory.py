@@ -15,6 +15,7 @@ from mdvi.cli.common import (
     Discount,
     Format,
     Json,
+    Regularizer,
     Reward,
     Source,
     check_targets,
@@ -52,6 +53,7 @@ def iterate_command(
             autocompletion=suggest(*ALGORITHMS),
         ),
     ] = None,
+    regularizer: Regularizer = "shannon",
     errors: Annotated[
         str,
         typer.Option(
@@ -85,12 +87,14 @@ def iterate_command(
 
     if algorithm is not None and (kl or entropy):
         raise ValueError("--algorithm determines λ and τ; give either --algorithm, or --kl and --entropy")
+    if algorithm is not None and regularizer != "shannon":
+        raise ValueError("--algorithm determines the regularizer; give either --algorithm, or --regularizer")
     check_targets(plot, csv=csv)
     given = source_of(model, discount, format_, reward, parameters or ())
     mdp = given.model
     for note in given.notes:
         tell(note)
-    scheme = Scheme.of(kl, entropy) if algorithm is None else algorithms.scheme_of(algorithm)
+    scheme = Scheme.of(kl, entropy, regularizer=regularizer) if algorithm is None else algorithms.scheme_of(algorithm)
     error_model = errors_of(errors, mdp, seed)
     with bars_on_stderr() as track:
         trace = iterate(
@@ -263,8 +267,17 @@ def _studies() -> list[dict[str, Any]]:
     ]
 
 
+def _regularizers() -> list[dict[str, Any]]:
+    from mdvi.regularizers import REGULARIZERS
+
+    return [
+        {"name": f"{name}:ALPHA" if entry.indexed else name, "summary": entry.about}
+        for name, entry in REGULARIZERS.items()
+    ]
+
+
 _ROWS: dict[str, Callable[[], list[dict[str, Any]]]] = dict(
-    zip(LISTS, (_algorithms, _agents, _envs, _models, _errors, _studies), strict=True)
+    zip(LISTS, (_algorithms, _agents, _envs, _models, _errors, _regularizers, _studies), strict=True)
 )
 
 

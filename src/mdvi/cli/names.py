@@ -22,7 +22,8 @@ ENVIRONMENTS = (
 )  # fmt: skip
 ERRORS = ("none", "gaussian", "constant", "alternating", "worst_sign", "given", "sampled", "projection", "greedy")
 FORMATS = ("npz", "toolbox", "gym", "csv", "prism", "drn", "cassandra")
-LISTS = ("algorithms", "agents", "envs", "models", "errors", "studies")
+REGULARIZERS = ("shannon", "tsallis:1.5", "tsallis:2", "log-barrier", "divergence:2", "kl-to-uniform", "lazy")
+LISTS = ("algorithms", "agents", "envs", "models", "errors", "regularizers", "studies")
 METHODS = ("auto", "value-iteration", "modified-policy-iteration", "gauss-seidel", "policy-iteration")
 MODELS = (
     "garnet", "chain", "grid", "maze", "lake", "cliff", "deep_sea", "gambler", "forest", "inventory",

@@ -16,6 +16,7 @@ from mdvi.cli.common import (
     Discount,
     Format,
     Json,
+    Regularizer,
     Reward,
     Source,
     check_targets,
@@ -46,6 +47,11 @@ def solve_command(
     kl: Kl = 0.0,
     entropy: Entropy = 0.0,
     prior: Prior = "uniform",
+    regularizer: Regularizer = "shannon",
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="ρ: −τ D(π‖ρ) replaces the entropy term; a file as for --prior."),
+    ] = None,
     tolerance: Tolerance = 1e-6,
     time_limit: TimeLimit = None,
     method: Annotated[
@@ -76,9 +82,13 @@ def solve_command(
 
     given = source_of(source, discount, format_, reward)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
+    rho = None if reference is None else files.policy_in(reference)
+    if certificate is not None and (regularizer != "shannon" or rho is not None):
+        raise ValueError("--certificate: checker.py knows Shannon's regularizer without a reference only; leave it out")
     _announce(given, kl + entropy > 0)
+    omega: dict[str, Any] = {"regularizer": regularizer, "reference": rho}
     with _interval_bar(tolerance) as progress:
-        solution = solve(given.model, kl, entropy, mu, tolerance, method, time_limit, progress=progress)
+        solution = solve(given.model, kl, entropy, mu, tolerance, method, time_limit, **omega, progress=progress)
     results: dict[Path, str | bytes] = {}
     if out is not None:
         results[out] = files.solution_file(solution, out.suffix)
@@ -232,6 +242,21 @@ def _facts(solution: "Solution") -> dict[str, Any]:
         "backups": solution.backups,
         "seconds": solution.seconds,
         "message": solution.message,
+    } | _cost_of(solution)
+
+
+def _cost_of(solution: "Solution") -> dict[str, Any]:
+    """What the regulariser costs, where it is not Shannon's: two more solves."""
+    from mdvi.planning.certificate import regularization_cost
+    from mdvi.regularizers import SHANNON
+
+    if solution.problem.regularizer == SHANNON:
+        return {"regularizer": "shannon"}
+    cost, optimal = regularization_cost(solution)
+    return {
+        "regularizer": solution.problem.regularizer.name,
+        "bias_bound": finite(cost),
+        "certified_optimal": optimal,
     }
 
 
@@ -239,7 +264,9 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
     from mdvi.planning.certificate import optimal_actions, unregularized_bounds
 
     mdp = given.model
-    table = Table(title=f"{mdp}\nλ = {kl:g}, τ = {entropy:g}", show_header=False)
+    omega = solution.problem.regularizer.name
+    weights = f"λ = {kl:g}, τ = {entropy:g}" + ("" if omega == "shannon" else f", {omega}")
+    table = Table(title=f"{mdp}\n{weights}", show_header=False)
     table.add_row("status", f"{solution.status}: {solution.message}")
     table.add_row("gap", f"{solution.gap:.3g} (tolerance {solution.tolerance:.3g})")
     first = f"state {mdp.names.state(0)}"

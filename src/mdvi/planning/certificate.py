@@ -21,6 +21,7 @@ from mdvi.planning.solve import solve, solve_problem
 from mdvi.planning.views import first_states, size_of
 from mdvi.planning.watch import narrowing
 from mdvi.progress import shown
+from mdvi.regularizers import SHANNON
 from mdvi.words import as_html
 
 
@@ -126,26 +127,65 @@ def optimal_actions(solution: Solution) -> Bool[np.ndarray, "states actions"]:
 def unregularized_bounds(solution: Solution) -> tuple[Values, Values]:
     """Proved bounds on the optimum without regularisation, from the solution with it: what regularisation costs.
 
-    The interval of v under the maximum of the same model, or, where it is narrower,
-    v*_τ − τ log |A| / (1 − γ) ≤ v* ≤ v*_τ for an entropy alone.
+    The interval of v under the maximum of the same model, or, where it is narrower, and without a prior or a reference,
+
+        v*_τ + τ min(min Ω, 0) T ≤ v* ≤ v*_τ + τ max(max Ω, 0) T,     T = Σ γ^t
+
+    with the largest Ω of a deterministic policy; for Shannon's Ω this is v*_τ − τ log |A| / (1 − γ) ≤ v* ≤ v*_τ.
     """
     problem, criterion = solution.problem, solution.criterion
     hard = problem_of(problem.mdp)
     lower, upper = criterion.bounds(hard, criterion.interval(hard, hard.backup(solution.value)))
     if problem.offset is None and problem.temperature > 0:
-        worth = criterion.forever(problem, problem.temperature * problem.mdp.log_actions)
-        worth = worth * (1 + 8 * U) + problem.rounding(float(np.abs(solution.lower).max()) + worth)
-        lower, upper = np.maximum(lower, solution.lower - worth), np.minimum(upper, solution.upper)
+        omega, counts = problem.regularizer, range(1, problem.widest + 1)
+        most = max(omega.at_vertices(count)[1] for count in counts)
+        worth = [
+            criterion.forever(problem, problem.temperature * max(size, 0.0)) * (1 + 8 * U)
+            for size in (-min(omega.least(count) for count in counts), most)
+        ]
+        rounding = [
+            problem.rounding(float(np.abs(bound).max()) + size) if size > 0 else 0.0
+            for bound, size in zip((solution.lower, solution.upper), worth, strict=True)
+        ]
+        lower = np.maximum(lower, solution.lower - (worth[0] + rounding[0]))
+        upper = np.minimum(upper, solution.upper + (worth[1] + rounding[1]))
         ends = np.asarray(problem.mdp.terminal)
         return np.where(ends, 0.0, lower), np.where(ends, 0.0, upper)
     return lower, upper
+
+
+def regularization_cost(solution: Solution) -> tuple[float, bool]:
+    """What the policy of a regularised solution loses without regularisation, proved; and whether it loses nothing.
+
+        max_s v*(s) − v_π(s) ≤ cost,     v* and v_π both without KL and Ω
+
+    The policy loses nothing if it is deterministic and every other action is proved to be worse. It takes two solves,
+    of the model without regularisation and of the policy, to the tolerance of the solution. A regulariser with α > 1
+    costs nothing once τ is small beside the gaps between actions.
+    """
+    mdp = solution.mdp
+    found = certify(mdp, solution, tolerance=solution.tolerance, progress=False)
+    left, live = optimal_actions(found.optimum), ~np.asarray(mdp.terminal)
+    alone = (left.sum(-1) == 1) & (np.where(left, solution.policy, 0.0).sum(-1) == 1)
+    optimal = bool(alone[live].all())
+    return (0.0 if optimal else found.gap), optimal
 
 
 def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: float, prior: Any) -> dict[str, Any]:
     """The certificate as arrays: what is claimed, for which operator, on which model.
 
     A checker needs nothing else: lower ≤ v* ≤ upper follows from T lower ≥ lower and T upper ≤ upper.
+
+    Raises:
+        ValueError: for a regulariser other than Shannon's, whose operator the checker does not have.
     """
+    problem = solution.problem
+    stated = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
+    if problem.regularizer != SHANNON or not np.array_equal(problem.gain, stated.gain):
+        raise ValueError(
+            "certificate: the checker knows Shannon's regularizer with these weights and this prior; this solution has "
+            f"{problem.regularizer.name}, or a reference"
+        )
     arrays: dict[str, Any] = {
         "kind": np.array("mdvi certificate 1"),
         "model_sha256": np.array(model_digest(mdp)),
