@@ -182,13 +182,13 @@ def test_bounds_without_regularisation_hold_the_optimum(name):
 
 
 def ending_model() -> FiniteMDP:
-    """State 0: stop for 1, or take ten decisions and then get 2; γ = .99."""
+    """State 0: stop for 1, or take ten decisions, each of which may end everything, and then get 2; γ = .99."""
     p, r = np.zeros((12, 2, 12)), np.zeros((12, 2))
     p[0, 0, 11], r[0, 0] = 1.0, 1.0
     p[0, 1, 1] = 1.0
     for s in range(1, 11):
-        p[s, :, s + 1] = 1.0
-    r[10] = 2.0
+        p[s, 0, s + 1] = p[s, 1, 11] = 1.0
+    r[10, 0] = 2.0
     return FiniteMDP(p, r, 0.99, terminal=np.arange(12) == 11)
 
 
@@ -220,7 +220,7 @@ def test_a_reference_that_is_zero_is_allowed_where_the_slope_of_omega_is_finite(
     solution = mdvi.solve(model, entropy=50.0, regularizer="tsallis:2", reference=rho)
     assert solution.status == "certified"
     assert (solution.policy[:, 0] > 0.9).all()
-    with pytest.raises(ValueError, match="reference: state 0, action 1 is legal but has probability 0.0"):
+    with pytest.raises(ValueError, match=r"reference: state 0, action 1 is legal but has probability 0\.0"):
         mdvi.solve(model, entropy=50.0, reference=rho)
 
 
