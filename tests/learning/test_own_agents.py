@@ -139,3 +139,15 @@ def test_networks_of_ones_own_learn_act_and_go_on(agent, env, tmp_path):
 def test_networks_that_do_not_fit_are_refused(network, message):
     with pytest.raises(ValueError, match=message):
         trained(dataclasses.replace(ALL["dqn"], network=network))
+
+
+@pytest.mark.parametrize(
+    "structure", [{"regularizer": "tsallis:2"}, {"reference": np.full((3, 2), 0.5)}, {"floor": "own"}], ids=str
+)
+def test_schemes_whose_policies_are_no_softmax_are_refused(structure):
+    def row(kl=0.05, entropy=0.02):
+        return library.Scheme.of(kl=kl, entropy=entropy, **structure)
+
+    entry = Entry("sparse", IMPLICIT, Algorithm("row", row, "(λ, τ)", ""))
+    with pytest.raises(ValueError, match="deep agents act by softmax, so they take the regularizers 'shannon' and"):
+        entry.agent()

@@ -1,5 +1,6 @@
 """The arguments of `iterate`, checked and brought into shape."""
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -40,6 +41,8 @@ def as_list(name: str, given: Any, kind: Any) -> list[Any]:
     if not items:
         raise ValueError(f"{name}: expected at least one, got an empty sequence")
     for item in items:
+        if inspect.isfunction(item):
+            raise ValueError(f"{name}: got the function {item.__name__}; call it, as in {item.__name__}()")
         if not isinstance(item, kind):
             raise ValueError(f"{name}: expected {getattr(kind, '__name__', 'a Scheme')}, got {type(item).__name__}")
     return items

@@ -16,6 +16,7 @@ from mdvi.learning.agents.constructions import Construction
 from mdvi.learning.agents.networks import Network, Networks
 from mdvi.learning.agents.targets import Numbers, Preferences
 from mdvi.learning.experience.base import Batch
+from mdvi.regularizers import KL_TO_UNIFORM, SHANNON
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -88,6 +89,12 @@ class Agent(eqx.Module):
         if scheme.backups != 1 or scheme.prior != "previous":
             raise ValueError(
                 f"scheme: deep agents need backups=1 and prior='previous', got {scheme.backups} and {scheme.prior!r}"
+            )
+        softmax = scheme.regularizer in (SHANNON, KL_TO_UNIFORM) and scheme.reference is None and scheme.floor is None
+        if not softmax:
+            raise ValueError(
+                "scheme: deep agents act by softmax, so they take the regularizers 'shannon' and 'kl-to-uniform' "
+                f"without reference and floor, got {scheme}"
             )
         if self.has_actor and not scheme.entropic:
             raise ValueError("scheme: an agent with an actor needs maximum=soft_maximum; use the implicit construction")

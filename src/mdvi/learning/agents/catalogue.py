@@ -102,6 +102,8 @@ class Entry:
             "evaluate_entropy": self.scheme.evaluate_entropy if evaluate_entropy is None else evaluate_entropy,
             "regularizer": self.scheme.regularizer,
             "maximum": self.scheme.maximum,
+            "reference": self.scheme.reference,
+            "floor": self.scheme.floor,
         }
         if self.kl is None and self.entropy is None:
             if beta is not None and self.beta is None:
