@@ -53,6 +53,8 @@ def checked_policy(
     for s, a in np.argwhere(live & ~(pi > 0) if positive else live & ~(pi >= 0))[:1]:
         advice = " is legal but has" if positive else " has"
         rule = f"; {name} must be positive on every legal action" if positive else ""
+        if (pi[live] <= 0).all() and pi[live].any():  # logarithms, which `log_policy` has
+            rule = "; expected probabilities, so give np.exp(…) of logarithms"
         raise ValueError(f"{name}: state {s}, action {a}{advice} probability {pi[s, a]}{rule}")
     for s, a in np.argwhere(~legal & ~terminal[:, None] & (pi != 0))[:1]:
         raise ValueError(f"{name}: state {s}, action {a} is illegal but has probability {pi[s, a]}")

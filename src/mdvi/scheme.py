@@ -31,7 +31,7 @@ from jaxtyping import Bool, Float
 from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, regularizer_of, soft_maximum
 from mdvi.regularizers.reference import Reference
 from mdvi.types import Array, Reduced, Scalar, namespace
-from mdvi.words import as_html, numbers
+from mdvi.words import as_html, did_you_mean, numbers
 
 Q = Float[Array, "states actions"]
 V = Float[Reduced, " states"]
@@ -236,7 +236,15 @@ class Scheme(eqx.Module):
             kl: λ ≥ 0, a number or a `schedule`.
             entropy: τ ≥ 0, a number or a `schedule`.
             structure: the other fields of `Scheme`.
+
+        Raises:
+            TypeError: for a name that is no field of `Scheme`, and for `temperature` and `beta`.
         """
+        known = [field.name for field in dataclasses.fields(cls)[2:]]
+        for name in structure.keys() - set(known):
+            if name == "beta":
+                raise TypeError("Scheme.of takes kl and entropy, not beta; at β and τ, kl is β τ / (1 − β)")
+            raise TypeError(f"Scheme.of has no argument {name!r}{did_you_mean(name, ['kl', 'entropy', *known])}")
         kl, entropy = _number("kl", kl), _number("entropy", entropy)
         if np.ndim(kl) and np.ndim(entropy) and len(kl) != len(entropy):
             raise ValueError(f"schedules differ in length: {len(kl)} and {len(entropy)}")

@@ -207,7 +207,7 @@ def evaluate_command(
                 "status": run.population.log.status[member] or "ok",
             })  # fmt: skip
             bar(member + 1)
-    acting = "a sample of the policy" if sampled else "its most probable action"
+    acting = "a sample of the policy" if sampled else "the most probable action"
     acting += f", random with probability {epsilon:g}" if epsilon else ""
     if json_:
         typer.echo(json.dumps({"acting": acting, "members": rows}))

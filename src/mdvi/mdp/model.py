@@ -108,6 +108,11 @@ class FiniteMDP:
         kernel = _kernel(transition)
         shape = kernel.shape
         if shape[0] != shape[1] and np.shape(reward)[:2] == shape[::-1]:
+            if np.ndim(transition) == 3 and np.shape(transition)[2] == shape[0]:  # which has the states first
+                raise ValueError(
+                    f"reward: expected shape {shape}, ({shape[0]},) or {(*shape, shape[0])}, got {np.shape(reward)}, "
+                    "which has the actions first; exchange its first two axes"
+                )
             raise ValueError(
                 f"transition: {shape[0]} states and {shape[1]} actions do not fit the reward; {ACTIONS_FIRST}"
             )
