@@ -405,7 +405,7 @@ def test_a_folder_that_is_refused_is_not_made(mdvi, tmp_path):
     assert mdvi("iterate", "chan", "--csv", tmp_path / "new" / "x.csv")[0] == 2
     (tmp_path / "report.html").mkdir()
     code, _, err = mdvi("reproduce", "figure1", "--out", tmp_path)
-    assert (code, err) == (2, f"mdvi: cannot write to {tmp_path}/report.html: it is a folder\n")
+    assert (code, err) == (2, f"mdvi: cannot write to {tmp_path}/report.html: it is a folder; name a file\n")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 

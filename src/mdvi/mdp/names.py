@@ -62,7 +62,7 @@ def source_of(
         return Given(found.model, Path(text).name, found.notes)
     if "-v" in name:
         return _gymnasium(text, name, parts)
-    hint = f"; an environment of Gymnasium is written gym:{name}-v1" if name[:1].isupper() else ""
+    hint = f" (an environment of Gymnasium is written gym:{name}-v1)" if name[:1].isupper() else ""
     raise ValueError(f"unknown model {text!r}, and there is no such file{did_you_mean(name, mdp.FAMILIES)}{hint}")
 
 
