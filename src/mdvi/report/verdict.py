@@ -236,11 +236,12 @@ def _alike(scores: Scores, env: str, finding: str, rule: str) -> Verdict:
     gaps = np.array([scores.table[one] - scores.table[other] for one, other in pairs])
     mean = _over_cells(gaps)
     estimate, reach = averaged(mean)
-    apart = _surely(gaps) + _surely(-gaps)
+    apart = _surely(gaps, 0.025) + _surely(-gaps, 0.025)  # both sides
     far = abs(estimate) - reach > scores.margin
     answer = "no" if apart or far else "yes" if abs(estimate) + reach < scores.margin else UNKNOWN
     return Verdict(
-        env, finding, answer, estimate, reach, len(mean), _gap(estimate, reach), rule,
+        env, finding, answer, estimate, reach, len(mean),
+        f"{_gap(estimate, reach)}, surely apart at {apart} of {len(pairs)} places", rule,
         f"Over {len(pairs)} places at τ = 0, w/ minus w/o is {in_words(estimate, reach)} on average; the margin is "
         f"{scores.margin:.2g}; at {apart} of them the two surely differ.",
     )  # fmt: skip
@@ -322,12 +323,12 @@ def _numbers(cell: Cell) -> tuple[float, float, float]:
     return round(cell.kl, 12), round(cell.entropy, 12), round(cell.beta, 9)
 
 
-def _surely(gaps: np.ndarray) -> int:
-    """How many rows of differences by seed lie surely above 0: one-sided t-tests at 5 %, corrected by Holm."""
+def _surely(gaps: np.ndarray, level: float = 0.05) -> int:
+    """How many rows of differences by seed lie surely above 0: one-sided t-tests at this level, corrected by Holm."""
     whole = gaps[np.isfinite(gaps).all(-1)]
     if not len(whole) or whole.shape[-1] < LEAST:
         return 0
-    return int((holm(better(whole, np.zeros_like(whole))) < 0.05).sum())
+    return int((holm(better(whole, np.zeros_like(whole))) < level).sum())
 
 
 def _over_cells(gaps: np.ndarray) -> np.ndarray:
