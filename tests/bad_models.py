@@ -70,7 +70,7 @@ BAD_ARRAYS = {
         "reward shape": (ARRAYS | {"reward": np.zeros((2, 3))}, "reward: expected shape"),
         "nan reward": (ARRAYS | {"reward": np.full((2, 2), np.nan)}, "state 0, action 0 has reward nan"),
         "inf reward": (ARRAYS | {"reward": np.full((2, 2), np.inf)}, "state 0, action 0 has reward inf"),
-        "discount": (ARRAYS | {"discount": np.array(1.5)}, "discount is 1.5"),
+        "discount": (ARRAYS | {"discount": np.array(1.5)}, "discount 1.5 is outside"),
         "discounts": (ARRAYS | {"discount": np.ones(2)}, "discount: expected one number"),
         "mask": (ARRAYS | {"legal": np.ones((2, 2))}, "legal: expected Booleans"),
         "no action": (ARRAYS | {"legal": np.array([[True, True], [False, False]])}, "state 1 has no legal action"),

@@ -16,6 +16,7 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.mdp.validation import physical_memory
 from mdvi.regularizers import SHANNON
+from mdvi.regularizers.reference import Reference
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -78,7 +79,7 @@ def check_references(schemes: Sequence[Scheme | DualAveraging], models: Sequence
         steep = omega.floor(np.zeros((1, 1)))[0] == -np.inf  # ∇Ω is infinite where a probability is zero
         own, default = getattr(omega, "reference", None), getattr(omega, "default", None)
         for name, held, positive in (("reference", own, True), ("default", default, False)):
-            _check_reference(name, None if held is None else held.table, positive, models)
+            _check_reference(name, held.table if isinstance(held, Reference) else None, positive, models)
         _check_reference("reference", scheme.reference, bool(steep), models)
 
 
