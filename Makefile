@@ -116,7 +116,7 @@ floors:          ## test the core, then learning, with the lowest allowed versio
 	$(LOWEST) --extra learn --extra plots --extra envs --output-file .venv-floors/learn.txt
 	$(FLOORS)/uv pip install --quiet --python $(FLOORS)/python --requirements .venv-floors/learn.txt
 	$(FLOORS)/pytest -n 2 -o filterwarnings= $(LEARN_TESTS)
-CORE_TESTS := $(addprefix tests/,planning/test_solve.py planning/test_criteria.py planning/test_choice.py planning/test_road.py \
+CORE_TESTS := $(addprefix tests/,planning/test_solve.py planning/test_criteria.py planning/test_choice.py planning/test_solver.py \
 	mdp/test_strange_files.py test_words.py test_input.py test_output.py report/test_stats.py)
 LEARN_TESTS := $(addprefix tests/,cli/test_planner_cli.py mdp/test_formats.py test_algorithms.py regularizers laboratory/test_iterate.py \
 	learning/test_targets.py learning/test_agents.py learning/test_request.py report/test_figures.py)
