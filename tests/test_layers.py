@@ -121,7 +121,7 @@ MAY_IMPORT = {
     "cli/planning": {"progress", "cli/common", "cli/names", "planning", "mdp", "report", "shipped"},
     "cli/laboratory": {
         *("cli/common", "cli/names", "algorithms", "scheme", "laboratory", "mdp", "envs", "learning/agents", "report"),
-        "progress",
+        *("progress", "regularizers"),
         *("study/figure1", "study/provenance", "output", "references", "shipped"),
     },
     "cli/learning": {

@@ -248,9 +248,8 @@ def _facts(solution: "Solution") -> dict[str, Any]:
 def _cost_of(solution: "Solution") -> dict[str, Any]:
     """What the regulariser costs, where it is not Shannon's: two more solves."""
     from mdvi.planning.certificate import regularization_cost
-    from mdvi.regularizers import SHANNON
 
-    if solution.problem.regularizer == SHANNON:
+    if solution.problem.regularizer.name == "shannon":
         return {"regularizer": "shannon"}
     cost, optimal = regularization_cost(solution)
     return {
