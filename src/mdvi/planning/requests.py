@@ -77,8 +77,7 @@ def regularizer_for(mdp: FiniteMDP, given: Any, prior: Any, reference: Any, entr
     bounds = omega.least(mdp.actions), omega.greatest(mdp.actions)
     if not np.isfinite(bounds).all():
         raise ValueError(f"regularizer: the planner needs a bounded one, and {omega.name} is not")
-    if not isinstance(mdp.kernel, MatrixFree):
-        _ = omega.rows  # which raises if there are none
+    _ = omega.rows  # which raises if the planner has none
     for name, policy in (("prior", prior), ("reference", reference)):
         if policy is not None and not omega.differentiable:
             raise ValueError(f"{name}: {omega.name} has no Bregman divergence; leave {name} out")

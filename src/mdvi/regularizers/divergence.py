@@ -37,7 +37,7 @@ class Divergence:
         reference: ρ, shape (states, actions), positive on legal actions; by default uniform over legal actions.
 
     Raises:
-        ValueError: if α is not a finite number, or ρ is not positive, or does not sum to 1.
+        ValueError: if α is not a finite number, or ρ has a negative number or does not sum to 1.
 
     Source: Csiszár (1967); Nachum et al. (2019) for the use in reinforcement learning.
     """
@@ -142,6 +142,6 @@ class Divergence:
         return -math.log(rho) if alpha == 1 else math.expm1((1 - alpha) * math.log(rho)) / (alpha * (alpha - 1))
 
     def rounding(self, actions: int) -> float:
-        """As Tsallis', with R from the reference."""
+        """The rounding of `Tsallis`, with R of the reference and a few roundings more for ρ."""
         alpha, most = self.alpha, self.greatest(actions)
         return 9 * (actions + 8) * max(1.0, actions ** (1 - alpha)) / alpha + 16 * (1 + alpha) * most + 80

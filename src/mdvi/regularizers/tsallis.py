@@ -130,7 +130,7 @@ class Tsallis:
         return self.greatest(actions), self.greatest(actions)
 
     def rounding(self, actions: int) -> float:
-        """9n max(1, n^{1−α})/α + 8αR + 80: sums of n powers, each right to four units in the last place."""
+        """9(n + 8) max(1, n^{1−α})/α + 8αR + 8: sums of n powers, each right to four units in the last place."""
         alpha = self.alpha
         return 9 * (actions + 8) * max(1.0, actions ** (1 - alpha)) / alpha - 8 * alpha * self.least(actions) + 8
 

@@ -293,12 +293,12 @@ def _difference(
     bests = [pair for pair in bests if np.isfinite(pair).all()]
     if not bests:
         return _unknown(env, finding, rule, f"The study cannot compare {one} with {other}.")
-    ours, theirs = np.mean(bests, 0)
-    estimate, reach = averaged(ours - theirs)
+    first, second = np.mean(bests, 0)
+    estimate, reach = averaged(first - second)
     return Verdict(
-        env, finding, above(estimate, reach), estimate, reach, len(ours), _gap(estimate, reach), rule,
-        f"On average over {len(bests)} panels, the scores are {in_words(*averaged(ours))} for {one} and "
-        f"{in_words(*averaged(theirs))} for {other}.{more}",
+        env, finding, above(estimate, reach), estimate, reach, len(first), _gap(estimate, reach), rule,
+        f"On average over {len(bests)} panels, the scores are {in_words(*averaged(first))} for {one} and "
+        f"{in_words(*averaged(second))} for {other}.{more}",
     )  # fmt: skip
 
 
