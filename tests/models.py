@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdvi.mdp import FiniteMDP
+from mdvi.mdp import FiniteMDP, garnet
 
 SCALES = (1e-8, 1.0, 1.0, 1.0, 1e3, 1e8)
 DISCOUNTS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
@@ -29,6 +29,38 @@ def v_max(mdp: FiniteMDP) -> float:
 def corner(mdp: FiniteMDP, seed: int) -> np.ndarray:
     """q_0 = ±v_max with random signs."""
     return v_max(mdp) * np.random.default_rng(seed).choice([-1.0, 1.0], mdp.reward.shape)
+
+
+def masked(discount=0.9, seed=5):
+    """A Garnet with one to four legal actions and an end."""
+    model = garnet(12, 4, 3, discount, seed=seed)
+    rng = np.random.default_rng(seed)
+    legal = rng.random((12, 4)) < 0.6
+    legal[np.arange(12), rng.integers(4, size=12)] = True
+    return FiniteMDP(model.kernel, np.asarray(model.reward), discount, terminal=np.arange(12) == 7, legal=legal)
+
+
+def reference_of(model, seed=3):
+    """A policy that is positive on legal actions."""
+    rho = np.random.default_rng(seed).dirichlet(np.ones(model.actions), model.states) + 0.05
+    rho = np.where(model.legal, rho, 0.0)
+    return rho / rho.sum(-1, keepdims=True)
+
+
+def lost_of(trace):
+    """q_* − q_{π_k} in the problem that the scheme settles on."""
+    model, scheme = trace.mdp, trace.scheme
+    pull = 0.0 if scheme.reference is None else np.asarray(scheme.pull(np.asarray(model.legal)))
+    lost = []
+    for log_policy in trace.log_policy:
+        pi = np.where(model.live, np.exp(log_policy), 0.0)
+        worth = (pi * pull).sum(-1) - np.asarray(scheme.regularizer.omega(log_policy, np.asarray(model.legal)))
+        gain = np.where(model.terminal, 0.0, (pi * model.reward).sum(-1) + float(np.ravel(scheme.entropy)[-1]) * worth)
+        chain = np.einsum("sa,sat->st", pi, model.kernel.dense().probability) * ~np.asarray(model.terminal)
+        v = np.linalg.solve(np.eye(model.states) - model.discount * chain, gain)
+        q = model.reward + model.discount * np.asarray(model.expect(v))
+        lost.append(np.where(model.live, trace.optimal_q - q, 0.0))
+    return np.array(lost)
 
 
 def random_case(seed):

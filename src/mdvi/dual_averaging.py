@@ -63,6 +63,10 @@ class DualAveraging(eqx.Module):
         """The scheme of one iteration, which is the same for all."""
         return self
 
+    def averaged(self, iteration: Any) -> Any:
+        """How many errors are averaged at β = 1."""
+        return self.scheme.averaged(iteration)
+
     def init(self, q: Q, log_policy: Q, legal: Legal) -> DualAveragingState:
         """h_0 = q_0 when τ = 0; h_0 = (1 − β)q_0 when τ > 0, because h_{−1} = 0."""
         beta = self.scheme.beta

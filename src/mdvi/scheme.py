@@ -92,6 +92,7 @@ class GreedyStep(eqx.Module):
         anchor: κ log π_k, the scaled log of the policy that the KL term refers to.
         log_policy: log π_{k+1}.
         v: M_κ(x), the regularised value of q_k under π_{k+1}; None when π_{k+1} is not the exact maximiser.
+        error: e_{k+1}, what `perturb` added to x; None without it.
         pull: τ (∇Ω(ρ) − Ω*(∇Ω(ρ))) of a reference ρ, which x contains; None without a reference.
     """
 
@@ -100,6 +101,7 @@ class GreedyStep(eqx.Module):
     anchor: Q
     log_policy: Q
     v: V | None
+    error: Q | None = None
     pull: Q | None = None
 
 
@@ -134,6 +136,9 @@ class Scheme(eqx.Module):
         floor: None for the lazy form, which keeps s' = x − v; "own" for the agile form s' = max(x − v, κ ∇Ω at
             probability zero), mirror descent with the Bregman divergence to the last policy. They differ where
             policies reach probability zero (α > 1), and there the theorems hold for the lazy form alone.
+        rescale: what a schedule does with s. True scales it by κ_{k+1}/κ_k, so that the KL term refers to the previous
+            policy. False keeps it, so that at τ = 0 the policy is ∇Ω*((q_0 + … + q_k)/λ_k): follow the regularised
+            leader, as Politex with a moving rate does.
 
     Raises:
         ValueError: for a negative or NaN number, β outside [0, 1], backups below 1, a schedule that leaves κ = 0, or
@@ -150,6 +155,7 @@ class Scheme(eqx.Module):
     regularizer: Regularizer = eqx.field(default=SHANNON, static=True)
     reference: Q | None = None
     floor: Literal["own"] | None = eqx.field(default=None, static=True)
+    rescale: bool = eqx.field(default=True, static=True)
 
     def __init__(
         self,
@@ -163,6 +169,7 @@ class Scheme(eqx.Module):
         regularizer: Regularizer | str = SHANNON,
         reference: Any = None,
         floor: Literal["own"] | None = None,
+        rescale: bool = True,
     ) -> None:
         """Arguments as the attributes."""
         self.temperature, self.beta = _number("temperature", temperature), _number("beta", beta)
@@ -171,7 +178,7 @@ class Scheme(eqx.Module):
         owner = next((omega for own, omega in _OWNERS if own is maximum), None)
         self.regularizer = owner or regularizer_of(regularizer)
         self.reference = None if reference is None else _probabilities(reference)
-        self.floor = floor
+        self.floor, self.rescale = floor, rescale
         self.maximum = maximum if owner is None else None
 
     __hash__ = hash_of
@@ -219,12 +226,19 @@ class Scheme(eqx.Module):
                 raise ValueError(f"{name}: it has no meaning beside a maximum of one's own; leave one of them out")
         if self.reference is not None and not np.any(self._entropic_weight()):
             raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
+        if not self.rescale:
+            if isinstance(self.temperature, np.ndarray) and not self.temperature.ndim:
+                raise ValueError("rescale: it has a meaning for a schedule of κ only; leave it out")
+            if self.prior == "fixed" or self.floor is not None or self.maximum is not None:
+                raise ValueError("rescale=False: it needs prior='previous', the maximum of a regularizer, and no floor")
+            if self.evaluate_kl != self.evaluate_entropy:
+                raise ValueError("rescale=False: keep both terms in the evaluation, or neither of them")
         if isinstance(self.temperature, np.ndarray) and isinstance(self.beta, np.ndarray):
             if np.any(self.beta > 1):
                 raise ValueError(f"beta: expected numbers in [0, 1], got {self.beta.max()}")
             schedule = np.atleast_1d(self.temperature)
-            if np.any((schedule[:-1] == 0) & (schedule[1:] > 0)):
-                raise ValueError("temperature: a schedule that reaches 0 must stay there")
+            if self.rescale and np.any((schedule[:-1] == 0) & (schedule[1:] > 0)):
+                raise ValueError("temperature: a schedule that reaches 0 must stay there, or use rescale=False")
             if self.temperature.ndim and self.beta.ndim and self.temperature.shape != self.beta.shape:
                 raise ValueError(f"schedules differ in length: {self.temperature.shape[0]} and {self.beta.shape[0]}")
 
@@ -291,6 +305,17 @@ class Scheme(eqx.Module):
 
         return eqx.tree_at(lambda scheme: (scheme.temperature, scheme.beta), self, replace_fn=now)
 
+    def averaged(self, iteration: Any) -> Any:
+        """How many errors of the weight of the newest one are averaged at β = 1: k + 1, or Σ_{j≤k} κ_k/κ_j.
+
+        The latter is for a schedule that rescales s, where the iteration j has the weight 1/κ_j.
+        """
+        if not (jnp.ndim(self.temperature) and self.rescale):
+            return iteration + 1
+        temperature = jnp.asarray(self.temperature)
+        past = jnp.where((jnp.arange(len(temperature)) <= iteration) & (temperature > 0), temperature, jnp.inf)
+        return (temperature[iteration] / past).sum()
+
     def init(self, q: Q, log_policy: Q, legal: Legal) -> MirrorDescentState:
         """The state (q_0, π_0), with s_0 = κ (∇Ω(π_0) − Ω*(∇Ω(π_0))), which is κ log π_0 for Shannon's Ω."""
         first = self.at(0)
@@ -303,8 +328,10 @@ class Scheme(eqx.Module):
         π_{k+1} maximises ⟨π, q⟩ − λ D_Ω(π‖π_k) − τ Ω(π), with D_Ω(π‖π_k) = Ω(π) − ⟨π, s/κ⟩; with a reference ρ, x has
         τ (∇Ω(ρ) − Ω*(∇Ω(ρ))) added and the last term is −τ D_Ω(π‖ρ).
         """
-        rescaled = self.temperature / jnp.where(state.temperature > 0, state.temperature, 1.0)
-        anchor = state.scaled_log_policy * jnp.where(self.temperature == state.temperature, 1.0, rescaled)
+        anchor = state.scaled_log_policy
+        if self.rescale:
+            rescaled = self.temperature / jnp.where(state.temperature > 0, state.temperature, 1.0)
+            anchor = anchor * jnp.where(self.temperature == state.temperature, 1.0, rescaled)
         x = state.q + self.beta * anchor
         pull = None
         if self.reference is not None:
@@ -358,8 +385,10 @@ class Scheme(eqx.Module):
 
 def greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable[[Q], Q] | None) -> GreedyStep:
     """v = M_κ(x) and s' = x − v, with what `perturb` makes of x in place of it."""
+    error = None
     if perturb is not None:
-        x = perturb(x)
+        seen = perturb(x)
+        x, error = seen, jnp.where(legal, seen - x, 0.0)
     omega = scheme.regularizer
     v = (scheme.maximum or omega.maximum)(x, scheme.temperature, legal)
     log_policy = omega.log_policy(x, scheme.temperature, legal)
@@ -372,6 +401,7 @@ def greedy_step(scheme: Scheme, x: Q, anchor: Q, legal: Legal, perturb: Callable
         anchor=anchor,
         log_policy=log_policy,
         v=v if perturb is None else None,
+        error=error,
     )
 
 

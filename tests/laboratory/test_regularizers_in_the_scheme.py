@@ -11,6 +11,7 @@ from mdvi import DualAveraging, Scheme, errors, iterate, mdp
 from mdvi.laboratory import bounds
 from mdvi.mdp import FiniteMDP
 from mdvi.regularizers import Divergence, Lazy, Tsallis
+from models import lost_of, masked, reference_of
 
 GENERAL = [Tsallis(0.5), Tsallis(1.5), Tsallis(2.0), Tsallis(3.0), Divergence(2.0), Lazy()]
 general = pytest.mark.parametrize("omega", GENERAL, ids=lambda value: value.name)
@@ -21,22 +22,6 @@ ERRORS = {
     "worst sign": lambda model: errors.worst_sign(0.05),
     "sampled": lambda model: errors.sampled(1),
 }
-
-
-def masked(discount=0.9, seed=5):
-    """A Garnet with one to four legal actions and an end."""
-    model = mdp.garnet(12, 4, 3, discount, seed=seed)
-    rng = np.random.default_rng(seed)
-    legal = rng.random((12, 4)) < 0.6
-    legal[np.arange(12), rng.integers(4, size=12)] = True
-    return FiniteMDP(model.kernel, np.asarray(model.reward), discount, terminal=np.arange(12) == 7, legal=legal)
-
-
-def reference_of(model, seed=3):
-    """A policy that is positive on legal actions."""
-    rho = np.random.default_rng(seed).dirichlet(np.ones(model.actions), model.states) + 0.05
-    rho = np.where(model.legal, rho, 0.0)
-    return rho / rho.sum(-1, keepdims=True)
 
 
 @pytest.mark.parametrize(
@@ -106,22 +91,6 @@ def test_the_component_wise_and_sharp_forms_hold(omega):
 def test_a_run_without_errors_ends_at_its_optimum(omega):
     trace = iterate(masked(), Scheme.of(0.1, 0.1, regularizer=omega), 400, record=("loss",))
     assert trace.loss[-1] < 1e-9
-
-
-def lost_of(trace):
-    """q_* − q_{π_k} in the problem that the scheme settles on."""
-    model, scheme = trace.mdp, trace.scheme
-    pull = 0.0 if scheme.reference is None else np.asarray(scheme.pull(np.asarray(model.legal)))
-    lost = []
-    for log_policy in trace.log_policy:
-        pi = np.where(model.live, np.exp(log_policy), 0.0)
-        worth = (pi * pull).sum(-1) - np.asarray(scheme.regularizer.omega(log_policy, np.asarray(model.legal)))
-        gain = np.where(model.terminal, 0.0, (pi * model.reward).sum(-1) + scheme.entropy * worth)
-        chain = np.einsum("sa,sat->st", pi, model.kernel.dense().probability) * ~np.asarray(model.terminal)
-        v = np.linalg.solve(np.eye(model.states) - model.discount * chain, gain)
-        q = model.reward + model.discount * np.asarray(model.expect(v))
-        lost.append(np.where(model.live, trace.optimal_q - q, 0.0))
-    return np.array(lost)
 
 
 def test_the_agile_form_breaks_theorem_1_and_no_theorem_is_printed_for_it():

@@ -54,7 +54,8 @@ class Objective(eqx.Module):
 
     def bonus(self, policy: Q, log_policy: Q, legal: Bool[Array, "states actions"]) -> V:
         """⟨π, c⟩ − t Ω(π)."""
-        return expectation(policy, self.offset) - self.temperature * self.regularizer.omega(log_policy, legal)
+        omega = self.regularizer.omega(log_policy, legal)  # which may be infinite where it has no weight
+        return expectation(policy, self.offset) - self.temperature * jnp.where(self.temperature > 0, omega, 0.0)
 
 
 def objective_of(scheme: Scheme, log_prior: Q, legal: Bool[Array, "states actions"]) -> Objective:

@@ -9,6 +9,10 @@ The paper has Shannon's entropy. Both theorems hold for every convex Ω in the l
 deterministic policy less the least Ω, in the place of log|A| in Theorem 1, and sup|Ω| in its place in Theorem 2. With a
 reference ρ, Ω is D_Ω(·‖ρ) there. An infinite R or sup|Ω| is no theorem.
 
+Theorem 1 also holds for a schedule of λ, with weights w_j of the iterations and a total W_k = w_0 + … + w_{k−1}: w_j =
+1/λ_j where the schedule rescales s, and w_j = 1 where it does not. An error e_k of the greedy step acts as the error
+e_k − γP⟨π_k, e_k⟩ of the evaluation, in both theorems: the scheme makes no other error when it reads q_{k−1} + e_k.
+
 Three formulas differ from the printed ones, which are kept under `printed=True` and labelled so: see each docstring.
 
 Source: Vieillard et al., "Leverage the Average" (2020), Theorems 1 and 2 and their proofs.
@@ -17,7 +21,7 @@ Source: Vieillard et al., "Leverage the Average" (2020), Theorems 1 and 2 and th
 import dataclasses
 import itertools
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -77,15 +81,21 @@ def avi(trace: Trace, *, printed: bool = False) -> Series:
     gamma = float(trace.mdp.discount)
     errors = trace.error_norm
     k = np.arange(len(errors))
-    discounted = 2 * gamma / (1 - gamma) * _decayed(gamma, errors)
     if printed:
+        discounted = 2 * gamma / (1 - gamma) * _decayed(gamma, errors)
         return _from(1, discounted + 2 / (1 - gamma) * gamma**k * _v_max(trace.mdp))
-    derived = discounted + 2 * gamma ** (k + 1) / (1 - gamma) * trace.q_gap[0]
-    return _next(derived)
+    return 2 * gamma / (1 - gamma) * _entering(trace) + _next(2 * gamma ** (k + 1) / (1 - gamma) * trace.q_gap[0])
 
 
 def theorem1_norm(trace: Trace) -> Series:
-    """‖q_* − q_{π_k}‖ ≤ 2/(1−γ) ‖(ε_1 + … + ε_k)/k‖ + 4/(1−γ) v^λ_max/k, for DA-VI(λ, 0)."""
+    """‖q_* − q_{π_k}‖ ≤ 2/(1−γ) ‖(ε_1 + … + ε_k)/k‖ + 4/(1−γ) v^λ_max/k, for DA-VI(λ, 0).
+
+    For a schedule, with q_max = max_{j≤k} ‖q_j‖ and V_k = w_0 + Σ_{0<j<k} |w_j − w_{j−1}| + w_{k−1},
+
+        ‖q_* − q_{π_k}‖ ≤ 2/((1−γ)W_k) ‖Σ_{j≤k} w_{j−1} ε_j‖ + (2 V_k q_max + γ R)/((1−γ)W_k)              w_j = 1/λ_j
+        ‖q_* − q_{π_k}‖ ≤ 2/(1−γ) ‖(ε_1 + … + ε_k)/k‖
+                          + (4 q_max + γ λ_{k−1} R + 2γ |λ_{k−1} − λ_0| max_s|min Ω|)/((1−γ)k)            s is kept
+    """
     _check_covered(trace, "theorem 1")
     gamma = float(trace.mdp.discount)
     average = 2 / (1 - gamma) * trace.average_error_norm
@@ -95,7 +105,8 @@ def theorem1_norm(trace: Trace) -> Series:
 def theorem1(trace: Trace) -> Tables:
     """q_* − q_{π_k} ≤ |A¹_k E_k/k| + 4/(1−γ) v^λ_max/k, component-wise, for DA-VI(λ, 0).
 
-    A¹_k = (I − γP_{π_*})⁻¹ − (I − γP_{π_k})⁻¹ and E_k = −(ε_1 + … + ε_k).
+    A¹_k = (I − γP_{π_*})⁻¹ − (I − γP_{π_k})⁻¹ and E_k = −(ε_1 + … + ε_k). For a schedule E_k/k is the weighted average,
+    and the second term that of `theorem1_norm`.
     """
     _check_covered(trace, "theorem 1")
     return _from(1, np.abs(_theorem1_propagated(trace)) + _theorem1_initial(trace)[:, None, None])
@@ -105,17 +116,21 @@ def theorem1_sharp(trace: Trace) -> Tables:
     """The signed inequality that Theorem 1 follows from by absolute values; needs no bound on q_k.
 
     q_* − q_{π_k} ≤ A¹_k E_k/k + (I − γP_{π_*})⁻¹ (q_k − q_0 + γλR)/k − (I − γP_{π_k})⁻¹ (q_k − q_0)/k, where R = log|A|
-    for Shannon's Ω.
+    for Shannon's Ω. For a schedule it is
+
+        A¹_k (E_k + D_k + Δ_k)/W_k + (I − γP_{π_*})⁻¹ γρ_k R/W_k,     D_k = Σ_{j<k} w_j (q_{j+1} − q_j),
+
+    with ρ_k = 1 and Δ_k = 0 where it rescales s; otherwise ρ_k = λ_{k−1} and Δ_k = γ(λ_{k−1} − λ_0) P min Ω.
     Source: step (iii) of the proof of Theorem 1, before its last line.
     """
     _check_covered(trace, "theorem 1")
     mdp, q = trace.mdp, np.where(trace.mdp.legal, trace.q, 0.0)
     optimal, policies = _optimal_resolvent(trace), np.exp(trace.log_policy)
-    bound = _theorem1_propagated(trace)
-    entropy = float(mdp.discount * _scheme(trace).kl) * spread(mdp, _scheme(trace).regularizer)
+    bound, averages = _theorem1_propagated(trace), _averages_of(trace)
+    moved = averages.mean(np.diff(q, axis=0)) + averages.drift(trace) / averages.total[:, None, None]
+    price = float(mdp.discount) * spread(mdp, _scheme(trace).regularizer) * averages.price / averages.total
     for k in range(1, len(bound)):
-        moved = (q[k] - q[0]) / k
-        bound[k] += optimal(moved + entropy / k) - _resolvent(mdp, policies[k])(moved)
+        bound[k] += optimal(moved[k] + price[k]) - _resolvent(mdp, policies[k])(moved[k])
     return _from(1, bound)
 
 
@@ -126,8 +141,7 @@ def theorem2_norm(trace: Trace, *, printed: bool = False) -> Series:
     """
     _check_covered(trace, "theorem 2")
     gamma = float(trace.mdp.discount)
-    discounted = _decayed(gamma, trace.average_error_norm)
-    return _next(2 / (1 - gamma) * discounted + _theorem2_initial(trace, printed))
+    return 2 / (1 - gamma) * _entering(trace) + _next(_theorem2_initial(trace, printed))
 
 
 def theorem2(trace: Trace, *, printed: bool = False) -> Tables:
@@ -136,8 +150,13 @@ def theorem2(trace: Trace, *, printed: bool = False) -> Tables:
     A²_{k:j} = P_{π_*}^{k−j} − (I − γP_{π_{k+1}})⁻¹ P_{π_k} … P_{π_{j+1}} (I − γP_{π_j}). Printed: with a plus
     between the two parts, which a model with one state violates without limit (`mdvi.mdp.wrong_sign`), and
     with g² without its factor 2.
+
+    Raises:
+        ValueError: for a run that another theorem or none covers, and for one whose greedy step is not exact.
     """
     _check_covered(trace, "theorem 2")
+    if not trace.exact_greedy_step:
+        raise ValueError("theorem 2 is evaluated component-wise for exact greedy steps only; use theorem2_norm")
     mdp, beta = trace.mdp, float(_scheme(trace).beta)
     gamma, errors = float(mdp.discount), trace.errors
     policies = np.exp(trace.log_policy)
@@ -291,12 +310,55 @@ def _next(values: np.ndarray) -> Any:
     return np.concatenate([np.full_like(values[:1], np.inf), values[:-1]])
 
 
+def _entering(trace: Trace) -> Series:
+    """Σ_{j≤k} γ^{k−j}‖E^β_j‖ with what π_{k+1} was made from, at the place of π_{k+1}."""
+    discounted = _decayed(float(trace.mdp.discount), trace.average_error_norm)
+    return _next(discounted) if trace.exact_greedy_step else _from(1, discounted)
+
+
+class _Averages(NamedTuple):
+    """How Theorem 1 weighs the iterations: w_j for j < K, and W_k and ρ_k, what R is multiplied by, for k ≤ K."""
+
+    weight: Series
+    total: Series
+    price: Series
+
+    def mean(self, tables: Tables) -> Tables:
+        """Σ_{j<k} w_j x_j / W_k for k = 0 … K, with 0 for k = 0."""
+        sums = np.cumsum(self.weight[:, None, None] * tables, axis=0) / self.total[1:, None, None]
+        return np.concatenate([np.zeros_like(sums[:1]), sums])
+
+    def drift(self, trace: Trace) -> Any:
+        """Δ_k = γ(λ_{k−1} − λ_0) P min Ω, where the price of the regulariser moves."""
+        mdp, omega = trace.mdp, _scheme(trace).regularizer
+        least = np.array([omega.least(max(int(n), 1)) for n in np.asarray(mdp.live).sum(-1)])
+        moved = self.price - self.price[1]
+        return moved[:, None, None] * float(mdp.discount) * np.asarray(mdp.expect(least))
+
+
+def _averages_of(trace: Trace) -> _Averages:
+    """The weights of the run's scheme."""
+    scheme, steps = _scheme(trace), len(trace.error_norm) - 1
+    lambdas = np.broadcast_to(np.asarray(scheme.kl, np.float64), steps)
+    weighted = np.ndim(scheme.temperature) > 0 and scheme.rescale
+    weight = 1 / lambdas if weighted else np.ones(steps)
+    total = np.concatenate([[1.0], np.cumsum(weight)])  # the entry of k = 0 is not used
+    return _Averages(weight, total, np.ones(steps + 1) if weighted else np.concatenate([lambdas[:1], lambdas]))
+
+
 def _theorem1_initial(trace: Trace) -> Series:
     """4/(1−γ) (Q + λR/(1−γ))/k, with Q ≥ ‖q_0‖, ‖q_k‖, v_max; the proof needs no other iterate bounded."""
-    mdp, norms = trace.mdp, trace.q_norm
-    gamma = float(mdp.discount)
+    mdp, scheme, norms = trace.mdp, _scheme(trace), trace.q_norm
+    gamma, bias = float(mdp.discount), spread(mdp, scheme.regularizer)
+    if np.ndim(scheme.kl):
+        averages = _averages_of(trace)
+        turns = np.concatenate([[0.0, 0.0], np.cumsum(np.abs(np.diff(averages.weight)))])
+        variation = averages.weight[0] + turns + np.concatenate([[0.0], averages.weight])
+        drift = np.abs(averages.drift(trace)).max((1, 2))
+        moved = 2 * variation * np.maximum.accumulate(norms) + gamma * averages.price * bias + 2 * drift
+        return moved / ((1 - gamma) * averages.total)
     radius = np.maximum(np.maximum(norms[0], norms), _v_max(mdp))
-    v_kl = radius + float(_scheme(trace).kl) * spread(mdp, _scheme(trace).regularizer) / (1 - gamma)
+    v_kl = radius + float(scheme.kl) * bias / (1 - gamma)
     return 4 / (1 - gamma) * v_kl / np.maximum(np.arange(len(norms)), 1)
 
 
@@ -309,10 +371,10 @@ def _theorem2_initial(trace: Trace, printed: bool) -> Series:
 
 
 def _theorem1_propagated(trace: Trace) -> Tables:
-    """A¹_k E_k/k."""
+    """A¹_k E_k/W_k."""
     policies, errors = np.exp(trace.log_policy), trace.errors
     optimal = _optimal_resolvent(trace)
-    averages = -np.cumsum(errors, axis=0) / np.maximum(np.arange(len(errors)), 1)[:, None, None]
+    averages = -_averages_of(trace).mean(errors[1:])
     return np.stack(
         [optimal(e) - _resolvent(trace.mdp, policy)(e) for e, policy in zip(averages, policies, strict=True)]
     )
@@ -321,7 +383,7 @@ def _theorem1_propagated(trace: Trace) -> Tables:
 def _optimal_policy(trace: Trace) -> Float[np.ndarray, "states actions"]:
     """π_* as the theorems use it: π^τ_*, which is deterministic when τ = 0."""
     q, mdp, scheme = trace.optimal_q, trace.mdp, _scheme(trace)
-    entropy, legal = float(scheme.entropy), np.asarray(mdp.legal)
+    entropy, legal = float(np.ravel(scheme.entropy)[-1]), np.asarray(mdp.legal)
     if entropy > 0:
         pull = 0.0 if scheme.reference is None else entropy * np.asarray(scheme.pull(legal))
         return np.asarray(scheme.regularizer.policy(q + pull, entropy, legal))

@@ -3,7 +3,8 @@
     π_{k+1} = G^{λ,τ}_{π_k}(q_k + e_{k+1}),     q_{k+1} = regress( (T̂^{λ,τ}_{π_{k+1}|π_k})^m q_k )
 
 `Errors` has one slot for each of the three places; an empty slot is exact. The theorems speak of the error
-of the evaluation, ε_{k+1} = q_{k+1} − (T^{λ,τ}_{π_{k+1}|π_k})^m q_k, whatever slot it comes from, and assume e = 0.
+of the evaluation, ε_{k+1} = q_{k+1} − (T^{λ,τ}_{π_{k+1}|π_k})^m q_k, whatever slot it comes from. An error e_{k+1} of
+the greedy step counts as e_{k+1} − γP⟨π_{k+1}, e_{k+1}⟩.
 """
 
 import dataclasses

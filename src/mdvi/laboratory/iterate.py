@@ -34,6 +34,7 @@ from mdvi.laboratory.trace import Trace, of_records
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount
 from mdvi.progress import shown
+from mdvi.regularizers import expectation
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -63,8 +64,9 @@ class _Carry(eqx.Module):
     Attributes:
         state: the scheme's own.
         log_policy: log π_k.
-        error: ε_k.
-        average_error: (ε_1 + … + ε_k)/k when β = 1, (1 − β) Σ_j β^{k−j} ε_j when β < 1.
+        error: ε_k, and what an inexact greedy step adds to it.
+        average_error: (ε_1 + … + ε_k)/k when β = 1, (1 − β) Σ_j β^{k−j} ε_j when β < 1; weighted for a schedule.
+        passed: ε_k − γ P ⟨π_k, e_k⟩ where the greedy step errs by e_k; else None.
         finite_until: the last iteration up to which every q was finite.
     """
 
@@ -72,6 +74,7 @@ class _Carry(eqx.Module):
     log_policy: Q | None
     error: Q | None
     average_error: Q | None
+    passed: Q | None
     finite_until: Int[Array, ""]
 
 
@@ -193,6 +196,7 @@ def _prepare(
             log_policy=log_policy if policies else None,
             error=nothing if {"errors", "bound"} & set(record) else None,
             average_error=nothing if "bound" in record else None,
+            passed=nothing if errors.perturb is not None else None,
             finite_until=jnp.zeros((), int),
         )
 
@@ -224,11 +228,16 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
     if errors.regress is not None:
         q = jnp.where(run.mdp.live, errors.regress(regression, q), 0.0)
 
-    error = q - exact
+    error, passed = q - exact, carry.passed
+    recent = error  # what enters the moving average that π_{k+1} is made from, or π_{k+2} of an exact greedy step
+    if step.error is not None:
+        recent = passed + step.error
+        passed = error - run.mdp.discount * run.mdp.expect(expectation(step.policy, step.error))
+        error = passed + step.error
     average_error = carry.average_error
     if average_error is not None:
-        mean = average_error + (error - average_error) / jnp.asarray(k + 1, q.dtype)
-        moving = scheme.beta * average_error + (1 - scheme.beta) * error
+        mean = average_error + (error - average_error) / jnp.asarray(run.scheme.averaged(k), q.dtype)
+        moving = scheme.beta * average_error + (1 - scheme.beta) * recent
         average_error = jnp.where(scheme.beta == 1, mean, moving)
     finite = jnp.isfinite(q).all() & jnp.isfinite(step.scaled_log_policy).all()
     so_far = (carry.finite_until == k) & finite
@@ -237,6 +246,7 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
         log_policy=None if carry.log_policy is None else step.log_policy,
         error=None if carry.error is None else error,
         average_error=average_error,
+        passed=passed,
         finite_until=jnp.where(so_far, k + 1, carry.finite_until),
     )
 

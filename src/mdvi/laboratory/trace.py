@@ -156,7 +156,10 @@ class Trace:
 
     @property
     def errors(self) -> Float[np.ndarray, "*grid k states actions"]:
-        """ε_k = q_k − (T^{λ,τ}_{π_k|π_{k−1}})^m q_{k−1}, whatever slot the error came from; ε_0 = 0."""
+        """ε_k = q_k − (T^{λ,τ}_{π_k|π_{k−1}})^m q_{k−1}, whatever slot the error came from; ε_0 = 0.
+
+        Where the greedy step errs by e_k, this is ε_k + e_k − γ P ⟨π_k, e_k⟩: what Theorem 1 averages.
+        """
         return self._series("errors")
 
     @property
@@ -181,7 +184,11 @@ class Trace:
 
     @property
     def average_error_norm(self) -> Float[np.ndarray, "*grid k"]:
-        """‖(ε_1 + … + ε_k)/k‖_∞ when β = 1, ‖(1 − β) Σ_j β^{k−j} ε_j‖_∞ when β < 1; recorded with the bound."""
+        """‖(ε_1 + … + ε_k)/k‖_∞ when β = 1, ‖(1 − β) Σ_j β^{k−j} ε_j‖_∞ when β < 1; recorded with the bound.
+
+        A schedule that rescales s weighs ε_j with 1/λ_{j−1}. Where the greedy step errs by e_k, the latter has
+        ε_{j−1} − γ P ⟨π_{j−1}, e_{j−1}⟩ + e_j in the place of ε_j: everything that π_k was made with.
+        """
         return self._series("average_error_norm")
 
     @property
@@ -225,16 +232,19 @@ class Trace:
         """The theorem behind `bound`: "theorem 1", "theorem 2", "avi", or None when none covers the run."""
         if self.axes:
             raise ValueError("each run of a grid has its own theorem: ask trace[i, …].theorem")
-        scheme = self.scheme.scheme if isinstance(self.scheme, DualAveraging) else self.scheme
-        covered = self.uniform_start and self.exact_greedy_step and _fully_evaluated(scheme)
-        if not covered or np.ndim(scheme.temperature) or np.ndim(scheme.beta):
+        averages = isinstance(self.scheme, DualAveraging)  # in which an error of the greedy step does not stay
+        scheme = self.scheme.scheme if averages else self.scheme
+        if not (self.uniform_start and _fully_evaluated(scheme)) or (averages and not self.exact_greedy_step):
             return None
-        if scheme.temperature == 0 and scheme.beta == 0:
+        if not np.any(scheme.temperature) and not np.any(scheme.beta):
             return "avi"
         largest = max(abs(scheme.regularizer.greatest(2)), abs(scheme.regularizer.least(2)))
         if not np.isfinite(largest):  # which the theorems are stated with
             return None
-        return "theorem 1" if scheme.beta == 1 else "theorem 2"
+        if np.all(scheme.beta == 1):
+            weighted = np.ndim(scheme.temperature) and scheme.rescale
+            return None if weighted and not np.all(scheme.temperature) else "theorem 1"
+        return None if np.ndim(scheme.temperature) or np.ndim(scheme.beta) else "theorem 2"
 
 
 def _label(scheme: Scheme | DualAveraging) -> str:
