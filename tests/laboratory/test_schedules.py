@@ -89,14 +89,47 @@ def test_the_weights_of_errors_are_those_of_the_scheme(rescale, lambdas, at):
     assert (trace.loss <= trace.bound).all()
 
 
-def test_the_regulariser_of_a_kept_schedule_is_charged_at_its_last_weight():
-    """λ grows from 0.01 to 100 and nothing errs: the policy becomes uniform, which the first λ cannot explain."""
-    model, lambdas = alone(0.9, 0.05), np.geomspace(0.01, 100.0, K)
-    trace = iterate(model, Scheme.of(schedule(lambdas), rescale=False), K, record=EVERYTHING)
-    lost, sharp = lost_of(trace), bounds.theorem1_sharp(trace)
-    assert (lost <= sharp + 1e-12).all()
-    cheap = 0.9 * (lambdas[0] * math.log(2) + 4 * trace.q_norm.max()) / (0.1 * np.arange(1, K + 1))
-    assert trace.bound[-1] > cheap[-1]
+def test_a_kept_schedule_that_grows_pays_for_a_long_life():
+    """State 0: end with a reward of 1, or go to state 1 for ever, whose eight actions earn λ_k − λ_{k−1} each time.
+
+    The sharp form needs what the regulariser adds, Δ_k: with γ ≈ 1 its other terms are far below the loss.
+    """
+    gamma, steps, transition = 0.95, 400, np.zeros((4, 8, 4))
+    transition[0, 0, 3] = transition[0, 1, 1] = transition[2, 0, 0] = 1.0  # 3 is terminal, 2 leads to 0
+    transition[1, :, 1] = transition[3, :, 3] = 1.0
+    legal = np.ones((4, 8), bool)
+    legal[0, 2:] = legal[2, 1:] = False
+    reward = np.zeros((4, 8))
+    reward[0, 0] = 1.0
+    transition[~legal] = np.eye(4)[3]
+    model = FiniteMDP(transition, reward, gamma, terminal=np.arange(4) == 3, legal=legal)
+    slope = 1.5 * (1 - gamma) / gamma / math.log(8)
+    lambdas = slope * np.arange(1.0, steps + 1)
+    trace = iterate(model, Scheme.of(schedule(lambdas), rescale=False), steps, record=EVERYTHING)
+    lost, sharp = lost_of(trace)[-1, 2, 0], bounds.theorem1_sharp(trace)[-1, 2, 0]
+    assert lost > 0.9
+    assert lost <= sharp
+    without = sharp - slope * gamma * math.log(8) / (1 - gamma)
+    assert without < lost
+    assert (trace.loss <= trace.bound).all()
+
+
+@pytest.mark.parametrize("rescale", [True, False])
+def test_the_bound_of_a_schedule_is_the_formula(rescale):
+    model, lambdas = masked(), SCHEDULES["ragged"]
+    trace = iterate(model, Scheme.of(schedule(lambdas), rescale=rescale), K, errors.gaussian(0.1), record=EVERYTHING)
+    weight = 1 / lambdas if rescale else np.ones(K)
+    counts = np.asarray(model.live).sum(-1)
+    for k in range(1, K + 1):
+        w, total, largest = weight[:k], weight[:k].sum(), trace.q_norm[: k + 1].max()
+        average = np.abs((w[:, None, None] * trace.errors[1 : k + 1]).sum(0)).max() / total
+        variation = w[0] + np.abs(np.diff(w)).sum() + w[-1]
+        price = 1.0 if rescale else lambdas[k - 1]
+        least = -np.log(np.maximum(counts, 1))
+        drift = 0.0 if rescale else 0.9 * (lambdas[k - 1] - lambdas[0]) * np.asarray(model.expect(least))
+        shift = np.maximum(drift, 0).max() + np.maximum(-np.asarray(drift), 0).max()
+        moved = 2 * variation * largest + 0.9 * price * math.log(counts.max()) + shift
+        assert trace.bound[k] == pytest.approx(20 * average + 10 * moved / total, rel=1e-12)
 
 
 def test_where_a_schedule_has_no_theorem():

@@ -94,7 +94,9 @@ def theorem1_norm(trace: Trace) -> Series:
 
         ‖q_* − q_{π_k}‖ ≤ 2/((1−γ)W_k) ‖Σ_{j≤k} w_{j−1} ε_j‖ + (2 V_k q_max + γ R)/((1−γ)W_k)              w_j = 1/λ_j
         ‖q_* − q_{π_k}‖ ≤ 2/(1−γ) ‖(ε_1 + … + ε_k)/k‖
-                          + (4 q_max + γ λ_{k−1} R + 2γ |λ_{k−1} − λ_0| max_s|min Ω|)/((1−γ)k)            s is kept
+                          + (4 q_max + γ λ_{k−1} R + max(Δ_k, 0) + max(−Δ_k, 0))/((1−γ)k)                  s is kept
+
+    Δ_k = γ(λ_{k−1} − λ_0) P min Ω is what the regulariser adds to the values while its weight changes.
     """
     _check_covered(trace, "theorem 1")
     gamma = float(trace.mdp.discount)
@@ -354,8 +356,9 @@ def _theorem1_initial(trace: Trace) -> Series:
         averages = _averages_of(trace)
         turns = np.concatenate([[0.0, 0.0], np.cumsum(np.abs(np.diff(averages.weight)))])
         variation = averages.weight[0] + turns + np.concatenate([[0.0], averages.weight])
-        drift = np.abs(averages.drift(trace)).max((1, 2))
-        moved = 2 * variation * np.maximum.accumulate(norms) + gamma * averages.price * bias + 2 * drift
+        drift = averages.drift(trace)
+        shifted = np.maximum(drift, 0).max((1, 2)) + np.maximum(-drift, 0).max((1, 2))
+        moved = 2 * variation * np.maximum.accumulate(norms) + gamma * averages.price * bias + shifted
         return moved / ((1 - gamma) * averages.total)
     radius = np.maximum(np.maximum(norms[0], norms), _v_max(mdp))
     v_kl = radius + float(scheme.kl) * bias / (1 - gamma)
