@@ -101,6 +101,7 @@ docs: .venv-docs/ready  ## build the documentation in site/index.html and execut
 figures: venv    ## draw the pictures in docs/
 	$(BIN)/python docs/half_strip.py
 	$(BIN)/python docs/first.py
+	$(BIN)/python docs/regularizers.py
 
 # A separate environment with the lowest versions that pyproject.toml allows: first the core, whose versions may be lower
 # than the extras require. Old versions emit deprecation warnings, so warnings are not errors there.
