@@ -100,6 +100,7 @@ MAY_IMPORT = {
     "study/provenance": set(),
     "study/stats": {"report"},
     "study/figure1": {"laboratory", "mdp", "scheme", "report"},
+    "study/regularizers": {"study/figure1", "laboratory", "scheme", "report"},
     "study/database": {"input", "output", "report"},
     "study/spec": {"input", "learning/arrange", "learning/request"},
     "study/store": {"study/database", "study/spec"},
@@ -112,7 +113,8 @@ MAY_IMPORT = {
     },
     "study/cluster": {"study/spec", "study/store", "study/worker", "learning/runs"},
     "study/execute": {
-        *("study/cluster", "study/figure1", "study/spec", "study/store", "study/worker", "report"),
+        *("study/cluster", "study/figure1", "study/regularizers", "study/spec", "study/store", "study/worker"),
+        "report",
         *("learning/arrange", "learning/runs", "learning/training", "envs/names", "input"),
     },
     "study": {"study/execute", "study/plan", "study/spec", "study/store"},
@@ -122,7 +124,7 @@ MAY_IMPORT = {
     "cli/laboratory": {
         *("cli/common", "cli/names", "algorithms", "scheme", "laboratory", "mdp", "envs", "learning/agents", "report"),
         *("progress", "regularizers"),
-        *("study/figure1", "study/provenance", "output", "references", "shipped"),
+        *("study/figure1", "study/regularizers", "study/provenance", "output", "references", "shipped"),
     },
     "cli/learning": {
         *(

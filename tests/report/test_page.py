@@ -38,7 +38,9 @@ def results():
         for panel in PANELS
         for label, kl, scale in (("AVI", 0.0, 1.0), ("λ = 1", 1.0, 0.5))
     ]
-    return Results("A <title>", "About.", rows, curves, "score_mean_training", "dqn", "mdvi study run", to_csv(figure))
+    return Results(
+        "A <title>", "About.", rows, curves, "score_mean_training", "dqn", "mdvi study run", {"figure1": to_csv(figure)}
+    )
 
 
 class Page(HTMLParser):

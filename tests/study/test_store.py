@@ -37,7 +37,7 @@ def made(tmp_path):
     store.add(study.runs)
     facts = {"score_mean_training": SCORE, "score_last100": 7, "env_steps": 600, "episodes": 30, "version": "mdvi 1"}
     store.finish(Outcome(run.id, "done", "", facts, curve_of(i)) for i, run in enumerate(study.runs[:3]))
-    store.keep_figure1(study.figure1, "panel,curve\nleft,λ\n")
+    store.keep_table(study.experiments[0], "panel,curve\nleft,λ\n")
     store.close()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(NAME)] == [NAME]
     return study, tmp_path / NAME
@@ -47,7 +47,7 @@ def content(study, path, reading=True):
     """Everything that can be read."""
     wanted, store = [run.id for run in study.runs], Store(path, reading)
     try:
-        return store.statuses(), store.runs(wanted), store.curves(wanted), store.figure1(study.figure1)
+        return store.statuses(), store.runs(wanted), store.curves(wanted), store.tables(study)
     finally:
         store.close()
 
@@ -472,7 +472,7 @@ def test_an_old_study_that_has_ended_has_nothing_to_do(monkeypatch, capsys, tmp_
     for name in ("done", "done.toml"):
         (shutil.copytree if name == "done" else shutil.copy)(FIXTURES / name, tmp_path / name)
     monkeypatch.setattr("mdvi.study.execute.train_batch", None)
-    monkeypatch.setattr("mdvi.study.execute.figure1", None)
+    monkeypatch.setattr("mdvi.study.execute._EXPERIMENTS", {})
     code, said = mdvi(monkeypatch, capsys, "study", "run", tmp_path / "done.toml", "--out", tmp_path / "done")
     assert code == 3  # two of its runs diverged
     assert "12 runs, 2 diverged, 10 done, Figure 1 done" in said
@@ -506,4 +506,4 @@ def test_stores_of_versions_before_are_brought_up_as_well(tmp_path, version):
     change(tmp_path / NAME, f"{script} PRAGMA user_version = {version}")
     _, rows, curves, figure = content(study, tmp_path / NAME)
     assert ([row["git_commit"] is None for row in rows] == [True] * 12) == (version == 1)
-    assert (len(rows), len(curves) > 10, figure) == (12, True, None)
+    assert (len(rows), len(curves) > 10, figure) == (12, True, {})

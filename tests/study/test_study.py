@@ -76,7 +76,7 @@ def test_a_file_becomes_runs(tmp_path):
     ("text", "words"),
     [
         ("x = ", "Invalid value"),
-        ('title = "a"', "a study needs a [[grid]] or [figure1]"),
+        ('title = "a"', "a study needs a [[grid]] or [figure1] or [regularizers]"),
         ('title = "a"\n[figure1]\ngarnet = 3', "unknown key figure1.garnet; did you mean 'garnets'"),
         ('title = "a"\n[figure1]\ngarnets = 1', "figure1.garnets: input should be greater than or equal to 2"),
         (HEAD + "[[grid]]\nagnt = 'dqn'", "grid.1.agent: field required"),
@@ -432,11 +432,11 @@ def test_figure_1_is_part_of_a_study_or_all_of_it(monkeypatch, capsys, tmp_path)
     assert command(monkeypatch, "merge", "small.toml", "second", "first") == 0
     assert command(monkeypatch, "status", "small.toml", "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"figure1": "done", "wrong": []}
-    monkeypatch.setattr("mdvi.study.execute.figure1", None)  # it is not computed again
+    monkeypatch.setattr("mdvi.study.execute._EXPERIMENTS", {})  # it is not computed again
     assert command(monkeypatch, "run", "small.toml") == 0
     assert command(monkeypatch, "export", "small.toml") == 0
     assert command(monkeypatch, "report", "small.toml") == 0
-    table = to_csv(figure1(garnets=3, iterations=20, seed=study.figure1.seed))
+    table = to_csv(figure1(garnets=3, iterations=20, seed=study.experiments[0].seed))
     assert (tmp_path / "runs/small/figure1.csv").read_text() == table
     page = (tmp_path / "runs/small/report.html").read_text()
     assert "Figure 1: errors average out" in page

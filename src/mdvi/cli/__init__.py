@@ -13,7 +13,7 @@ import typer
 
 from mdvi.cli import laboratory, learning, planning
 from mdvi.cli.common import Command, Group, advised, fail, replace_what_cannot_be_printed
-from mdvi.cli.laboratory import figure1
+from mdvi.cli.laboratory import figure1, regularizers
 from mdvi.cli.study import study
 from mdvi.extras import explained
 from mdvi.interrupt import interrupted
@@ -25,7 +25,9 @@ app = typer.Typer(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-reproduce = typer.Typer(help="Repeat a figure of the paper.", no_args_is_help=True, cls=Group)
+reproduce = typer.Typer(
+    help="Repeat a figure of the paper, or do it with other regularisers.", no_args_is_help=True, cls=Group
+)
 app.add_typer(reproduce, name="reproduce")
 app.add_typer(study, name="study")
 
@@ -35,6 +37,7 @@ app.command("check", cls=Command)(planning.check_command)
 app.command("convert", cls=Command)(planning.convert_command)
 app.command("iterate", cls=Command)(laboratory.iterate_command)
 reproduce.command("figure1", cls=Command)(figure1)
+reproduce.command("regularizers", cls=Command)(regularizers)
 app.command("train", cls=Command)(learning.train_command)
 app.command("evaluate", cls=Command)(learning.evaluate_command)
 app.command("play", cls=Command)(learning.play_command)

@@ -35,6 +35,7 @@ from mdvi.words import did_you_mean, signature, summary
 if TYPE_CHECKING:
     from mdvi.algorithms import Algorithm
     from mdvi.learning.agents.catalogue import Entry
+    from mdvi.report.curves import Curve
 
 
 def iterate_command(
@@ -140,39 +141,81 @@ def iterate_command(
     show(table)
 
 
+Folder = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The folder to write to.")]
+Garnets = Annotated[int, count(2, help="The number of Garnets, at least two.")]
+Iterations = Annotated[int, count(1, help="The number of iterations.")]
+FirstSeed = Annotated[int, count(0, help="The seed of the first Garnet and of the sampling.")]
+
+
 def figure1(
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")] = Path("results/figure1"),
-    garnets: Annotated[int, count(2, help="The number of Garnets, at least two.")] = 100,
-    iterations: Annotated[int, count(1, help="The number of iterations.")] = 800,
-    seed: Annotated[int, count(0, help="The seed of the first Garnet and of the sampling.")] = 1000,
+    out: Folder = Path("results/figure1"), garnets: Garnets = 100, iterations: Iterations = 800, seed: FirstSeed = 1000
 ) -> None:
     """Repeat Figure 1: three panels as PNG and SVG, a CSV file of all curves, and report.html."""
+    _check_places("figure1", out)
+    from mdvi.report.curves import FIGURE1
+    from mdvi.report.page import figure1_page
+    from mdvi.report.plots import figure1 as draw
+    from mdvi.study.figure1 import run
+
+    _repeat("figure1", out, (garnets, iterations, seed), run, FIGURE1, draw, figure1_page)
+
+
+def regularizers(
+    out: Folder = Path("results/regularizers"),
+    garnets: Garnets = 20,
+    iterations: Iterations = 800,
+    seed: FirstSeed = 1000,
+) -> None:
+    """Repeat the left panel of Figure 1 with other regularisers, lazy beside agile: PNG, SVG, CSV and report.html."""
+    _check_places("regularizers", out)
+    from mdvi.report.curves import REGULARIZERS, by_regularizer
+    from mdvi.report.page import regularizers_page
+    from mdvi.report.plots import regularizers as draw
+    from mdvi.study.regularizers import run
+
+    size = garnets, iterations, seed
+    _repeat(
+        "regularizers", out, size, run, REGULARIZERS, lambda curves: draw(by_regularizer(curves)), regularizers_page
+    )
+
+
+def _files_of(name: str, out: Path) -> list[Path]:
+    """Where the table, both pictures and the report of an experiment go."""
+    return [out / file for file in (f"{name}.csv", f"{name}.png", f"{name}.svg", "report.html")]
+
+
+def _check_places(name: str, out: Path) -> None:
+    """The files can be written, and the libraries are there, before any work is done."""
     from mdvi.output import check_target
 
-    names = ("figure1.csv", "figure1.png", "figure1.svg", "report.html")
-    for name in names:
-        check_target(out / name)
+    for path in _files_of(name, out):
+        check_target(path)
     check_installed("matplotlib", "jinja2")
+
+
+def _repeat(
+    name: str,
+    out: Path,
+    size: tuple[int, int, int],
+    run: Callable[..., list["Curve"]],
+    columns: Mapping[str, str],
+    draw: Callable[[list["Curve"]], Any],
+    page: Callable[..., str],
+) -> None:
+    """Run an experiment on so many Garnets for so many iterations, and write its table, its pictures and its report."""
     from mdvi.report.curves import to_csv
-    from mdvi.report.page import figure1_page
     from mdvi.report.plots import as_bytes
-    from mdvi.report.plots import figure1 as draw
-    from mdvi.study import figure1 as experiment
     from mdvi.study.provenance import provenance
 
-    start = time.monotonic()
+    start, (garnets, iterations, seed) = time.monotonic(), size
     with bars_on_stderr() as track:
-
-        def progress(panel: str, done: int) -> None:
-            track(f"{panel} panel", iterations)(done)
-
-        curves = experiment.run(garnets, iterations, seed, progress)
-    table, figure = to_csv(curves), draw(curves)
+        curves = run(garnets, iterations, seed, lambda part, done: track(part, iterations)(done))
+    table, figure = to_csv(curves, columns), draw(curves)
     png, svg = as_bytes(figure, "png"), as_bytes(figure, "svg")
-    command = f"mdvi reproduce figure1 --garnets {garnets} --iterations {iterations} --seed {seed}"
+    command = f"mdvi reproduce {name} --garnets {garnets} --iterations {iterations} --seed {seed}"
     facts = provenance(command, time.monotonic() - start)
-    page = figure1_page(curves, png, svg, table, facts, garnets)
-    write(dict(zip((out / name for name in names), (table, png, svg, page), strict=True)))
+    report = page(curves, png, svg, table, facts, garnets)
+    write(dict(zip(_files_of(name, out), (table, png, svg, report), strict=True)))
     show(f"{facts['took']}; open {shlex.quote(str(out / 'report.html'))}")
 
 

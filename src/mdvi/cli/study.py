@@ -14,7 +14,7 @@ from mdvi.progress import bars_on_stderr
 
 if TYPE_CHECKING:
     from mdvi.report.verdict import Verdict
-    from mdvi.study.spec import Study
+    from mdvi.study.spec import Experiment, Study
 
 study = typer.Typer(help="Run a grid of runs from a TOML file, and report it.", no_args_is_help=True, cls=Group)
 
@@ -62,8 +62,8 @@ def plan_command(file: File, out: Out = None, env: OwnEnvs = None, json_: Json =
         )  # fmt: skip
     if plan.groups:
         show(table)
-    if found.figure1:
-        show(f"Figure 1: {found.figure1.garnets} Garnets, {found.figure1.iterations} iterations")
+    for asked in found.experiments:
+        show(f"{asked.title}: {asked.garnets} Garnets, {asked.iterations} iterations")
     show(f"{plan.totals['flops']:.2g} floating-point operations, roughly {_time(plan.totals['seconds'])} here")
     if done:
         show(f"{done} of these {plan.totals['runs']} runs are done already, in {folder}")
@@ -106,21 +106,21 @@ def run_command(
         def batch(name: str, done: int, goal: int) -> None:
             track(name, goal)(done)
 
-        def figure1(panel: str, done: int) -> None:
-            track(f"Figure 1, {panel} panel", found.figure1.iterations if found.figure1 else 1)(done)
+        def experiment(asked: "Experiment", part: str, done: int) -> None:
+            track(f"{asked.title}, {part}", asked.iterations)(done)
 
         try:
             busy = execute(
                 found, folder, shard=part, memory=None if memory is None else memory * 1e9, every=checkpoint_every,
-                watch=Watch(progress, batch, figure1, tell), ray=ray, own=env or (),
+                watch=Watch(progress, batch, experiment, tell), ray=ray, own=env or (),
             )  # fmt: skip
         except Interrupted as stop:
             tell(f"mdvi: {stop}; saved in {folder}, the same command continues")
             raise typer.Exit(128 + stop.number) from None
     if busy:
         tell(f"{busy} runs are being trained by another process")
-    _, counts, figure = _state(found, folder)
-    _show(found, counts, figure)
+    _, counts, tables = _state(found, folder)
+    _show(found, counts, tables)
     if wrong := counts.get("failed", 0) + counts.get("diverged", 0):
         raise FloatingPointError(f"{wrong} of {len(found.runs)} runs failed or diverged: mdvi study status {file}")
 
@@ -130,14 +130,13 @@ def status_command(file: File, out: Out = None, json_: Json = False) -> None:
     """Show how many runs are done, and why others failed."""
     folder = _folder(file, out)
     found = _study(file, folder)
-    rows, counts, figure = _state(found, folder)
+    rows, counts, tables = _state(found, folder)
     wrong = [row for row in rows if row["status"] in ("failed", "diverged")]
     if json_:
         names = ("run_id", "status", "reason", "trace")
-        state = counts | ({"figure1": figure} if figure else {})
-        typer.echo(json.dumps(state | {"wrong": [{name: row[name] for name in names} for row in wrong]}))
+        typer.echo(json.dumps(counts | tables | {"wrong": [{name: row[name] for name in names} for row in wrong]}))
         return
-    _show(found, counts, figure)
+    _show(found, counts, tables)
     for row in wrong:
         numbers = f"λ = {row['kl']:.4g}, τ = {row['entropy']:.4g}, " if row["kl"] is not None else ""
         show(f"{row['run_id']} {row['agent']} {row['evaluation']} {numbers}seed {row['seed']}: {row['reason']}")
@@ -187,7 +186,7 @@ def export_command(
     out: Out = None,
     form: Annotated[str, typer.Option("--format", help="The kind of file.", metavar="csv|parquet")] = "csv",
 ) -> None:
-    """Write runs.csv with a row for each run, curves.csv with the learning curves, and figure1.csv if requested."""
+    """Write runs.csv with a row for each run, curves.csv with the learning curves, and the table of each experiment."""
     from mdvi.report import export
     from mdvi.words import did_you_mean
 
@@ -201,13 +200,12 @@ def export_command(
     found = _study(file, folder)
     wanted = [run.id for run in found.runs]
     with _store(folder, reading=True) as store:
-        tables, figure = (store.runs(wanted), store.curves(wanted)), store.figure1(found.figure1)
+        both, tables = (store.runs(wanted), store.curves(wanted)), store.tables(found)
     files = {
         folder / f"{name}.{form}": writer(rows)
-        for name, rows, writer in zip(("runs", "curves"), tables, writers[form], strict=True)
+        for name, rows, writer in zip(("runs", "curves"), both, writers[form], strict=True)
     }
-    if figure is not None:
-        files[folder / "figure1.csv"] = figure
+    files |= {folder / f"{name}.csv": table for name, table in tables.items()}
     _write(folder, files)
     show(", ".join(map(str, files)))
 
@@ -243,9 +241,9 @@ def report_command(
         raise ValueError(f"--baseline: {baseline!r} is not in the study{did_you_mean(baseline, agents)}")
     wanted = [run.id for run in spec.runs]
     with _store(folder, reading=True) as store:
-        rows, curves, figure = store.runs(wanted), store.curves(wanted), store.figure1(spec.figure1)
+        rows, curves, tables = store.runs(wanted), store.curves(wanted), store.tables(spec)
     command = f"mdvi study run {file} --out {folder}"
-    results = Results(spec.title, spec.about, rows, curves, score, baseline or "dqn", command, figure)
+    results = Results(spec.title, spec.about, rows, curves, score, baseline or "dqn", command, tables)
     facts = provenance(command, sum(row["seconds"] for row in rows))
     files: dict[Path, str | bytes] = {folder / "report.html": study_page(results, facts)}
     found = study_verdicts(results)
@@ -327,22 +325,23 @@ def _store(folder: Path, new: bool = False, reading: bool = False) -> Any:
     return contextlib.closing(Store(folder / NAME, reading))
 
 
-def _state(found: "Study", folder: Path) -> tuple[list[dict[str, Any]], dict[str, int], str]:
-    """The rows of the store, the number of runs by status, and the status of Figure 1 if it is requested."""
+def _state(found: "Study", folder: Path) -> tuple[list[dict[str, Any]], dict[str, int], dict[str, str]]:
+    """The rows of the store, the number of runs by status, and the status of each experiment by its name."""
     import collections
 
     with _store(folder, reading=True) as store:
         rows = store.runs([run.id for run in found.runs])
-        figure = "" if found.figure1 is None else "queued" if store.figure1(found.figure1) is None else "done"
+        there = store.tables(found)
+    tables = {asked.name: "done" if asked.name in there else "queued" for asked in found.experiments}
     counts = collections.Counter(row["status"] for row in rows)
     counts["queued"] += len(found.runs) - len(rows)
-    return rows, dict(+counts), figure
+    return rows, dict(+counts), tables
 
 
-def _show(found: "Study", counts: dict[str, int], figure: str) -> None:
+def _show(found: "Study", counts: dict[str, int], tables: dict[str, str]) -> None:
     parts = [f"{len(found.runs)} runs"] if found.runs else []
     parts += [f"{count} {status}" for status, count in sorted(counts.items())]
-    parts += [f"Figure 1 {figure}"] if figure else []
+    parts += [f"{asked.title} {tables[asked.name]}" for asked in found.experiments]
     show(f"{found.title}: {', '.join(parts)}")
 
 

@@ -230,7 +230,7 @@ def _step(run: _Run, carry: _Carry, k: Int[Array, ""]) -> _Carry:
 
     error, passed = q - exact, carry.passed
     recent = error  # what enters the moving average that π_{k+1} is made from, or π_{k+2} of an exact greedy step
-    if step.error is not None:
+    if step.error is not None and passed is not None:
         recent = passed + step.error
         passed = error - run.mdp.discount * run.mdp.expect(expectation(step.policy, step.error))
         error = passed + step.error

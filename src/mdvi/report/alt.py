@@ -31,12 +31,11 @@ def curve_alt(
     return f"{text}; {baseline}, dotted: {_end(other)}." if baseline else f"{text}."
 
 
-def figure1_alt(curves: Sequence[Curve], panel: str) -> str:
-    """The last losses of a panel of Figure 1."""
-    mine = [curve for curve in curves if curve.panel == panel]
-    last = len(mine[0].loss_mean) - 1
+def panel_alt(curves: Sequence[Curve]) -> str:
+    """The last losses of a panel."""
+    last = len(curves[0].loss_mean) - 1
     shown = ", ".join(
-        f"{c.label}: {in_words(float(c.loss_mean[last]), float(c.loss_high[last] - c.loss_mean[last]))}" for c in mine
+        f"{c.label}: {in_words(float(c.loss_mean[last]), float(c.loss_high[last] - c.loss_mean[last]))}" for c in curves
     )
     return (
         f"Mean normalised loss against iteration, and below it the same beside its bound. Loss at k = {last}: {shown}."

@@ -6,19 +6,19 @@ The only script sorts tables; a policy in the page allows this script by its has
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mdvi.extras import explained
-from mdvi.report.alt import curve_alt, figure1_alt, heatmap_alt, place_of
+from mdvi.report.alt import curve_alt, heatmap_alt, panel_alt, place_of
 from mdvi.report.cells import SCORES, Cell, Panel, cells_of, panels_of
-from mdvi.report.curves import PANELS, Curve, from_csv
+from mdvi.report.curves import PANELS, REGULARIZERS, Curve, by_regularizer, from_csv
 from mdvi.report.export import curves_csv, runs_csv, verdict_csv
 from mdvi.report.findings import across, beside, curve_of, drawn, mean_of
 from mdvi.report.heatmaps import cell_curve, curves_by_row, heatmap, heatmaps, scale_of, scale_picture, span_of
-from mdvi.report.plots import as_bytes, figure1, figure1_panel
+from mdvi.report.plots import as_bytes, figure1, figure1_panel, panel_picture, regularizers
 from mdvi.report.sizes import Width
 from mdvi.report.stats import in_words, interval_in_words, iqm, mean_in_words, short
 from mdvi.report.verdict import Verdict, figure1_verdict, verdicts
@@ -52,23 +52,45 @@ _HEADINGS = {
 
 def figure1_page(curves: list[Curve], png: bytes, svg: bytes, table: str, facts: dict[str, str], garnets: int) -> str:
     """The report of Figure 1."""
-    last = len(curves[0].loss_mean) - 1
-    moments = sorted({k for k in (10, 100, 400, last) if k <= last})
-    tail = max(last // 8, 1)
+    panels = {_HEADINGS[panel]: [curve for curve in curves if curve.panel == panel] for panel in PANELS}
     return _page(
         "figure1.html.j2",
         verdict=figure1_verdict(curves),
         pictures=_figure1_panels(curves),
-        panels=[(_HEADINGS[panel], _rows(curves, panel, moments, tail)) for panel in PANELS],
-        moments=moments,
-        tail=tail,
         garnets=garnets,
-        iterations=last,
-        png=_data("image/png", png),
-        svg=_data("image/svg+xml", svg),
-        csv=_data("text/csv", table.encode()),
         facts=facts,
+        **_curves_page(panels, png, svg, table),
     )
+
+
+def regularizers_page(
+    curves: list[Curve], png: bytes, svg: bytes, table: str, facts: dict[str, str], garnets: int
+) -> str:
+    """The report of Figure 1's left panel, regulariser by regulariser."""
+    panels = by_regularizer(curves)
+    return _page(
+        "regularizers.html.j2",
+        pictures=_panels(panels),
+        garnets=garnets,
+        facts=facts,
+        **_curves_page(panels, png, svg, table),
+    )
+
+
+def _curves_page(panels: Mapping[str, Sequence[Curve]], png: bytes, svg: bytes, table: str) -> dict[str, Any]:
+    """What the reports of both experiments show of their curves: tables by panel, and downloads."""
+    last = len(next(iter(panels.values()))[0].loss_mean) - 1
+    moments = sorted({k for k in (10, 100, 400, last) if k <= last})
+    tail = max(last // 8, 1)
+    return {
+        "panels": [(name, _rows(curves, moments, tail)) for name, curves in panels.items()],
+        "moments": moments,
+        "tail": tail,
+        "iterations": last,
+        "png": _data("image/png", png),
+        "svg": _data("image/svg+xml", svg),
+        "csv": _data("text/csv", table.encode()),
+    }
 
 
 class Results(NamedTuple):
@@ -82,7 +104,7 @@ class Results(NamedTuple):
         score: one of `SCORES`.
         baseline: the agent that others are held against.
         command: what repeats the study.
-        figure1: the table of Figure 1, where it is asked for and there.
+        tables: of the experiments of the laboratory that are asked for and there, by their names.
     """
 
     title: str
@@ -92,7 +114,7 @@ class Results(NamedTuple):
     score: str
     baseline: str
     command: str
-    figure1: str | None = None
+    tables: Mapping[str, str] = {}
 
 
 def study_pictures(results: Results, width: Width = None) -> "dict[str, Figure]":
@@ -102,7 +124,11 @@ def study_pictures(results: Results, width: Width = None) -> "dict[str, Figure]"
         results: of the study.
         width: "column", "text" or a number of inches; by default each figure has the width that suits it.
     """
-    pictures = {} if results.figure1 is None else {"figure1": figure1(from_csv(results.figure1), width)}
+    drawn_as = {
+        "figure1": lambda table: figure1(from_csv(table), width),
+        "regularizers": lambda table: regularizers(by_regularizer(from_csv(table, REGULARIZERS)), width),
+    }
+    pictures = {name: drawn_as[name](table) for name, table in results.tables.items()}
     for env, cells in _by_env(results).items():
         panels = [panel for some in panels_of(cells) for panel in some]
         if panels:
@@ -116,7 +142,7 @@ def study_pictures(results: Results, width: Width = None) -> "dict[str, Figure]"
 
 def study_verdicts(results: Results) -> list[Verdict]:
     """What the study shows of the paper's findings: of Figure 1 where the study has it, and in each environment."""
-    found = [] if results.figure1 is None else [figure1_verdict(from_csv(results.figure1))]
+    found = [figure1_verdict(from_csv(results.tables["figure1"]))] if "figure1" in results.tables else []
     for env, cells in _by_env(results).items():
         found += verdicts(env, cells, _baseline(cells, results))
     return found
@@ -124,7 +150,7 @@ def study_verdicts(results: Results) -> list[Verdict]:
 
 def study_page(results: Results, facts: dict[str, str]) -> str:
     """The report of a study."""
-    table, by_env, found = results.figure1, _by_env(results), study_verdicts(results)
+    by_env, found = _by_env(results), study_verdicts(results)
     ends = [row["status"] for row in results.rows]
     counts = ", ".join(f"{ends.count(end)} {end}" for end in dict.fromkeys(ends))
     return _page(
@@ -137,10 +163,7 @@ def study_page(results: Results, facts: dict[str, str]) -> str:
         parts=[_part(env, cells, results) for env, cells in by_env.items()],
         across=_across(by_env, results),
         wrong=[row for row in results.rows if row["status"] in ("failed", "diverged")],
-        figure1=table and {
-            "pictures": _figure1_panels(from_csv(table)),
-            "csv": _data("text/csv", table.encode()),
-        },
+        experiments=_experiments(results.tables),
         command=results.command,
         runs_csv=_data("text/csv", runs_csv(results.rows).encode()),
         curves_csv=_data("text/csv", curves_csv(results.curves).encode()),
@@ -262,11 +285,35 @@ def _curves(panel: Panel, baseline: Cell | None, results: Results, only: Cell | 
     ]
 
 
+def _experiments(tables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The pictures and the table of each experiment of the laboratory, by its name."""
+    pictures = {
+        "figure1": lambda table: _figure1_panels(from_csv(table)),
+        "regularizers": lambda table: _panels(by_regularizer(from_csv(table, REGULARIZERS))),
+    }
+    return {
+        name: {"pictures": pictures[name](table), "csv": _data("text/csv", table.encode())}
+        for name, table in tables.items()
+    }
+
+
 def _figure1_panels(curves: list[Curve]) -> list[dict[str, str]]:
     """Each panel of Figure 1 as a picture of its own."""
     return [
-        {"name": _HEADINGS[panel], "svg": _svg(figure1_panel(curves, panel)), "alt": figure1_alt(curves, panel)}
+        {
+            "name": _HEADINGS[panel],
+            "svg": _svg(figure1_panel(curves, panel)),
+            "alt": panel_alt([curve for curve in curves if curve.panel == panel]),
+        }
         for panel in PANELS
+    ]
+
+
+def _panels(panels: Mapping[str, Sequence[Curve]]) -> list[dict[str, str]]:
+    """Each regulariser's curves as a picture of its own."""
+    return [
+        {"name": name, "svg": _svg(panel_picture(name, curves)), "alt": panel_alt(curves)}
+        for name, curves in panels.items()
     ]
 
 
@@ -311,7 +358,7 @@ def _page(name: str, **content: Any) -> str:
     return environment.get_template(name).render(script=script, script_hash=f"sha256-{proof}", **content)
 
 
-def _rows(curves: list[Curve], panel: str, moments: list[int], tail: int) -> list[dict[str, Any]]:
+def _rows(curves: Sequence[Curve], moments: list[int], tail: int) -> list[dict[str, Any]]:
     return [
         {
             "label": curve.label,
@@ -325,7 +372,6 @@ def _rows(curves: list[Curve], panel: str, moments: list[int], tail: int) -> lis
             "tail": short(float(curve.loss_mean[-tail:].mean())),
         }
         for curve in curves
-        if curve.panel == panel
     ]
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ _TITLES = {
     "right": "KL and entropy (τ = 10⁻³), sampled",
 }
 _BESIDE = 5.0  # inches from which on panels stand beside each other
+_ALL_BESIDE = 9.0  # likewise for the panels of all regularisers
 _MANY = 5000  # points that are drawn as pixels in a picture of lines
 _LONGEST_TEXT = 90  # characters that a title or a label has room for
 _STYLE: dict[Any, Any] = {
@@ -95,18 +96,40 @@ def figure1(curves: list[Curve], width: Width = None) -> "Figure":
     if wide < _BESIDE:
         with canvas((wide, 1.75 * 2 * len(PANELS))) as figure:
             axes = figure.subplots(2 * len(PANELS), 1).reshape(len(PANELS), 2).T
-            _fill(axes, curves, PANELS, 1.2)
+            _fill(axes, _panels(curves), 1.2)
             return figure
     with canvas((wide, max(0.56 * wide, 4.2))) as figure:
         axes = figure.subplots(2, 3, sharex=True, sharey="row")
-        _fill(axes, curves, PANELS, max(0.56 * wide, 4.2) / 2 - 0.6)
+        _fill(axes, _panels(curves), max(0.56 * wide, 4.2) / 2 - 0.6)
         return figure
 
 
 def figure1_panel(curves: list[Curve], panel: str) -> "Figure":
     """One of the three panels of Figure 1, for pages that put them where there is room."""
+    return panel_picture(_TITLES[panel], _panels(curves)[_TITLES[panel]])
+
+
+def panel_picture(title: str, curves: Sequence[Curve]) -> "Figure":
+    """One panel: losses with their intervals, and below them beside their bounds."""
     with canvas((3.5, 4.6)) as figure:
-        _fill(figure.subplots(2, 1, sharex=True, squeeze=False), curves, (panel,), 1.7)
+        _fill(figure.subplots(2, 1, sharex=True, squeeze=False), {title: curves}, 1.7)
+        return figure
+
+
+def regularizers(panels: Mapping[str, Sequence[Curve]], width: Width = None) -> "Figure":
+    """The left panel of Figure 1 for each regulariser, in the order of `by_regularizer`.
+
+    Args:
+        panels: the curves of each, by its name.
+        width: "column", "text" or a number of inches; below nine inches the panels stand below each other.
+    """
+    wide, count = inches(width, 13.0), len(panels)
+    with canvas((wide, 5.0 if wide >= _ALL_BESIDE else 1.75 * 2 * count)) as figure:
+        if wide >= _ALL_BESIDE:
+            axes = figure.subplots(2, count, sharex=True, sharey="row", squeeze=False)
+        else:
+            axes = figure.subplots(2 * count, 1, squeeze=False).reshape(count, 2).T
+        _fill(axes, panels, 1.9 if wide >= _ALL_BESIDE else 1.2)
         return figure
 
 
@@ -233,24 +256,28 @@ def as_bytes(figure: "Figure", form: str, dpi: int = 200) -> bytes:
     return following(buffer.getvalue().decode()).encode() if form == "svg" else buffer.getvalue()
 
 
-def _styles(curves: list[Curve]) -> list[tuple[str, Any]]:
+def _styles(curves: Sequence[Curve]) -> list[tuple[str, Any]]:
     """The colour and the line style of each curve; the first one, without KL, has that of text."""
     return [(SOFT, "solid"), *series(max(len(curves) - 1, 0))]
 
 
-def _fill(axes: Any, curves: list[Curve], panels: Sequence[str], height: float) -> None:
-    """Draw panels into axes of shape (2, panels), which are so many inches high."""
-    for column, panel in enumerate(panels):
-        chosen = [curve for curve in curves if curve.panel == panel]
+def _panels(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """The curves of each panel of Figure 1, by its title."""
+    return {_TITLES[panel]: [curve for curve in curves if curve.panel == panel] for panel in PANELS}
+
+
+def _fill(axes: Any, panels: Mapping[str, Sequence[Curve]], height: float) -> None:
+    """Draw the curves of panels, by their titles, into axes of shape (2, panels), which are so many inches high."""
+    for column, (title, chosen) in enumerate(panels.items()):
         _losses(axes[0, column], chosen, height)
         _bounds(axes[1, column], chosen, height)
-        axes[0, column].set_title(_TITLES[panel])
+        axes[0, column].set_title(title)
         axes[1, column].set_xlabel("iteration k")
     axes[0, 0].set_ylabel("loss  ‖q⁎ − q$_{π_k}$‖₁ / ‖q⁎‖₁")
     axes[1, 0].set_ylabel("loss, and thin its bound")
 
 
-def _losses(axes: "Axes", curves: list[Curve], height: float) -> None:
+def _losses(axes: "Axes", curves: Sequence[Curve], height: float) -> None:
     """Losses with their intervals, each with its name at its end."""
     ends = []
     for curve, (color, dash) in zip(curves, _styles(curves), strict=False):
@@ -263,7 +290,7 @@ def _losses(axes: "Axes", curves: list[Curve], height: float) -> None:
     label_ends(axes, ends, height)
 
 
-def _bounds(axes: "Axes", curves: list[Curve], height: float) -> None:
+def _bounds(axes: "Axes", curves: Sequence[Curve], height: float) -> None:
     """Losses, thick, and the bounds on them, thin, on a logarithmic axis."""
     ends = []
     for curve, (color, dash) in zip(curves, _styles(curves), strict=False):

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mdvi import input
@@ -22,14 +23,16 @@ from mdvi.learning.runs.run import InUse, Report
 from mdvi.learning.runs.signals import Interrupted
 from mdvi.learning.training.drivers import driver_of
 from mdvi.learning.training.memory import check_room
-from mdvi.report.curves import to_csv
+from mdvi.report.curves import FIGURE1, REGULARIZERS, to_csv
 from mdvi.study.cluster import Cluster
 from mdvi.study.figure1 import run as figure1
-from mdvi.study.spec import TOGETHER, Batch, Study
+from mdvi.study.regularizers import run as regularizers
+from mdvi.study.spec import TOGETHER, Batch, Experiment, Study
 from mdvi.study.store import ENDED, NAME, Store
 from mdvi.study.worker import train_batch, working
 
 WORK = "work"  # the folder of batches that are being trained
+_EXPERIMENTS = {"figure1": (figure1, FIGURE1), "regularizers": (regularizers, REGULARIZERS)}
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,13 @@ class Watch:
     Attributes:
         progress: called with the environment steps that are done and the requested steps of all runs.
         batch: called with a description of a batch, and its environment steps that are done and requested.
-        figure1: called with the panel of Figure 1, and its iterations that are done.
+        experiment: called with an experiment of the laboratory, what it is at, and the iterations of it that are done.
         remark: called with a line about an unexpected event.
     """
 
     progress: Callable[[int, int], None] = lambda done, goal: None
     batch: Callable[[str, int, int], None] = lambda name, done, goal: None
-    figure1: Callable[[str, int], None] = lambda panel, done: None
+    experiment: Callable[[Experiment, str, int], None] = lambda experiment, part, done: None
     remark: Callable[[str], None] = lambda line: None
 
 
@@ -85,10 +88,11 @@ def execute(
     with contextlib.closing(Store(folder / NAME)) as store, run.locked(folder, shared=ray is None):
         store.add(study.runs)
         watch = watch or Watch()
-        if study.figure1 is not None and shard[0] == 1 and store.figure1(study.figure1) is None:
-            asked = study.figure1
-            curves = figure1(asked.garnets, asked.iterations, asked.seed, watch.figure1)
-            store.keep_figure1(asked, to_csv(curves))
+        for asked in study.experiments if shard[0] == 1 else ():
+            if store.table(asked) is None:
+                run_it, columns = _EXPERIMENTS[asked.name]
+                curves = run_it(asked.garnets, asked.iterations, asked.seed, partial(watch.experiment, asked))
+                store.keep_table(asked, to_csv(curves, columns))
         batches = study.batches()[shard[0] - 1 :: shard[1]]
         job = _Job(store, folder / WORK, memory, every, watch, sum(map(_steps, batches)))
         busy = _here(batches, job) if ray is None else _on_ray(ray, batches, job)

@@ -46,12 +46,7 @@ def run(
         seed: the seed of the Garnets, of the sampling, and of the corner q_0 in the middle panel.
         progress: called with the panel and the iterations done.
     """
-    if garnets < 2:
-        raise ValueError(f"garnets: expected at least 2, for an interval of the mean, got {garnets}")
-    if seed < 0:
-        raise ValueError(f"seed: expected an integer of at least 0, got {seed}")
-    check_memory((len(BETAS), garnets, 1), (30, 4), iterations, (), exact=True)
-    mdps = [garnet(30, 4, 4, DISCOUNT, seed=seed + i) for i in range(garnets)]
+    mdps = models(garnets, seed, iterations, len(BETAS))
     kls = {("AVI" if kl == 0 else f"λ = {kl:g}"): Scheme.of(kl) for kl in KLS}
     betas = {f"β = {beta:g}": Scheme.of(beta * ENTROPY / (1 - beta), ENTROPY) for beta in BETAS}
     panels = {
@@ -77,8 +72,22 @@ def run(
         )
         scale = np.abs(trace.optimal_q).mean((-1, -2))[:, :, None]
         for i, (label, scheme) in enumerate(schemes.items()):
-            curves.append(_curve(panel, label, scheme, trace.normalized_loss[i], trace.bound[i] / scale[i]))
+            curves.append(curve_of(panel, label, scheme, trace.normalized_loss[i], trace.bound[i] / scale[i]))
     return curves
+
+
+def models(garnets: int, seed: int, iterations: int, schemes: int) -> list[FiniteMDP]:
+    """The Garnets of the paper, if so many runs of so many schemes fit into memory.
+
+    Raises:
+        ValueError: for fewer than two Garnets, a negative seed, or a trace that does not fit into memory.
+    """
+    if garnets < 2:
+        raise ValueError(f"garnets: expected at least 2, for an interval of the mean, got {garnets}")
+    if seed < 0:
+        raise ValueError(f"seed: expected an integer of at least 0, got {seed}")
+    check_memory((schemes, garnets, 1), (30, 4), iterations, (), exact=True)
+    return [garnet(30, 4, 4, DISCOUNT, seed=seed + i) for i in range(garnets)]
 
 
 def _corners(mdps: list[FiniteMDP], schemes: int, seed: int) -> np.ndarray:
@@ -89,7 +98,8 @@ def _corners(mdps: list[FiniteMDP], schemes: int, seed: int) -> np.ndarray:
     return np.broadcast_to(corners, (schemes, *corners.shape))
 
 
-def _curve(panel: str, label: str, scheme: Scheme, losses: np.ndarray, bounds: np.ndarray) -> Curve:
+def curve_of(panel: str, label: str, scheme: Scheme, losses: np.ndarray, bounds: np.ndarray) -> Curve:
+    """The mean over Garnets with its interval; losses and bounds have the shape (garnets, k)."""
     mean, margin = interval(losses.T)
     return Curve(
         panel,

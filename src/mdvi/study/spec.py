@@ -31,7 +31,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -154,8 +154,8 @@ class _Grid(_Given):
     learning_rate: Numbers = None
 
 
-class Figure1(BaseModel):
-    """The paper's Figure 1.
+class Experiment(BaseModel):
+    """An experiment of the laboratory on Garnets.
 
     Attributes:
         garnets: the number of Garnets, at least two.
@@ -164,6 +164,10 @@ class Figure1(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    schemes: ClassVar[int]  # that are run on each Garnet
 
     garnets: int = Field(default=100, ge=2, le=10**6)
     iterations: int = Field(default=800, ge=1, le=10**6)
@@ -175,6 +179,32 @@ class Figure1(BaseModel):
         return _digest([self.garnets, self.iterations, self.seed])
 
 
+class Figure1(Experiment):
+    """The paper's Figure 1."""
+
+    name: ClassVar[str] = "figure1"
+    title: ClassVar[str] = "Figure 1"
+    schemes: ClassVar[int] = 15
+
+
+class Regularizers(Experiment):
+    """The left panel of Figure 1, regulariser by regulariser."""
+
+    name: ClassVar[str] = "regularizers"
+    title: ClassVar[str] = "Regularisers"
+    schemes: ClassVar[int] = 15
+
+    garnets: int = Field(default=20, ge=2, le=10**6)
+
+    @property
+    def id(self) -> str:
+        """The id, derived from the content."""
+        return _digest([self.name, self.garnets, self.iterations, self.seed])
+
+
+EXPERIMENTS: dict[str, type[Experiment]] = {kind.name: kind for kind in (Figure1, Regularizers)}
+
+
 class _File(_Given):
     """The whole file."""
 
@@ -182,6 +212,7 @@ class _File(_Given):
     about: str = ""
     grid: list[_Grid] = []
     figure1: Figure1 | None = None
+    regularizers: Regularizers | None = None
 
 
 class Study(NamedTuple):
@@ -191,13 +222,13 @@ class Study(NamedTuple):
         title: the title.
         about: a description in a sentence or two.
         runs: all runs without duplicates, in the order of the file.
-        figure1: the paper's Figure 1, or None if the study does not include it.
+        experiments: the experiments of the laboratory that the study includes.
     """
 
     title: str
     about: str
     runs: tuple[Run, ...]
-    figure1: Figure1 | None = None
+    experiments: tuple[Experiment, ...] = ()
 
     def environments(self) -> list[str]:
         """The environments of the runs, without duplicates."""
@@ -238,8 +269,10 @@ def read(path: Path, earlier: bool = False) -> Study:
         runs = tuple(dict.fromkeys(Run(*values) for grid in axes for values in itertools.product(*grid)))
         for run in runs:
             _ = run.numbers  # raises for invalid numbers
-        if not runs and given.figure1 is None:
-            raise ValueError("a study needs a [[grid]] or [figure1]")
+        asked = (getattr(given, name) for name in EXPERIMENTS)
+        experiments = tuple(experiment for experiment in asked if experiment is not None)
+        if not runs and not experiments:
+            raise ValueError(f"a study needs a [[grid]]{''.join(f' or [{name}]' for name in EXPERIMENTS)}")
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
     except RecursionError:
@@ -247,7 +280,7 @@ def read(path: Path, earlier: bool = False) -> Study:
     except ValueError as error:  # includes ValidationError
         text = _first(error) if isinstance(error, ValidationError) else str(error).removeprefix(f"{path}: ")
         raise ValueError(f"{path}: {text if len(text) <= _LINE else f'{text[:_LINE]}…'}") from None
-    return Study(given.title, given.about, runs, given.figure1)
+    return Study(given.title, given.about, runs, experiments)
 
 
 def _parsed(path: Path) -> dict[str, Any]:
@@ -299,7 +332,7 @@ def _first(error: ValidationError) -> str:
     kinds = ("list[", "literal[", "str", "constrained-str", "int", "float")
     where = ".".join(part for part in place if not part.startswith(kinds))
     if found["type"] == "extra_forbidden":
-        models: dict[str, type[BaseModel]] = {"grid": _Grid, "figure1": Figure1}
+        models: dict[str, type[BaseModel]] = {"grid": _Grid, **EXPERIMENTS}
         model = models[place[0]] if len(place) > 1 else _File
         return f"unknown key {where}{did_you_mean(place[-1], list(model.model_fields))}"
     return f"{where}: {found['msg'].lower()}"

@@ -2,7 +2,7 @@
 
     runs      a row for each run: its definition, its status, its results
     curves    a row for each line of metrics of each trained run
-    figure1   the table of the paper's Figure 1, as CSV, by its parameters
+    figure1   the tables of Figure 1 and of the other experiments of the laboratory, as CSV, by their parameters
 
 Every change is one durable transaction: if a process is killed, the file has the state before or after the change.
 Several processes may work on one file. Every row has a checksum, and the row of a run has the number of lines of its
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdvi.study.database import REMEDY, TABLES, checksum, connect, seal, transaction
-from mdvi.study.spec import Figure1, Run
+from mdvi.study.spec import Experiment, Run, Study
 
 NAME = "study.sqlite"
 ENDED = ("done", "diverged", "failed")
@@ -143,15 +143,19 @@ class Store:
                 self._keep(figure, table)
         return len(ended)
 
-    def keep_figure1(self, figure: Figure1, table: str) -> None:
-        """Store the table of Figure 1."""
+    def keep_table(self, experiment: Experiment, table: str) -> None:
+        """Store the table of an experiment of the laboratory."""
         with self._change():
-            self._keep(figure.id, table)
+            self._keep(experiment.id, table)
 
-    def figure1(self, figure: Figure1 | None) -> str | None:
-        """The table of Figure 1; None if it is not requested or not in the store."""
-        wanted = figure.id if figure else ""
-        return next((table for _, table in self._rows("figure1", "WHERE figure_id = ?", wanted)), None)
+    def table(self, experiment: Experiment) -> str | None:
+        """The table of an experiment; None if it is not in the store."""
+        return next((table for _, table in self._rows("figure1", "WHERE figure_id = ?", experiment.id)), None)
+
+    def tables(self, study: Study) -> dict[str, str]:
+        """The tables of a study's experiments that are in the store, by their names."""
+        found = ((experiment.name, self.table(experiment)) for experiment in study.experiments)
+        return {name: table for name, table in found if table is not None}
 
     def runs(self, wanted: Sequence[str]) -> list[dict[str, Any]]:
         """The rows of `runs` for these ids, in this order."""
@@ -179,7 +183,7 @@ class Store:
         seal(self._base, "curves", [run])
 
     def _keep(self, figure: str, table: str) -> None:
-        """Store a table of Figure 1, unless there is one already."""
+        """Store the table of an experiment, unless there is one already."""
         if not list(self._rows("figure1", "WHERE figure_id = ?", figure)):
             self._base.execute("INSERT INTO figure1 (figure_id, content) VALUES (?, ?)", (figure, table))
             seal(self._base, "figure1", [figure])
