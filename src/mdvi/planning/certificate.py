@@ -15,13 +15,13 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.planning.evaluation import policy_table, problem_of_policy
 from mdvi.planning.problem import U, Values, problem_of
-from mdvi.planning.requests import check_request, log_prior_of
+from mdvi.planning.requests import check_request, log_prior_of, log_reference_of, regularizer_for
 from mdvi.planning.solution import Asked, Solution
-from mdvi.planning.solve import solve, solve_problem
+from mdvi.planning.solve import solve_problem
 from mdvi.planning.views import first_states, size_of
 from mdvi.planning.watch import narrowing
 from mdvi.progress import shown
-from mdvi.regularizers import SHANNON
+from mdvi.regularizers import SHANNON, Regularizer
 from mdvi.words import as_html
 
 
@@ -76,11 +76,15 @@ def certify(
     tolerance: float = 1e-6,
     time_limit: float | None = None,
     *,
+    regularizer: Regularizer | str = SHANNON,
+    reference: Any = None,
     progress: Asked = None,
 ) -> PolicyCertificate:
     """How much a policy loses, wherever it came from.
 
         0 ≤ v*(s) − v_π(s) ≤ gap,     v_π = ⟨π, r − λ log(π/μ) − τ log π⟩ + γ P_π v_π
+
+    With another regulariser or a reference, both values are those that `solve` and `evaluate` have with it.
 
     Args:
         mdp: the model, or its name as `solve` takes it.
@@ -90,6 +94,8 @@ def certify(
         prior: μ; default uniform over legal actions.
         tolerance: how wide the intervals of v* and of v_π may be.
         time_limit: in seconds, for each of the two.
+        regularizer: Ω, or its name, as in `solve`.
+        reference: ρ, as in `solve`.
         progress: as in `solve`.
 
     Raises:
@@ -97,8 +103,12 @@ def certify(
     """
     mdp = model_of(mdp)
     check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
-    problem = problem_of_policy(mdp, policy_table(mdp, policy), kl, entropy, log_prior_of(mdp, kl, prior))
-    optimum = solve(mdp, kl, entropy, prior, tolerance, time_limit=time_limit, progress=progress)
+    omega, rho = regularizer_for(mdp, regularizer, prior, reference, entropy)
+    log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, rho, omega)
+    problem = problem_of_policy(mdp, policy_table(mdp, policy), kl, entropy, log_policies[0], omega, log_policies[1])
+    best = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
+    with shown(progress, narrowing(tolerance)) as told:
+        optimum = solve_problem(best, tolerance, time_limit=time_limit, progress=told)
     with shown(progress, narrowing(tolerance)) as told:
         own = solve_problem(problem, tolerance, time_limit=time_limit, progress=told)
     gap = float(np.max(optimum.upper - own.lower, initial=0.0)) * (1 + 4 * U)
