@@ -120,6 +120,19 @@ def test_compiled_rows_are_the_maximum_and_the_policy(regularizer):
         np.testing.assert_allclose(few, rest / rest.sum(-1, keepdims=True), rtol=1e-13)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        [0.0, -0.06835522988753533, -0.5341776149437676],
+        [0.0, -0.23483265128004358, -0.133269848085862, -0.4560341664553018],
+        [0.0, -0.21426485694397734, -0.3560807605453467, -0.18266725119231586, -0.4382532171704099],
+    ],
+)
+def test_an_action_at_the_threshold_does_not_come_and_go_for_ever(row):
+    row, omega = np.array(row), Tsallis(2)
+    np.testing.assert_allclose(omega.rows.maximum(row, 0, 1.0), omega.maximum(row, 1.0), rtol=1e-15)
+
+
 @pytest.mark.parametrize("regularizer", [SHANNON, KL_TO_UNIFORM, SPARSE], ids=lambda value: value.name)
 def test_the_ends_of_omega_bound_the_maximum_and_are_reached(regularizer):
     rng = np.random.default_rng(2)

@@ -82,8 +82,11 @@ def _three_halves(u):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy", inline="always")
 def _michelot(x, top, temperature):  # type: ignore[no-untyped-def]
-    """ν for α = 2, exact after finitely many rounds. Source: Michelot (1986)."""
-    nu, before = 0.0, -1
+    """ν for α = 2, exact after finitely many rounds, as fewer actions are left after each. Source: Michelot (1986).
+
+    Rounding may let an action in again that is next to the threshold, where it makes no difference: then this ends, too.
+    """
+    nu, before = 0.0, len(x) + 1
     while True:
         total, count = -1.0, 0
         for a in range(len(x)):
@@ -91,7 +94,7 @@ def _michelot(x, top, temperature):  # type: ignore[no-untyped-def]
             inside = 1 + y > nu
             total += 1 + y if inside else 0.0
             count += inside
-        if count == before:
+        if count >= before:
             return nu
         nu, before = total / count, count
 
