@@ -57,7 +57,7 @@ def test_the_interval_of_every_regularizer_holds_the_truth(block):
 
 
 @pytest.mark.certify
-@pytest.mark.parametrize("block", range(25))
+@pytest.mark.parametrize("block", range(50))
 def test_the_interval_of_every_regularizer_holds_the_truth_thousands_of_times(block):
     counts = collections.Counter()
     for seed in range(100 * block, 100 * block + 100):

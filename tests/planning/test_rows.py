@@ -11,7 +11,7 @@ import mdvi
 from exact import Operator
 from mdvi import mdp
 from mdvi.mdp import FiniteMDP, chain, garnet, maze
-from mdvi.planning.certificate import certificate_arrays, regularization_cost
+from mdvi.planning.certificate import regularization_cost
 from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import problem_of
 from mdvi.planning.solve import solve_problem
@@ -384,13 +384,3 @@ def test_the_numpy_maximum_errs_by_less_than_its_rounding(alpha, rng):
                 exact = operator.best([mpmath.mpf(each) for each in x.tolist()], mpmath.mpf(kappa))[0]
                 error = abs(mpmath.mpf(float(omega.maximum(x, kappa))) - exact)
             assert error <= 2.0**-53 * (kappa * omega.rounding(actions) + 17 * np.abs(x).max())
-
-
-def test_a_certificate_is_for_the_operator_that_the_checker_knows():
-    model = MODELS["chain"]
-    solution = mdvi.solve(model, entropy=0.1, regularizer="tsallis:2")
-    with pytest.raises(ValueError, match="the checker knows Shannon's regularizer"):
-        certificate_arrays(model, solution, 0.0, 0.1, None)
-    solution = mdvi.solve(model, entropy=0.1, reference=np.full((50, 2), 0.5))
-    with pytest.raises(ValueError, match="or a reference"):
-        certificate_arrays(model, solution, 0.0, 0.1, None)

@@ -87,8 +87,6 @@ def solve_command(
     given = source_of(source, discount, format_, reward)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     rho = None if reference is None else files.policy_in(reference)
-    if certificate is not None and (regularizer != "shannon" or rho is not None):
-        raise ValueError("--certificate: checker.py knows Shannon's regularizer without a reference only; leave it out")
     _announce(given, kl + entropy > 0)
     omega: dict[str, Any] = {"regularizer": regularizer, "reference": rho}
     with _interval_bar(tolerance) as progress:
@@ -102,7 +100,7 @@ def solve_command(
         from mdvi.mdp.formats import arrays
         from mdvi.planning.certificate import certificate_arrays
 
-        results[certificate] = arrays.save(certificate_arrays(given.model, solution, kl, entropy, mu))
+        results[certificate] = arrays.save(certificate_arrays(given.model, solution, kl, entropy, mu, rho))
     write(results)
     if json_:
         typer.echo(json.dumps(_facts(solution)))

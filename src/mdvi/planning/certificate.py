@@ -21,7 +21,8 @@ from mdvi.planning.solve import solve_problem
 from mdvi.planning.views import first_states, size_of
 from mdvi.planning.watch import narrowing
 from mdvi.progress import shown
-from mdvi.regularizers import SHANNON, Regularizer
+from mdvi.regularizers import SHANNON, Regularizer, regularizer_of
+from mdvi.regularizers.reference import own_reference
 from mdvi.words import as_html
 
 
@@ -181,23 +182,41 @@ def regularization_cost(solution: Solution) -> tuple[float, bool]:
     return (0.0 if optimal else found.gap), optimal
 
 
-def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: float, prior: Any) -> dict[str, Any]:
+def certificate_arrays(
+    mdp: FiniteMDP, solution: Solution, kl: float, entropy: float, prior: Any, reference: Any = None
+) -> dict[str, Any]:
     """The certificate as arrays: what is claimed, for which operator, on which model.
 
-    A checker needs nothing else: lower ≤ v* ≤ upper follows from T lower ≥ lower and T upper ≤ upper.
+    A checker needs nothing else: lower ≤ v* ≤ upper follows from T lower ≥ lower and T upper ≤ upper. The operator is
+    that of `solve(mdp, kl, entropy, prior, regularizer=…, reference=reference)` with the regulariser of the solution.
 
     Raises:
-        ValueError: for a regulariser other than Shannon's, whose operator the checker does not have.
+        ValueError: for a regulariser of one's own, whose operator the checker does not have, and for other weights or
+            policies than the solution is for.
     """
     problem = solution.problem
-    stated = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
-    if problem.regularizer != SHANNON or not np.array_equal(problem.gain, stated.gain):
+    omega, own = problem.regularizer, own_reference(problem.regularizer)
+    given = own[1] if own is not None and reference is None else reference
+    try:
+        named, left = regularizer_of(omega.name), None
+        if given is not None:
+            named, left = named.referring(given)
+    except ValueError:
+        named = None
+    if named != omega:
         raise ValueError(
-            "certificate: the checker knows Shannon's regularizer with these weights and this prior; this solution has "
-            f"{problem.regularizer.name}, or a reference"
+            f"certificate: the checker has no operator for this solution's {omega.name}: it is no regularizer that "
+            "mdvi names, or has another reference than the one given"
         )
+    stated = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior), omega, log_reference_of(mdp, left, omega))
+    if not np.array_equal(problem.gain, stated.gain) or problem.temperature != stated.temperature:
+        raise ValueError("certificate: the solution is for other weights, or another prior or reference, than these")
+    plain = omega == SHANNON and reference is None
     arrays: dict[str, Any] = {
-        "kind": np.array("mdvi certificate 1"),
+        "kind": np.array(
+            f"mdvi certificate {1 if plain else 2}"
+        ),  # earlier checkers know the first, and no regularizer
+        "regularizer": np.array(omega.name),
         "model_sha256": np.array(model_digest(mdp)),
         "kl": np.array(float(kl)),
         "entropy": np.array(float(entropy)),
@@ -211,6 +230,9 @@ def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: f
     }
     if prior is not None:
         arrays["prior"] = np.asarray(prior, np.float64)
+    if given is not None:
+        table = own[1].table if own is not None else np.asarray(reference, np.float64)
+        arrays["reference"] = np.broadcast_to(table, mdp.legal.shape)
     return arrays
 
 

@@ -84,7 +84,7 @@ def _three_halves(u):  # type: ignore[no-untyped-def]
 def _michelot(x, top, temperature):  # type: ignore[no-untyped-def]
     """ν for α = 2, exact after finitely many rounds, as fewer actions are left after each. Source: Michelot (1986).
 
-    Rounding may let an action in again that is next to the threshold, where it makes no difference: then this ends, too.
+    Rounding may let an action in again that lies on the threshold, where it makes no difference: this ends then, too.
     """
     nu, before = 0.0, len(x) + 1
     while True:

@@ -61,15 +61,23 @@ def only_reference(attribute: str, name: str, own: Reference | None, given: Any)
     return Reference(given)
 
 
+def own_reference(omega: Any) -> tuple[str, Reference] | None:
+    """The reference that a regulariser of mdvi holds, with what it is called there; None if it holds none."""
+    for name in ("reference", "default"):
+        held = getattr(omega, name, None)  # a regulariser of one's own may call anything so
+        if isinstance(held, Reference):
+            return name, held
+    return None
+
+
 def check_own_reference(omega: Any, legal: np.ndarray, terminal: np.ndarray) -> None:
     """A reference that a regulariser of mdvi holds has the shape of a model and fits its legal actions.
 
     It is positive on all of them, unless it is the default policy of `Lazy`.
     """
-    for name, positive in (("reference", True), ("default", False)):
-        held = getattr(omega, name, None)  # a regulariser of one's own may call anything so
-        if isinstance(held, Reference):
-            check_reference(name, held.table, positive, legal, terminal)
+    own = own_reference(omega)
+    if own is not None:
+        check_reference(own[0], own[1].table, own[0] == "reference", legal, terminal)
 
 
 def check_reference(name: str, table: Any, positive: bool, legal: np.ndarray, terminal: np.ndarray) -> None:
