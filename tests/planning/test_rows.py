@@ -109,6 +109,10 @@ def test_compiled_rows_are_the_maximum_and_the_policy(regularizer):
         expected = regularizer.maximum(np.where(legal, x, 0.0), temperature, legal)
         atol = 1e-14 * max(temperature, temperature * regularizer.rounding(5) / 100)
         np.testing.assert_allclose(found, expected, rtol=1e-14, atol=atol)
+        if regularizer.rows.maxima is not None:
+            together = x.max(-1)
+            regularizer.rows.maxima(x.ravel(), temperature, together)
+            np.testing.assert_allclose(together, found, rtol=1e-14, atol=atol)
         policy = np.empty(x.shape)
         sweeps.policies(policy, x, temperature, 0.0)
         log_policy = regularizer.log_policy(np.where(legal, x, 0.0), temperature, legal)
