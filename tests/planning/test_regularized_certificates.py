@@ -101,6 +101,10 @@ def test_the_checker_refuses_what_was_tampered_with(name, tmp_path, capsys):
         forged |= {"v": (forged["lower"] + forged["upper"]) / 2, "gap": np.array(1.0)}
         assert verdict(tmp_path, model, forged) == 1, case
         assert "NOT PROVED" in capsys.readouterr().out
+    zero = np.where(np.arange(4) == 1, 0.0, RHO)
+    assert verdict(tmp_path, model, arrays | {"reference": zero / zero.sum(-1, keepdims=True)}) == 1
+    refused = "the reference is not positive on every legal action" in capsys.readouterr().out
+    assert refused == (name not in ("tsallis:2", "tsallis:1.5", "lazy"))
     lacking = {key: value for key, value in arrays.items() if key != "regularizer"}
     assert verdict(tmp_path, model, lacking) == 1
     assert "the certificate has no regularizer" in capsys.readouterr().out
