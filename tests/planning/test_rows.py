@@ -298,6 +298,16 @@ def test_a_reference_belongs_to_the_regularizer_that_has_one(name, value):
     np.testing.assert_allclose(still.policy[live], REFERENCE[live], atol=1e-5)
 
 
+@pytest.mark.parametrize("omega", [Divergence(2, REFERENCE), Divergence(0.5, REFERENCE), Lazy(REFERENCE)])
+def test_bounds_without_regularisation_hold_the_optimum_with_references_too(omega):
+    model = MODELS["masked"]
+    best = mdvi.solve(model, tolerance=1e-9).value
+    for tau in (0.01, 1.0):
+        lower, upper = mdvi.unregularized_bounds(mdvi.solve(model, entropy=tau, regularizer=omega, tolerance=1e-7))
+        assert (lower <= best + 1e-9).all()
+        assert (best <= upper + 1e-9).all()
+
+
 def test_one_reference_for_all_states_is_that_of_each():
     model, rho = MODELS["chain"], [0.2, 0.8]
     for name in ("divergence:1.5", "divergence:1", "lazy"):
