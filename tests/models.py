@@ -105,3 +105,23 @@ def random_case(seed):
         prior = np.where(legal, prior, 0.0)
         prior /= prior.sum(-1, keepdims=True)
     return model, kl, entropy, prior
+
+
+def regularized_case(seed):
+    """A small model of a random kind with a random regulariser: (model, kl, entropy, prior, regularizer, reference)."""
+    model, kl, entropy, prior = random_case(100_000 + seed)
+    rng = np.random.default_rng([22, seed])
+    family = rng.choice(["tsallis", "tsallis", "divergence", "lazy", "kl-to-uniform"])
+    alpha = float(rng.choice([0.5, 1.0, 1.25, 1.5, 2.0, 3.0]))
+    name = f"{family}:{alpha}" if family in ("tsallis", "divergence") else str(family)
+    if kl + entropy == 0:
+        entropy = float(rng.choice(WEIGHTS[1:]))
+    prior = None if family == "lazy" else prior
+    reference = None
+    if entropy and rng.random() < (0.7 if family in ("divergence", "lazy") else 0.4):
+        reference = np.where(model.legal, rng.dirichlet(np.ones(model.actions) / 2, model.states) + 1e-6, 0.0)
+        if family == "lazy" or (family == "tsallis" and alpha > 1):
+            some = np.where(rng.random(reference.shape) < 0.3, 0.0, reference)
+            reference = np.where(some.any(-1, keepdims=True), some, reference)
+        reference /= reference.sum(-1, keepdims=True)
+    return model, kl, entropy, prior, name, reference

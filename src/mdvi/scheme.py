@@ -132,7 +132,8 @@ class Scheme(eqx.Module):
         regularizer: Ω, whose maximum M_κ and policy ∇M_κ the greedy step uses, or its name as in "tsallis:1.5". The KL
             becomes D_Ω, see `greedy`, and the entropy −Ω.
         reference: ρ, shape (states, actions), which replaces the entropy term by −τ D_Ω(π‖ρ); for Shannon's Ω that is
-            −τ KL(π‖ρ). None for −τ Ω(π).
+            −τ KL(π‖ρ). A divergence, or "lazy", takes it as its own reference, or default policy, and it is a part of
+            `regularizer` then. None for −τ Ω(π).
         floor: None for the lazy form, which keeps s' = x − v; "own" for the agile form s' = max(x − v, κ ∇Ω at
             probability zero), mirror descent with the Bregman divergence to the last policy. They differ where
             policies reach probability zero (α > 1), and there the theorems hold for the lazy form alone.
@@ -176,7 +177,8 @@ class Scheme(eqx.Module):
         self.evaluate_kl, self.evaluate_entropy = evaluate_kl, evaluate_entropy
         self.backups, self.prior = backups, prior
         owner = next((omega for own, omega in _OWNERS if own is maximum), None)
-        self.regularizer = owner or regularizer_of(regularizer)
+        omega = owner or regularizer_of(regularizer)
+        self.regularizer, reference = (omega, None) if reference is None else omega.referring(reference)
         self.reference = None if reference is None else _probabilities(reference)
         self.floor, self.rescale = floor, rescale
         self.maximum = maximum if owner is None else None

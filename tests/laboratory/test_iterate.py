@@ -259,8 +259,8 @@ BAD_CALLS = {
     ),
     "lazy floor": (lambda m: Scheme.of(0.1, regularizer="lazy", floor="own"), "floor: lazy has no Bregman divergence"),
     "lazy reference": (
-        lambda m: Scheme.of(0, 0.1, regularizer="lazy", reference=np.full((12, 4), 0.25)),
-        "reference: lazy has no Bregman divergence",
+        lambda m: Scheme.of(0, 0.1, regularizer=regularizers.Lazy(np.full(4, 0.25)), reference=np.full((12, 4), 0.25)),
+        "reference: lazy has its own default already",
     ),
     "lazy start": (
         lambda m: iterate(m, Scheme.of(0.1, regularizer="lazy"), 3, initial_policy=np.full((12, 4), 0.25)),

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import mdvi
+from exact import exact_value, exact_value_of_policy
 from mdvi import FiniteMDP, mdp, solve
 from mdvi.planning.certificate import certify
 from mdvi.planning.evaluation import problem_of_policy
 from mdvi.planning.occupancy import Flow
-from models import random_case, signed_garnet
+from models import random_case, regularized_case, signed_garnet
 
 
 def random_policy(model, rng):
@@ -60,6 +61,39 @@ def test_intervals_and_errors_hold_the_exact_numbers(seed):
     assert found.gap <= 1e-6 or found.status != "certified"
     np.testing.assert_allclose(visits.state_action.sum(-1), visits.state, rtol=1e-12)
     assert (visits.state_action[~model.legal] == 0).all()
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_values_of_policies_hold_the_exact_numbers_with_every_regularizer(block):
+    """Also of sparse policies, and of probabilities next to nothing."""
+    for seed in range(15 * block, 15 * block + 15):
+        model, kl, entropy, prior, name, reference = regularized_case(seed)
+        rng = np.random.default_rng(seed)
+        pi = random_policy(model, rng)
+        if rng.random() < 0.4:
+            rare = np.where(model.legal, pi * 10.0 ** -rng.integers(0, 200, pi.shape), 0.0)
+            pi = rare / rare.sum(-1, keepdims=True)
+        arguments = {"regularizer": name, "reference": reference, "tolerance": 1e-300}
+        found = mdvi.evaluate(model, pi, kl, entropy, prior, **arguments)
+        exact = exact_value_of_policy(model, pi, kl, entropy, prior, name, reference)
+        for value, lower, upper in zip(exact, found.lower, found.upper, strict=True):
+            assert mpmath.mpf(float(lower)) <= value <= mpmath.mpf(float(upper)), (seed, float(value), lower, upper)
+        best = exact_value(model, kl, entropy, prior, name, reference)
+        loss = max(0, *(high - low for high, low in zip(best, exact, strict=True)))
+        proved = certify(model, pi, kl, entropy, prior, **arguments)
+        assert proved.least_gap <= loss <= proved.gap, (seed, float(loss), proved)
+
+
+@pytest.mark.parametrize("name", ["tsallis:2", "divergence:2", "lazy", "tsallis:0.5"])
+def test_the_regularized_value_of_the_optimum_is_the_regularized_optimum(name):
+    model = signed_garnet(8)
+    rho = np.random.default_rng(4).dirichlet(np.ones(4), 12)
+    for reference in (None, None if name == "tsallis:0.5" else rho):
+        best = solve(model, entropy=0.3, regularizer=name, reference=reference, tolerance=1e-9)
+        found = certify(model, best, entropy=0.3, regularizer=name, reference=reference, tolerance=1e-9)
+        np.testing.assert_allclose((found.lower + found.upper) / 2, best.value, atol=1e-7)
+        assert found.gap <= 1e-7
+        assert certify(model, best.policy, tolerance=1e-9).gap > 1e-4  # for which there is no price
 
 
 def test_certify_and_evaluate_prove_the_same_interval():

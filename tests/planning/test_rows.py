@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 
+import mpmath
 import numba
 import numpy as np
 import pytest
 
 import mdvi
+from exact import Operator
 from mdvi import mdp
 from mdvi.mdp import FiniteMDP, chain, garnet, maze
-from mdvi.planning.certificate import certificate_arrays, regularization_cost
+from mdvi.planning.certificate import regularization_cost
 from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import problem_of
 from mdvi.planning.solve import solve_problem
@@ -107,6 +109,10 @@ def test_compiled_rows_are_the_maximum_and_the_policy(regularizer):
         expected = regularizer.maximum(np.where(legal, x, 0.0), temperature, legal)
         atol = 1e-14 * max(temperature, temperature * regularizer.rounding(5) / 100)
         np.testing.assert_allclose(found, expected, rtol=1e-14, atol=atol)
+        if regularizer.rows.maxima is not None:
+            together = x.max(-1)
+            regularizer.rows.maxima(x.ravel(), temperature, together)
+            np.testing.assert_allclose(together, found, rtol=1e-14, atol=atol)
         policy = np.empty(x.shape)
         sweeps.policies(policy, x, temperature, 0.0)
         log_policy = regularizer.log_policy(np.where(legal, x, 0.0), temperature, legal)
@@ -116,6 +122,19 @@ def test_compiled_rows_are_the_maximum_and_the_policy(regularizer):
         assert (few > 0)[policy > 0.1 * policy.max(-1, keepdims=True)].all()
         rest = np.where(few > 0, policy, 0.0)
         np.testing.assert_allclose(few, rest / rest.sum(-1, keepdims=True), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [0.0, -0.06835522988753533, -0.5341776149437676],
+        [0.0, -0.23483265128004358, -0.133269848085862, -0.4560341664553018],
+        [0.0, -0.21426485694397734, -0.3560807605453467, -0.18266725119231586, -0.4382532171704099],
+    ],
+)
+def test_an_action_at_the_threshold_does_not_come_and_go_for_ever(row):
+    row, omega = np.array(row), Tsallis(2)
+    np.testing.assert_allclose(omega.rows.maximum(row, 0, 1.0), omega.maximum(row, 1.0), rtol=1e-15)
 
 
 @pytest.mark.parametrize("regularizer", [SHANNON, KL_TO_UNIFORM, SPARSE], ids=lambda value: value.name)
@@ -229,9 +248,21 @@ def test_a_reference_that_is_zero_is_allowed_where_the_slope_of_omega_is_finite(
     [
         ({"regularizer": "log-barrier"}, "the planner needs a bounded one, and tsallis:0 is not"),
         ({"regularizer": "tsalis:2"}, "did you mean 'tsallis'"),
-        ({"regularizer": "lazy", "reference": np.full((50, 2), 0.5)}, "reference: lazy has no Bregman divergence"),
+        ({"regularizer": "lazy", "kl": 0.1, "prior": np.full((50, 2), 0.5)}, "prior: lazy has no Bregman divergence"),
         ({"entropy": 0.0, "reference": np.full((50, 2), 0.5)}, "reference: its weight is the entropy, which is 0"),
-        ({"regularizer": Divergence(2, np.full((50, 2), 0.5))}, "f-divergences to the uniform policy only"),
+        ({"entropy": 0.0, "regularizer": "lazy", "reference": [0.5, 0.5]}, "reference: its weight is the entropy"),
+        ({"regularizer": Divergence(2, np.full((9, 2), 0.5))}, r"reference: expected shape \(50, 2\), got \(9, 2\)"),
+        ({"regularizer": Divergence(2, np.full(3, 1 / 3))}, r"reference: expected shape \(50, 2\), got \(3,\)"),
+        ({"regularizer": "divergence:2", "reference": [1.0, 0.0]}, "reference: state 0, action 1 is legal but has"),
+        ({"regularizer": Lazy(np.full((9, 2), 0.5))}, r"default: expected shape \(50, 2\), got \(9, 2\)"),
+        ({"regularizer": Divergence(2, [0.5, 0.5]), "reference": [0.5, 0.5]}, "divergence:2 has its own reference"),
+        ({"regularizer": Lazy([0.5, 0.5]), "reference": [0.5, 0.5]}, "lazy has its own default already"),
+        ({"regularizer": "lazy", "reference": [0.5, 0.6]}, r"reference: the probabilities .* sum to 1\.1"),
+        ({"regularizer": "divergence:3", "reference": [1 - 1e-200, 1e-200]}, "needs a bounded one"),
+        (
+            {"regularizer": "lazy", "reference": [0.5, 0.5], "method": "gauss-seidel"},
+            "gauss-seidel needs a regularizer",
+        ),
     ],
 )
 def test_what_the_planner_cannot_use_is_refused(arguments, message):
@@ -239,11 +270,131 @@ def test_what_the_planner_cannot_use_is_refused(arguments, message):
         mdvi.solve(MODELS["chain"], **({"entropy": 0.1} | arguments))
 
 
-def test_a_certificate_is_for_the_operator_that_the_checker_knows():
-    model = MODELS["chain"]
-    solution = mdvi.solve(model, entropy=0.1, regularizer="tsallis:2")
-    with pytest.raises(ValueError, match="the checker knows Shannon's regularizer"):
-        certificate_arrays(model, solution, 0.0, 0.1, None)
-    solution = mdvi.solve(model, entropy=0.1, reference=np.full((50, 2), 0.5))
-    with pytest.raises(ValueError, match="or a reference"):
-        certificate_arrays(model, solution, 0.0, 0.1, None)
+REFERENCE = np.random.default_rng(8).dirichlet(np.ones(4), 40)
+REFERENCE = np.where(masked().legal, REFERENCE + 1e-3, 0.0)
+REFERENCE /= REFERENCE.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("divergence:2", Divergence(2, REFERENCE)),
+        ("divergence:0.5", Divergence(0.5, REFERENCE)),
+        ("lazy", Lazy(REFERENCE)),
+    ],
+)
+def test_a_reference_belongs_to_the_regularizer_that_has_one(name, value):
+    """A name with reference= is the value with it, and every method that needs no compiled rows proves the same."""
+    model = MODELS["masked"]
+    found = mdvi.solve(model, entropy=0.3, regularizer=name, reference=REFERENCE, tolerance=1e-10)
+    np.testing.assert_array_equal(found.value, mdvi.solve(model, entropy=0.3, regularizer=value, tolerance=1e-10).value)
+    for method in ("value-iteration", "modified-policy-iteration", "policy-iteration"):
+        other = mdvi.solve(model, entropy=0.3, regularizer=value, method=method)
+        assert other.status == "certified"
+        assert (other.lower <= found.upper).all()
+        assert (found.lower <= other.upper).all()
+    still = mdvi.solve(model, entropy=1e6, regularizer=value, tolerance=1e-3)
+    live = np.asarray(model.live)
+    np.testing.assert_allclose(still.policy[live], REFERENCE[live], atol=1e-5)
+
+
+@pytest.mark.parametrize("omega", [Divergence(2, REFERENCE), Divergence(0.5, REFERENCE), Lazy(REFERENCE)])
+def test_bounds_without_regularisation_hold_the_optimum_with_references_too(omega):
+    model = MODELS["masked"]
+    best = mdvi.solve(model, tolerance=1e-9).value
+    for tau in (0.01, 1.0):
+        lower, upper = mdvi.unregularized_bounds(mdvi.solve(model, entropy=tau, regularizer=omega, tolerance=1e-7))
+        assert (lower <= best + 1e-9).all()
+        assert (best <= upper + 1e-9).all()
+
+
+def test_one_reference_for_all_states_is_that_of_each():
+    model, rho = MODELS["chain"], [0.2, 0.8]
+    for name in ("divergence:1.5", "divergence:1", "lazy"):
+        one = mdvi.solve(model, entropy=0.3, regularizer=name, reference=rho)
+        many = mdvi.solve(model, entropy=0.3, regularizer=name, reference=np.tile(rho, (50, 1)))
+        np.testing.assert_array_equal(one.value, many.value)
+
+
+def test_the_divergence_of_index_one_to_a_reference_is_the_kl_to_it():
+    model = MODELS["masked"]
+    one = mdvi.solve(model, entropy=0.3, regularizer="divergence:1", reference=REFERENCE, tolerance=1e-10)
+    kl = mdvi.solve(model, entropy=0.3, reference=REFERENCE, tolerance=1e-10)
+    np.testing.assert_allclose(one.value, kl.value, atol=2e-10)
+    for alpha, differs in ((1, False), (2, True)):  # tsallis: the Bregman divergence, which is another one
+        bregman = mdvi.solve(model, entropy=0.3, regularizer=f"tsallis:{alpha}", reference=REFERENCE)
+        own = mdvi.solve(model, entropy=0.3, regularizer=f"divergence:{alpha}", reference=REFERENCE)
+        assert (np.abs(bregman.value - own.value).max() > 1e-3) == differs
+
+
+def test_a_scheme_and_the_planner_mean_the_same_reference():
+    model = MODELS["masked"]
+    for name in ("divergence:2", "lazy", "tsallis:2", "shannon"):
+        scheme = mdvi.Scheme.of(entropy=0.3, regularizer=name, reference=REFERENCE)
+        last = mdvi.iterate(model, scheme, 300, record=("q",)).q[-1]
+        best = mdvi.solve(model, entropy=0.3, regularizer=name, reference=REFERENCE, tolerance=1e-9)
+        live = np.asarray(model.live)
+        np.testing.assert_allclose(last[live], best.q[live], atol=1e-7)
+    with pytest.raises(ValueError, match="divergence:2 has its own reference already"):
+        mdvi.Scheme.of(entropy=0.3, regularizer=Divergence(2, REFERENCE), reference=REFERENCE)
+
+
+def test_a_traced_reference_is_no_part_of_a_value():
+    import jax
+    import jax.numpy as jnp
+
+    def made(rho):
+        return mdvi.Scheme.of(entropy=0.3, regularizer="divergence:2", reference=rho).temperature
+
+    with pytest.raises(ValueError, match="give an array that is not traced"):
+        jax.jit(made)(jnp.full((2, 2), 0.5))
+
+
+@dataclass(frozen=True)
+class WithoutRows(Sparse):
+    """The same, for which nothing is compiled."""
+
+    rows = None
+
+    def policy(self, x, temperature, legal=None):
+        return np.exp(self.log_policy(x, temperature, legal))
+
+    def log_policy(self, x, temperature, legal):
+        some = legal.any(-1)
+        found = np.full(x.shape, -np.inf)
+        found[some] = super().log_policy(x[some], temperature, legal[some])
+        return found
+
+    def maximum(self, x, temperature, legal=None):
+        some = legal.any(-1)
+        found = np.zeros(len(x))
+        found[some] = super().maximum(x[some], temperature, legal[some])
+        return found
+
+
+@pytest.mark.parametrize("model", ["masked", "chain"])
+def test_a_regularizer_without_compiled_rows_is_solved_by_its_own_functions(model):
+    for temperature in (1e-3, 0.3):
+        compiled, own = (
+            problem_of(MODELS[model], 0.0, temperature, regularizer=omega) for omega in (SPARSE, WithoutRows())
+        )
+        expected = solve_problem(compiled, 1e-9)
+        for method in ("auto", *(method for method in METHODS if method != "gauss-seidel")):
+            found = solve_problem(own, 1e-7, method)
+            assert found.status == "certified", (method, found)
+            assert (found.lower <= expected.upper).all()
+            assert (expected.lower <= found.upper).all()
+            np.testing.assert_allclose(found.policy, expected.policy, atol=1e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.5, 2.0, 3.0])
+def test_the_numpy_maximum_errs_by_less_than_its_rounding(alpha, rng):
+    for actions in (2, 30):
+        for kappa in (1e-5, 1.0, 1e4):
+            rho = rng.dirichlet(np.ones(actions) * 0.1) + 10.0 ** rng.integers(-14, -2)
+            omega, x = Divergence(alpha, rho / rho.sum()), rng.normal(size=actions)
+            with mpmath.workdps(50):
+                operator = Operator(f"divergence:{alpha}", actions, omega.reference.table)
+                exact = operator.best([mpmath.mpf(each) for each in x.tolist()], mpmath.mpf(kappa))[0]
+                error = abs(mpmath.mpf(float(omega.maximum(x, kappa))) - exact)
+            assert error <= 2.0**-53 * (kappa * omega.rounding(actions) + 17 * np.abs(x).max())

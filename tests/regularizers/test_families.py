@@ -312,5 +312,8 @@ def test_bad_values_are_refused():
         Divergence(2, [[0.5, 0.5], [0.25, 0.25]])
     with pytest.raises(ValueError, match=r"reference: expected probabilities, got -0.5"):
         Lazy([1.5, -0.5])
-    with pytest.raises(ValueError, match="planner needs alpha above 0"):
-        _ = LogBarrier().rows
+
+
+def test_what_has_no_compiled_rows():
+    for omega in (LogBarrier(), Divergence(-1), Divergence(2, [0.5, 0.5]), Lazy([0.5, 0.5])):
+        assert omega.rows is None

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 Kl = Annotated[float, number("λ, the weight of the KL to the prior.", least=0)]
 Entropy = Annotated[float, number("τ, the weight of the entropy.", least=0)]
 Prior = Annotated[str, typer.Option(metavar="uniform|FILE", help="μ: .npz with `policy` or `prior`, or CSV of S × A.")]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="ρ: −τ D(π‖ρ) replaces the entropy term, divergences and lazy refer to ρ; a file as for --prior.",
+    ),
+]
 Tolerance = Annotated[float, number("The largest width of the proved interval of a value.")]
 TimeLimit = Annotated[float | None, number("Stop after this time, with the interval so far.", metavar="SECONDS")]
 
@@ -48,10 +55,7 @@ def solve_command(
     entropy: Entropy = 0.0,
     prior: Prior = "uniform",
     regularizer: Regularizer = "shannon",
-    reference: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="ρ: −τ D(π‖ρ) replaces the entropy term; a file as for --prior."),
-    ] = None,
+    reference: Reference = None,
     tolerance: Tolerance = 1e-6,
     time_limit: TimeLimit = None,
     method: Annotated[
@@ -83,8 +87,6 @@ def solve_command(
     given = source_of(source, discount, format_, reward)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     rho = None if reference is None else files.policy_in(reference)
-    if certificate is not None and (regularizer != "shannon" or rho is not None):
-        raise ValueError("--certificate: checker.py knows Shannon's regularizer without a reference only; leave it out")
     _announce(given, kl + entropy > 0)
     omega: dict[str, Any] = {"regularizer": regularizer, "reference": rho}
     with _interval_bar(tolerance) as progress:
@@ -98,7 +100,7 @@ def solve_command(
         from mdvi.mdp.formats import arrays
         from mdvi.planning.certificate import certificate_arrays
 
-        results[certificate] = arrays.save(certificate_arrays(given.model, solution, kl, entropy, mu))
+        results[certificate] = arrays.save(certificate_arrays(given.model, solution, kl, entropy, mu, rho))
     write(results)
     if json_:
         typer.echo(json.dumps(_facts(solution)))
@@ -120,6 +122,8 @@ def certify_command(
     kl: Kl = 0.0,
     entropy: Entropy = 0.0,
     prior: Prior = "uniform",
+    regularizer: Regularizer = "shannon",
+    reference: Reference = None,
     tolerance: Tolerance = 1e-6,
     time_limit: TimeLimit = None,
     discount: Discount = None,
@@ -135,9 +139,11 @@ def certify_command(
     given = source_of(source, discount, format_, reward)
     pi = files.policy_in(policy)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
+    omega: dict[str, Any] = {"regularizer": regularizer}
+    omega["reference"] = None if reference is None else files.policy_in(reference)
     _announce(given, kl + entropy > 0)
     with _interval_bar(tolerance) as progress:
-        found = certify(given.model, pi, kl, entropy, mu, tolerance, time_limit, progress=progress)
+        found = certify(given.model, pi, kl, entropy, mu, tolerance, time_limit, **omega, progress=progress)
     facts = {"status": found.status, "tolerance": tolerance, "gap": found.gap, "least_gap": found.least_gap}
     facts |= {"states": given.model.states, "actions": given.model.actions, "message": found.message}
     if json_:

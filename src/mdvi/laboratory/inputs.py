@@ -16,7 +16,7 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.mdp.validation import physical_memory
 from mdvi.regularizers import SHANNON
-from mdvi.regularizers.reference import Reference
+from mdvi.regularizers.reference import check_own_reference, check_reference
 from mdvi.scheme import Scheme
 from mdvi.types import Array
 
@@ -76,21 +76,13 @@ def check_references(schemes: Sequence[Scheme | DualAveraging], models: Sequence
     for given in schemes:
         scheme: Any = given.scheme if isinstance(given, DualAveraging) else given
         omega = scheme.regularizer
-        steep = omega.floor(np.zeros((1, 1)))[0] == -np.inf  # ∇Ω is infinite where a probability is zero
-        own, default = getattr(omega, "reference", None), getattr(omega, "default", None)
-        for name, held, positive in (("reference", own, True), ("default", default, False)):
-            _check_reference(name, held.table if isinstance(held, Reference) else None, positive, models)
-        _check_reference("reference", scheme.reference, bool(steep), models)
-
-
-def _check_reference(name: str, given: Any, positive: bool, models: Sequence[FiniteMDP]) -> None:
-    """A reference policy fits every model."""
-    if given is None or isinstance(given, jax.core.Tracer):
-        return
-    for model in models:
-        legal, table = np.asarray(model.legal), np.asarray(given)
-        full = np.broadcast_to(table, legal.shape) if table.ndim == 1 else table
-        checked_policy(name, full, legal, np.asarray(model.terminal), positive=positive, tolerance=1e-9)
+        known = scheme.reference is not None and not isinstance(scheme.reference, jax.core.Tracer)
+        for model in models:
+            masks = np.asarray(model.legal), np.asarray(model.terminal)
+            check_own_reference(omega, *masks)
+            if known:
+                steep = bool(omega.floor(np.zeros((1, 1)))[0] == -np.inf)  # ∇Ω is infinite where a probability is zero
+                check_reference("reference", np.asarray(scheme.reference), steep, *masks)
 
 
 def stack(name: str, items: list[T]) -> T:

@@ -15,13 +15,14 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.planning.evaluation import policy_table, problem_of_policy
 from mdvi.planning.problem import U, Values, problem_of
-from mdvi.planning.requests import check_request, log_prior_of
+from mdvi.planning.requests import check_request, log_prior_of, log_reference_of, regularizer_for
 from mdvi.planning.solution import Asked, Solution
-from mdvi.planning.solve import solve, solve_problem
+from mdvi.planning.solve import solve_problem
 from mdvi.planning.views import first_states, size_of
 from mdvi.planning.watch import narrowing
 from mdvi.progress import shown
-from mdvi.regularizers import SHANNON
+from mdvi.regularizers import SHANNON, Regularizer, regularizer_of
+from mdvi.regularizers.reference import own_reference
 from mdvi.words import as_html
 
 
@@ -76,11 +77,15 @@ def certify(
     tolerance: float = 1e-6,
     time_limit: float | None = None,
     *,
+    regularizer: Regularizer | str = SHANNON,
+    reference: Any = None,
     progress: Asked = None,
 ) -> PolicyCertificate:
     """How much a policy loses, wherever it came from.
 
         0 ≤ v*(s) − v_π(s) ≤ gap,     v_π = ⟨π, r − λ log(π/μ) − τ log π⟩ + γ P_π v_π
+
+    With another regulariser or a reference, both values are those that `solve` and `evaluate` have with it.
 
     Args:
         mdp: the model, or its name as `solve` takes it.
@@ -90,6 +95,8 @@ def certify(
         prior: μ; default uniform over legal actions.
         tolerance: how wide the intervals of v* and of v_π may be.
         time_limit: in seconds, for each of the two.
+        regularizer: Ω, or its name, as in `solve`.
+        reference: ρ, as in `solve`.
         progress: as in `solve`.
 
     Raises:
@@ -97,8 +104,12 @@ def certify(
     """
     mdp = model_of(mdp)
     check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
-    problem = problem_of_policy(mdp, policy_table(mdp, policy), kl, entropy, log_prior_of(mdp, kl, prior))
-    optimum = solve(mdp, kl, entropy, prior, tolerance, time_limit=time_limit, progress=progress)
+    omega, rho = regularizer_for(mdp, regularizer, prior, reference, entropy)
+    log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, rho, omega)
+    problem = problem_of_policy(mdp, policy_table(mdp, policy), kl, entropy, log_policies[0], omega, log_policies[1])
+    best = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
+    with shown(progress, narrowing(tolerance)) as told:
+        optimum = solve_problem(best, tolerance, time_limit=time_limit, progress=told)
     with shown(progress, narrowing(tolerance)) as told:
         own = solve_problem(problem, tolerance, time_limit=time_limit, progress=told)
     gap = float(np.max(optimum.upper - own.lower, initial=0.0)) * (1 + 4 * U)
@@ -171,23 +182,41 @@ def regularization_cost(solution: Solution) -> tuple[float, bool]:
     return (0.0 if optimal else found.gap), optimal
 
 
-def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: float, prior: Any) -> dict[str, Any]:
+def certificate_arrays(
+    mdp: FiniteMDP, solution: Solution, kl: float, entropy: float, prior: Any, reference: Any = None
+) -> dict[str, Any]:
     """The certificate as arrays: what is claimed, for which operator, on which model.
 
-    A checker needs nothing else: lower ≤ v* ≤ upper follows from T lower ≥ lower and T upper ≤ upper.
+    A checker needs nothing else: lower ≤ v* ≤ upper follows from T lower ≥ lower and T upper ≤ upper. The operator is
+    that of `solve(mdp, kl, entropy, prior, regularizer=…, reference=reference)` with the regulariser of the solution.
 
     Raises:
-        ValueError: for a regulariser other than Shannon's, whose operator the checker does not have.
+        ValueError: for a regulariser of one's own, whose operator the checker does not have, and for other weights or
+            policies than the solution is for.
     """
     problem = solution.problem
-    stated = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior))
-    if problem.regularizer != SHANNON or not np.array_equal(problem.gain, stated.gain):
+    omega, own = problem.regularizer, own_reference(problem.regularizer)
+    given = own[1] if own is not None and reference is None else reference
+    try:
+        named, left = regularizer_of(omega.name), None
+        if given is not None:
+            named, left = named.referring(given)
+    except ValueError:
+        named = None
+    if named != omega:
         raise ValueError(
-            "certificate: the checker knows Shannon's regularizer with these weights and this prior; this solution has "
-            f"{problem.regularizer.name}, or a reference"
+            f"certificate: the checker has no operator for this solution's {omega.name}: it is no regularizer that "
+            "mdvi names, or has another reference than the one given"
         )
+    stated = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior), omega, log_reference_of(mdp, left, omega))
+    if not np.array_equal(problem.gain, stated.gain) or problem.temperature != stated.temperature:
+        raise ValueError("certificate: the solution is for other weights, or another prior or reference, than these")
+    plain = omega == SHANNON and reference is None
     arrays: dict[str, Any] = {
-        "kind": np.array("mdvi certificate 1"),
+        "kind": np.array(
+            f"mdvi certificate {1 if plain else 2}"
+        ),  # earlier checkers know the first, and no regularizer
+        "regularizer": np.array(omega.name),
         "model_sha256": np.array(model_digest(mdp)),
         "kl": np.array(float(kl)),
         "entropy": np.array(float(entropy)),
@@ -201,6 +230,9 @@ def certificate_arrays(mdp: FiniteMDP, solution: Solution, kl: float, entropy: f
     }
     if prior is not None:
         arrays["prior"] = np.asarray(prior, np.float64)
+    if given is not None:
+        table = own[1].table if own is not None else np.asarray(reference, np.float64)
+        arrays["reference"] = np.broadcast_to(table, mdp.legal.shape)
     return arrays
 
 

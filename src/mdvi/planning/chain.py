@@ -38,10 +38,7 @@ def chain_of(problem: Problem, backup: Backup, rare: float = 0.0) -> Chain:
     assert problem.rows is not None
     states, actions = problem.gain.shape
     start = problem.rows[0]
-    policy = None
-    if backup.q is not None:
-        policy = np.empty((states, actions))
-        problem.sweeps.policies(policy, backup.q, problem.temperature, rare)
+    policy = None if backup.q is None else problem.policies(backup.q, rare)
     first = np.zeros(states + 1, start.dtype)
     _begin(start, actions, backup.best, policy, first)
     out = (first, np.empty(first[-1], np.uint32), np.empty(first[-1]))

@@ -37,7 +37,7 @@ class Situation(NamedTuple):
         leaps: the share of the probability that leads further than a window of ordered sweeps; 0 where there is no
             order yet.
         blurred: whether entropy keeps windows from settling: there is some, and transitions lead both ways along the
-            order; False where there is no order yet.
+            order, or its regulariser has no compiled rows; False where there is no order yet.
     """
 
     method: str

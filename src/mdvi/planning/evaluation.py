@@ -13,14 +13,13 @@ from mdvi.mdp.labels import place_of
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.planning.problem import Problem, Values, evaluation_of
-from mdvi.planning.requests import check_request, log_prior_of, policy_of
+from mdvi.planning.requests import check_request, log_prior_of, log_reference_of, policy_of, regularizer_for
 from mdvi.planning.solution import Asked, Solution
 from mdvi.planning.solve import solve_problem
 from mdvi.planning.views import first_states, picture, size_of, states_frame
 from mdvi.planning.watch import narrowing
 from mdvi.progress import shown
-from mdvi.regularizers import entropy as entropy_of
-from mdvi.regularizers import expectation
+from mdvi.regularizers import SHANNON, Regularizer, expectation
 from mdvi.words import as_html
 
 if TYPE_CHECKING:
@@ -100,11 +99,16 @@ def evaluate(
     tolerance: float = 1e-6,
     time_limit: float | None = None,
     *,
+    regularizer: Regularizer | str = SHANNON,
+    reference: Any = None,
     progress: Asked = None,
 ) -> Evaluation:
     """The value of a policy in the regularised problem; with λ = τ = 0, its expected discounted return.
 
         v_π = E_π Σ γ^t (r − λ log(π/μ) − τ log π),     v_π = ⟨π, r⟩ − λ KL(π‖μ) + τ H(π) + γ P_π v_π
+
+    With another regulariser Ω than the negative entropy, −λ D_Ω(π‖μ) − τ Ω(π) stands in the place of the last two terms
+    before γ, and with a reference ρ, −τ D_Ω(π‖ρ) in the place of −τ Ω(π), as in `solve`.
 
     >>> import mdvi
     >>> lake = mdvi.mdp.from_gymnasium("FrozenLake-v1")
@@ -122,6 +126,8 @@ def evaluate(
         prior: μ; default uniform over legal actions.
         tolerance: how wide the interval may be.
         time_limit: in seconds.
+        regularizer: Ω, or its name, as in `solve`.
+        reference: ρ, as in `solve`.
         progress: as in `solve`.
 
     Raises:
@@ -130,22 +136,45 @@ def evaluate(
     mdp = model_of(mdp)
     check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
     pi = policy_table(mdp, policy)
-    problem = problem_of_policy(mdp, pi, kl, entropy, log_prior_of(mdp, kl, prior))
+    omega, reference = regularizer_for(mdp, regularizer, prior, reference, entropy)
+    log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, reference, omega)
+    problem = problem_of_policy(mdp, pi, kl, entropy, log_policies[0], omega, log_policies[1])
     with shown(progress, narrowing(tolerance)) as told:
         found = solve_problem(problem, tolerance, time_limit=time_limit, progress=told)
     return Evaluation(found.value, found.lower, found.upper, found.gap, found.status, found.message, pi, mdp)
 
 
 def problem_of_policy(
-    mdp: FiniteMDP, pi: np.ndarray, kl: float = 0.0, entropy: float = 0.0, log_prior: np.ndarray | None = None
+    mdp: FiniteMDP,
+    pi: np.ndarray,
+    kl: float = 0.0,
+    entropy: float = 0.0,
+    log_prior: np.ndarray | None = None,
+    regularizer: Regularizer = SHANNON,
+    log_reference: np.ndarray | None = None,
 ) -> Problem:
-    """The problem with a single action whose value is v_π; zero probabilities add nothing to it."""
+    """The problem with a single action whose value is v_π; zero probabilities add nothing to it.
+
+    −λ D_Ω(π‖μ) − τ Ω(π) is −κ Ω(π) + λ ⟨π, s(μ)/κ⟩, since D_Ω(π‖μ) = Ω(π) − ⟨π, s(μ)/κ⟩; nothing here needs log π where
+    it is −∞. Arguments as of `problem_of`.
+    """
+    ends, omega, legal = np.asarray(mdp.terminal), regularizer, np.asarray(mdp.legal)
+    widest = int(legal[~ends].sum(-1).max(initial=1))
+    if kl + entropy == 0:
+        return evaluation_of(mdp, pi, np.zeros(mdp.states), mdp.max_abs_reward)
     log_pi = np.log(np.where(pi > 0, pi, 1.0))
-    bonus = (kl + entropy) * entropy_of(np.where(pi > 0, log_pi, -np.inf))
-    terms = mdp.max_abs_reward + (kl + entropy) * (1 + mdp.log_actions)
-    if log_prior is not None:
-        bonus = bonus + kl * expectation(pi, log_prior)
-        terms += kl * float(np.abs(log_prior).max())
+    worth = omega.omega(np.where(pi > 0, log_pi, -np.inf), np.asarray(mdp.live))
+    bonus = -(kl + entropy) * np.where(ends, 0.0, worth)
+    # What Ω(π) is summed from is as large as what M_κ is: `evaluation_of` counts 2n + 24 roundings of each term.
+    size = max(abs(omega.least(widest)), abs(omega.greatest(widest)))
+    own = omega.rounding(widest) / (2 * mdp.actions + 24)
+    terms = mdp.max_abs_reward + (kl + entropy) * max(1 + size, own)
+    for weight, log_policy in ((kl, log_prior), (entropy, log_reference)):
+        if log_policy is not None and weight > 0:
+            dual = omega.dual(log_policy, legal)
+            dual = np.where(legal & np.isfinite(dual), dual, 0.0)  # infinite in terminal states at the most
+            bonus = bonus + weight * expectation(pi, dual)
+            terms += weight * (float(np.abs(dual).max()) + (own if omega != SHANNON else 0.0))
     return evaluation_of(mdp, pi, bonus, terms)
 
 

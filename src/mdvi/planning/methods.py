@@ -35,7 +35,7 @@ class Aim:
         accuracy: how exactly linear equations are solved, relative to their right-hand side.
         settled: a change of v, in one sweep, that is too small to matter.
         patience: the share of the states that may be left unsettled before ordered sweeps are given up.
-        travels: whether ordered sweeps follow a solve.
+        travels: whether ordered sweeps follow a solve; they need compiled rows of the regulariser.
     """
 
     criterion: Criterion
@@ -112,6 +112,7 @@ def _ordered_sweeps(
 ) -> Turn:
     """One way along the order in windows; overwrites v. What is left are windows that did not settle."""
     assert problem.rows is not None
+    assert problem.sweeps is not None
     stretch = width * max(len(v) // (width * _STRETCHES), 1)
     model = (*problem.rows, problem.gain, problem.discount, problem.temperature, aim.order)
     unsettled = 0

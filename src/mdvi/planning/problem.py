@@ -98,9 +98,23 @@ class Problem:
         return self.discount * self.greatest_sum * (1 + 2 * U)
 
     @cached_property
-    def sweeps(self) -> sweeps.Sweeps:
-        """The compiled functions that apply M_t."""
-        return sweeps.sweeps_of(self.regularizer.rows)
+    def sweeps(self) -> sweeps.Sweeps | None:
+        """The compiled functions that apply M_t; None where only the regulariser's own can, see `maximum`.
+
+        That is the case for a matrix-free model, and for a regulariser without rows. M_0 is the maximum, whatever Ω.
+        """
+        rows = (self.regularizer if self.temperature > 0 else SHANNON).rows
+        return None if rows is None or self.rows is None else sweeps.sweeps_of(rows)
+
+    @cached_property
+    def entering(self) -> int:
+        """How many roundings of |g| + |v| the x = g + γPv that M_t is applied to may be off by.
+
+        A sum of n products errs by n; the gain, the discount and the sum with them add a few. The functions of
+        `mdvi.regularizers` take values within 8 units in the last place of the largest for ties.
+        """
+        ties = 16 if self.temperature > 0 and self.rows is not None and self.sweeps is None else 0
+        return self.terms + 8 + self.slack + ties
 
     @cached_property
     def immediate(self) -> tuple[float, float]:
@@ -129,7 +143,7 @@ class Problem:
     def backup(self, v: Values) -> Backup:
         """Tv, with the range of Tv − v."""
         value, best = np.empty(len(v)), np.empty(len(v), np.int32)
-        if self.rows is not None:
+        if self.rows is not None and self.sweeps is not None:
             kept = np.empty(self.gain.shape) if self.temperature > 0 else None
             low, high = self.sweeps.backup(*self.rows, self.gain, self.discount, self.temperature, v, value, best, kept)
             return Backup(v, value, best, kept, *((low, high) if low <= high else (0.0, 0.0)))
@@ -137,7 +151,23 @@ class Problem:
         ends = np.asarray(self.mdp.terminal)
         value = np.where(ends, 0.0, self.regularizer.maximum(q, self.temperature, np.asarray(self.mdp.live)))
         change = (value - v)[~ends] if not ends.all() else np.zeros(1)
-        return Backup(v, value, q.argmax(-1).astype(np.int32), None, float(change.min()), float(change.max()))
+        kept = q if self.rows is not None else None
+        return Backup(v, value, q.argmax(-1).astype(np.int32), kept, float(change.min()), float(change.max()))
+
+    def policies(
+        self, q: Float[np.ndarray, "states actions"], rare: float = 0.0
+    ) -> Float[np.ndarray, "states actions"]:
+        """∇M_t(q(s, ·)), zero where nothing can be chosen, and t > 0.
+
+        Actions less probable than `rare` times the most probable one are left out.
+        """
+        if self.sweeps is not None:
+            policy = np.empty(q.shape)
+            self.sweeps.policies(policy, q, self.temperature, rare)
+            return policy
+        policy = self.regularizer.policy(q, self.temperature, np.asarray(self.mdp.live))
+        policy = np.where(policy >= rare * policy.max(-1, keepdims=True), policy, 0.0)
+        return policy / np.maximum(policy.sum(-1, keepdims=True), 1e-300)
 
     def action_values(self, v: Values) -> Float[np.ndarray, "states actions"]:
         """g + γ P v, −∞ where (s, a) cannot be met."""
@@ -150,10 +180,9 @@ class Problem:
     def rounding(self, largest: float) -> float:
         """E: how far the computed (Tv)(s), and Tv − v, may be from the exact ones when |v| ≤ `largest`.
 
-        A sum of n products errs by n roundings of Σ p|v|; the gain, the discount and the sum with them add a few,
-        and M_t passes errors on without enlarging them. Its own are the regulariser's, see `Regularizer.rounding`.
+        M_t passes errors of x on without enlarging them. Its own are the regulariser's, see `Regularizer.rounding`.
         """
-        entering = (self.terms + 8 + self.slack) * (self.max_gain + largest) + 8 * self.max_offset
+        entering = self.entering * (self.max_gain + largest) + 8 * self.max_offset
         own = self.temperature * self.regularizer.rounding(self.widest) if self.temperature > 0 else 0.0
         return 1.01 * U * (entering + own) + 1e-300
 

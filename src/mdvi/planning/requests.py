@@ -10,7 +10,9 @@ from mdvi.checks import check_number, checked_policy, floats
 from mdvi.mdp.kernels import MatrixFree, Sparse
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount, physical_memory, row_tolerance
+from mdvi.planning.problem import Problem
 from mdvi.regularizers import Regularizer, regularizer_of
+from mdvi.regularizers.reference import check_own_reference
 
 
 def check_request(
@@ -67,23 +69,35 @@ def log_prior_of(mdp: FiniteMDP, kl: float, prior: Any) -> Float[np.ndarray, "st
     return np.log(np.where(mdp.live, mu, 1.0)) if kl else None
 
 
-def regularizer_for(mdp: FiniteMDP, given: Any, prior: Any, reference: Any, entropy: float) -> Regularizer:
-    """Ω of a name or a value, if the planner can use it with these arguments.
+def check_method(problem: Problem, method: str) -> None:
+    """The method can solve this problem."""
+    if method == "gauss-seidel" and problem.rows is not None and problem.sweeps is None:
+        raise ValueError(
+            f"method: gauss-seidel needs a regularizer with compiled rows, and {problem.regularizer.name} with a "
+            "reference, or of one's own, has none; take auto, value-iteration, modified-policy-iteration or "
+            "policy-iteration"
+        )
+
+
+def regularizer_for(mdp: FiniteMDP, given: Any, prior: Any, reference: Any, entropy: float) -> tuple[Regularizer, Any]:
+    """Ω of a name or a value, if the planner can use it with these arguments, and the ρ of a Bregman divergence.
 
     Raises:
         ValueError: for an unknown name, an unbounded Ω, or arguments that have no meaning together.
     """
     omega = regularizer_of(given)
+    if reference is not None:
+        if entropy == 0:
+            raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
+        omega, reference = omega.referring(reference)
+    check_own_reference(omega, np.asarray(mdp.legal), np.asarray(mdp.terminal))
     bounds = omega.least(mdp.actions), omega.greatest(mdp.actions)
     if not np.isfinite(bounds).all():
         raise ValueError(f"regularizer: the planner needs a bounded one, and {omega.name} is not")
-    _ = omega.rows  # which raises if the planner has none
     for name, policy in (("prior", prior), ("reference", reference)):
         if policy is not None and not omega.differentiable:
             raise ValueError(f"{name}: {omega.name} has no Bregman divergence; leave {name} out")
-    if reference is not None and entropy == 0:
-        raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
-    return omega
+    return omega, reference
 
 
 def log_reference_of(mdp: FiniteMDP, reference: Any, omega: Regularizer) -> Float[np.ndarray, "states actions"] | None:

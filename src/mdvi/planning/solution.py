@@ -151,6 +151,11 @@ class Solution:
         """
         problem, mdp = self.problem, self.problem.mdp
         legal, out = np.asarray(mdp.legal), np.empty(mdp.legal.shape)
+        if problem.regularizer.rows is None:  # it may know the states by their place
+            q = np.where(legal, self.q if problem.offset is None else self.q + problem.offset, -np.inf)
+            chosen = problem.regularizer.log_policy(q, problem.temperature, np.asarray(mdp.live))
+            uniform = np.where(legal, -np.log(legal.sum(-1, keepdims=True)), -np.inf)
+            return np.where(np.asarray(mdp.terminal)[:, None], uniform, chosen)
         for first in range(0, mdp.states, _BLOCK):
             block = slice(first, first + _BLOCK)
             x = self.q[block] if problem.offset is None else self.q[block] + problem.offset[block]

@@ -12,7 +12,14 @@ from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
 from mdvi.planning.problem import Problem, Values, problem_of
-from mdvi.planning.requests import check_request, log_prior_of, log_reference_of, regularizer_for, start_of
+from mdvi.planning.requests import (
+    check_method,
+    check_request,
+    log_prior_of,
+    log_reference_of,
+    regularizer_for,
+    start_of,
+)
 from mdvi.planning.solution import Asked, Progress, Solution
 from mdvi.planning.solver import Solver
 from mdvi.planning.watch import narrowing, stoppable
@@ -57,7 +64,8 @@ def solve(
         method: "auto", "value-iteration", "modified-policy-iteration", "gauss-seidel" or "policy-iteration".
         time_limit: in seconds; the compilation of functions, once on a machine, does not count.
         regularizer: Ω, or its name: "shannon", "tsallis:2", "divergence:2", "lazy", …
-        reference: ρ, shape (states, actions): −τ D_Ω(π‖ρ) replaces −τ Ω(π); for Shannon's Ω it is −τ KL(π‖ρ).
+        reference: ρ, shape (states, actions): −τ D_Ω(π‖ρ) replaces −τ Ω(π); for Shannon's Ω it is −τ KL(π‖ρ). To
+            "divergence:2" and its like, ρ is the policy that they diverge from, to "lazy" the default policy.
         start: where to start from, another `Solution` or values of shape (states,); default zero. A close start, such
             as the solution for a reward that differs little, saves work. The interval is proved from any start.
         progress: called after every backup with their number and the gap; False for nothing. By default, a solve of
@@ -76,7 +84,7 @@ def solve(
     mdp = model_of(mdp)
     began = clock()
     check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
-    omega = regularizer_for(mdp, regularizer, prior, reference, entropy)
+    omega, reference = regularizer_for(mdp, regularizer, prior, reference, entropy)
     log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, reference, omega)
     problem = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
     first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
@@ -97,6 +105,7 @@ def solve_problem(
     """`solve`, for a problem that is already prepared, and for any criterion."""
     began = clock() if began is None else began
     criterion.check(problem)
+    check_method(problem, method)
     solver = Solver(problem, criterion, tolerance, method, progress)
     if start is not None:  # what is known beforehand is closer than anything outside
         start = np.where(problem.mdp.terminal, 0.0, np.clip(start, *criterion.known(problem)))

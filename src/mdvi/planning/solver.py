@@ -136,8 +136,11 @@ class Solver:
 
     @property
     def blurred(self) -> bool:
-        """Whether there is entropy, and an order along which transitions lead both ways."""
-        return self.order is not None and self.problem.temperature > 0 and not self.onward
+        """Whether ordered sweeps will not do under entropy: transitions lead both ways along the order, or no compiled
+        function applies the regulariser state by state.
+        """
+        able = self.onward and self.problem.sweeps is not None
+        return self.order is not None and self.problem.temperature > 0 and not able
 
     def _number(self) -> np.ndarray:
         """Put the states into an order."""
@@ -188,6 +191,7 @@ class Solver:
         soft = self.problem.temperature > 0
         worked = width / self.before if self.before else 1.0  # what the last turn left of the width
         travels = not soft or self.onward or (self.before > 0 and worked > _SLOW)
+        travels = travels and self.problem.sweeps is not None
         self.before = width
         self.accuracy = self._accuracy(width, worked)
         return Aim(

@@ -8,12 +8,15 @@ does not depend on how many there are.
 """
 
 import functools
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mdvi import regularizers
 from mdvi.native import njit, prange
 from mdvi.regularizers.rows import Rows
 
@@ -42,7 +45,7 @@ def sweeps_of(rows: Rows) -> Sweeps:
     The disk keeps the machine code of the regularisers of mdvi; of others Numba cannot tell there when they change.
     """
     kept = rows.maximum.__module__.partition(".")[0] == "mdvi"
-    with_ = functools.partial(_with, rows.name)
+    with_ = functools.partial(_with, f"{rows.name}_{_version_of_rows()}")
     maxima = rows.maxima
     if maxima is None:
         maxima = njit(error_model="numpy")(with_(_one_by_one, _maximum=rows.maximum))
@@ -51,6 +54,17 @@ def sweeps_of(rows: Rows) -> Sweeps:
     return Sweeps(
         compiled(with_(_backup, _maxima=maxima), kept), ordered, compiled(with_(_policies, _policy=rows.policy), kept)
     )
+
+
+@functools.cache
+def _version_of_rows() -> str:
+    """A number that changes with the files that rows are written in.
+
+    The machine code of a sweep contains that of its rows, but Numba looks only at the file of the sweep to tell whether
+    what it has stored is still right.
+    """
+    files = sorted(Path(regularizers.__file__).parent.glob("*rows.py"))
+    return f"{zlib.crc32(b''.join(file.read_bytes() for file in files)):08x}"
 
 
 def _with(name: str, function: Callable[..., Any], **parts: Any) -> FunctionType:

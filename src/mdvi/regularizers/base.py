@@ -25,16 +25,19 @@ class Regularizer(Protocol):
         """What it is called, as `regularizer_of` reads it."""
 
     @property
-    def rows(self) -> "Rows":
-        """M_κ and ∇M_κ for the sweeps of the planner.
-
-        Raises:
-            ValueError: if the planner has none for this regulariser.
-        """
+    def rows(self) -> "Rows | None":
+        """M_κ and ∇M_κ for the sweeps of the planner; None for `maximum` and `policy`, which are slower there."""
 
     @property
     def differentiable(self) -> bool:
         """Whether ∇Ω exists at every policy that is positive on all legal actions, and so a divergence to a policy."""
+
+    def referring(self, reference: Any) -> "tuple[Regularizer, Any]":
+        """Ω where a reference policy is given beside it, and what is left of the reference.
+
+        An Ω that has a reference of its own, such as an f-divergence, takes it, and None is left. Any other leaves all
+        of it, for the Bregman divergence D_Ω(π‖ρ) = Ω(π) − ⟨π, s(ρ)/κ⟩.
+        """
 
     def maximum(self, x: Array, temperature: Scalar, legal: Array | None = None) -> Any:
         """M_κ(x), shape (...)."""

@@ -1,8 +1,10 @@
 """f-divergences to a reference policy, of the power family: KL, reverse KL, χ², Hellinger and what lies between."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mdvi.regularizers.power import (
     differentiable_maximum,
@@ -14,9 +16,9 @@ from mdvi.regularizers.power import (
     solve_power,
     uniform_over,
 )
-from mdvi.regularizers.reference import Reference
+from mdvi.regularizers.reference import Reference, only_reference
 from mdvi.regularizers.shannon import Legal, States, Values
-from mdvi.regularizers.tsallis import checked_index, logarithm
+from mdvi.regularizers.tsallis import checked_index, index_of, logarithm
 from mdvi.types import Array, Scalar, namespace
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Divergence:
     @property
     def name(self) -> str:
         """Its name with α, as in "divergence:2"."""
-        return f"divergence:{self.alpha:.12g}"
+        return f"divergence:{index_of(self.alpha)}"
 
     @property
     def differentiable(self) -> bool:
@@ -61,15 +63,19 @@ class Divergence:
         return True
 
     @property
-    def rows(self) -> "Rows":
-        """M_κ and ∇M_κ for the sweeps of the planner."""
+    def rows(self) -> "Rows | None":
+        """M_κ and ∇M_κ for the sweeps of the planner: to the uniform policy, and for α > 0."""
         from mdvi.regularizers.power_rows import uniform_rows_of
 
-        if self.alpha <= 0:
-            raise ValueError(f"regularizer: the planner needs alpha above 0, got {self.name}")
-        if self.reference is not None:
-            raise ValueError("reference: the planner has f-divergences to the uniform policy only")
-        return uniform_rows_of(self.alpha)
+        return uniform_rows_of(self.alpha) if self.alpha > 0 and self.reference is None else None
+
+    def referring(self, reference: Any) -> "tuple[Divergence, None]":
+        """The divergence to this policy.
+
+        Raises:
+            ValueError: if it has a reference already, or this one is traced by JAX.
+        """
+        return replace(self, reference=only_reference("reference", self.name, self.reference, reference)), None
 
     def _rho(self, x: Array, legal: Legal) -> Any:
         """ρ in the shape of x."""
@@ -138,10 +144,19 @@ class Divergence:
 
     def _at_vertex(self, rho: float) -> float:
         """Ω of a deterministic policy whose action has the probability ρ under the reference."""
-        alpha = self.alpha
-        return -math.log(rho) if alpha == 1 else math.expm1((1 - alpha) * math.log(rho)) / (alpha * (alpha - 1))
+        alpha, exponent = self.alpha, (1 - self.alpha) * math.log(rho)
+        if alpha == 1:
+            return -math.log(rho)
+        with np.errstate(
+            over="ignore"
+        ):  # the power is right to a rounding where it is large, the other where it is not
+            power = np.float64(rho) ** (1 - alpha) - 1 if abs(exponent) > 1 else math.expm1(exponent)
+        return float(power) / (alpha * (alpha - 1))
 
     def rounding(self, actions: int) -> float:
-        """The rounding of `Tsallis`, with R of the reference and a few roundings more for ρ."""
-        alpha, most = self.alpha, self.greatest(actions)
-        return 9 * (actions + 8) * max(1.0, actions ** (1 - alpha)) / alpha + 16 * (1 + alpha) * most + 80
+        """The rounding of `Tsallis`, with R of the reference, each term of which is a power of 1/ρ."""
+        alpha, most, each = self.alpha, self.greatest(actions), 9 * (actions + 8)
+        if self.reference is None:
+            return each * max(1.0, actions ** (1 - alpha)) / alpha + 16 * (1 + alpha) * most + 80
+        digits = -math.log(self.reference.table[self.reference.table > 0].min())
+        return each / alpha + (2 * actions + 16 + 8 * digits) * (1 + alpha) * most + 80

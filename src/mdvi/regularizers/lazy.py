@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mdvi.regularizers.power import differentiable_maximum, differentiable_policy, uniform_over
-from mdvi.regularizers.reference import Reference
+from mdvi.regularizers.reference import Reference, only_reference
 from mdvi.regularizers.shannon import Legal, States, Values, best_and_gap
 from mdvi.regularizers.tsallis import logarithm
 from mdvi.types import Array, Scalar, namespace
@@ -48,13 +48,19 @@ class Lazy:
         return False
 
     @property
-    def rows(self) -> "Rows":
-        """M_κ and ∇M_κ for the sweeps of the planner."""
+    def rows(self) -> "Rows | None":
+        """M_κ and ∇M_κ for the sweeps of the planner, with the uniform default policy."""
         from mdvi.regularizers.lazy_rows import LAZY
 
-        if self.default is not None:
-            raise ValueError("default: the planner has the uniform default policy only")
-        return LAZY
+        return LAZY if self.default is None else None
+
+    def referring(self, reference: Any) -> "tuple[Lazy, None]":
+        """The same with this policy as the default.
+
+        Raises:
+            ValueError: if it has a default policy already, or this one is traced by JAX.
+        """
+        return Lazy(only_reference("default", self.name, self.default, reference)), None
 
     def _mu(self, x: Array, legal: Array) -> Any:
         """μ over legal actions, in the shape of x; zeros where none is legal."""
@@ -126,8 +132,8 @@ class Lazy:
         return (0.0 if alone else 1.0), 1.0
 
     def rounding(self, actions: int) -> float:
-        """One addition; ⟨μ, x⟩ is a sum of n products, whose rounding is that of x."""
-        return 4.0
+        """Of a sum of n products, which matters up to κ, the sum of n weights in it, and an addition."""
+        return 2.0 * actions + 8
 
 
 def _mask(x: Array, legal: Legal) -> Any:

@@ -26,7 +26,9 @@ def rows_of(alpha: float) -> Rows:
     threshold, power = {2.0: (_michelot, _square), 1.5: (_newton_three_halves, _three_halves)}.get(
         alpha, (_general_threshold(alpha), _general_power(alpha))
     )
-    return Rows(_label("tsallis", alpha), _maximum_with(alpha, threshold, power), _policy_with(alpha, threshold, power))
+    maximum = _maximum_with(alpha, threshold, power)
+    maxima = _maxima_with(alpha, maximum) if alpha > 1 else None
+    return Rows(_label("tsallis", alpha), maximum, _policy_with(alpha, threshold, power), maxima)
 
 
 @cache
@@ -82,8 +84,11 @@ def _three_halves(u):  # type: ignore[no-untyped-def]
 
 @njit(error_model="numpy", inline="always")
 def _michelot(x, top, temperature):  # type: ignore[no-untyped-def]
-    """ν for α = 2, exact after finitely many rounds. Source: Michelot (1986)."""
-    nu, before = 0.0, -1
+    """ν for α = 2, exact after finitely many rounds, as fewer actions are left after each. Source: Michelot (1986).
+
+    Rounding may let an action in again that lies on the threshold, where it makes no difference: this ends then, too.
+    """
+    nu, before = 0.0, len(x) + 1
     while True:
         total, count = -1.0, 0
         for a in range(len(x)):
@@ -91,7 +96,7 @@ def _michelot(x, top, temperature):  # type: ignore[no-untyped-def]
             inside = 1 + y > nu
             total += 1 + y if inside else 0.0
             count += inside
-        if count == before:
+        if count >= before:
             return nu
         nu, before = total / count, count
 
@@ -175,6 +180,24 @@ def _maximum_with(alpha: float, threshold: Any, power: Any) -> Any:
         return top + temperature * (nu + sums / alpha)
 
     return maximum
+
+
+def _maxima_with(alpha: float, maximum: Any) -> Any:
+    """M_κ of many rows, for α > 1: max x where no other action is within κ/(α − 1) of the best."""
+    e = alpha - 1
+
+    @njit(error_model="numpy")
+    def maxima(x, temperature, top):  # type: ignore[no-untyped-def]
+        actions, reach = len(x) // len(top), temperature / e
+        for s in range(len(top)):
+            row = x[s * actions : (s + 1) * actions]
+            least, near = top[s] - reach, 0
+            for a in range(actions):
+                near += row[a] > least
+            if near > 1:
+                top[s] = maximum(row, row.argmax(), temperature)
+
+    return maxima
 
 
 def _policy_with(alpha: float, threshold: Any, power: Any) -> Any:

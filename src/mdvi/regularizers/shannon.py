@@ -177,6 +177,10 @@ class Shannon:
 
         return rows.MELLOW if self.uniform else rows.SOFT
 
+    def referring(self, reference: Any) -> "tuple[Shannon, Any]":
+        """Ω, and all of the reference: −τ KL(π‖ρ)."""
+        return self, reference
+
     def maximum(self, x: Values, temperature: Scalar, legal: Legal = None) -> States:
         """κ log Σ_a ρ(a) exp(x(a)/κ), ρ = 1 or 1/n."""
         return (mellowmax if self.uniform else soft_maximum)(x, temperature, legal)

@@ -60,7 +60,7 @@ class Tsallis:
     @property
     def name(self) -> str:
         """Its name with α, as in "tsallis:1.5"."""
-        return f"tsallis:{self.alpha:.12g}"
+        return f"tsallis:{index_of(self.alpha)}"
 
     @property
     def differentiable(self) -> bool:
@@ -68,13 +68,15 @@ class Tsallis:
         return True
 
     @property
-    def rows(self) -> "Rows":
-        """M_κ and ∇M_κ for the sweeps of the planner."""
+    def rows(self) -> "Rows | None":
+        """M_κ and ∇M_κ for the sweeps of the planner, for α > 0."""
         from mdvi.regularizers.power_rows import rows_of
 
-        if self.alpha <= 0:
-            raise ValueError(f"regularizer: the planner needs alpha above 0, got {self.name}")
-        return rows_of(self.alpha)
+        return rows_of(self.alpha) if self.alpha > 0 else None
+
+    def referring(self, reference: Any) -> "tuple[Tsallis, Any]":
+        """Ω, and all of the reference, for the Bregman divergence of Ω."""
+        return self, reference
 
     def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
         """M_κ(x) and ∇M_κ(x)."""
@@ -156,6 +158,11 @@ def checked_index(alpha: Any) -> float:
     if not math.isfinite(value):
         raise ValueError(f"alpha: expected a finite number, got {alpha!r}")
     return value
+
+
+def index_of(alpha: float) -> str:
+    """α in a name, which says exactly the same number."""
+    return repr(alpha).removesuffix(".0")
 
 
 def logarithm(policy: Any) -> Any:

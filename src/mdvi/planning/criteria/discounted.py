@@ -119,7 +119,7 @@ class Discounted:
         """
         once = problem.greatest_factor / (1 - problem.greatest_factor)
         times = _STRETCH_CHANGE * once + _STRETCH_VALUE
-        share = times * 1.01 * U * (problem.terms + 8 + problem.slack)
+        share = times * 1.01 * U * problem.entering
         if share > 0.5:
             return math.inf
         return (size + once * change + times * problem.rounding(0.0)) / (1 - share) * (1 + 1e-9)
