@@ -211,11 +211,10 @@ def certificate_arrays(
     stated = problem_of(mdp, kl, entropy, log_prior_of(mdp, kl, prior), omega, log_reference_of(mdp, left, omega))
     if not np.array_equal(problem.gain, stated.gain) or problem.temperature != stated.temperature:
         raise ValueError("certificate: the solution is for other weights, or another prior or reference, than these")
-    plain = omega == SHANNON and reference is None
+    # Earlier checkers know the first kind, and would take every regulariser for Shannon's.
+    kind = 1 if omega == SHANNON and reference is None else 2
     arrays: dict[str, Any] = {
-        "kind": np.array(
-            f"mdvi certificate {1 if plain else 2}"
-        ),  # earlier checkers know the first, and no regularizer
+        "kind": np.array(f"mdvi certificate {kind}"),
         "regularizer": np.array(omega.name),
         "model_sha256": np.array(model_digest(mdp)),
         "kl": np.array(float(kl)),
