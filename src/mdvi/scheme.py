@@ -28,7 +28,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, regularizer_of, soft_maximum
+from mdvi.regularizers import KL_TO_UNIFORM, SHANNON, Regularizer, expectation, mellowmax, soft_maximum
+from mdvi.regularizers.names import beside
 from mdvi.regularizers.reference import Reference
 from mdvi.types import Array, Reduced, Scalar, namespace
 from mdvi.words import as_html, did_you_mean, numbers
@@ -177,8 +178,7 @@ class Scheme(eqx.Module):
         self.evaluate_kl, self.evaluate_entropy = evaluate_kl, evaluate_entropy
         self.backups, self.prior = backups, prior
         owner = next((omega for own, omega in _OWNERS if own is maximum), None)
-        omega = owner or regularizer_of(regularizer)
-        self.regularizer, reference = (omega, None) if reference is None else omega.referring(reference)
+        self.regularizer, reference = beside(owner or regularizer, reference)
         self.reference = None if reference is None else _probabilities(reference)
         self.floor, self.rescale = floor, rescale
         self.maximum = maximum if owner is None else None

@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from mdvi import Scheme, solve
 from mdvi.regularizers import Divergence, Lazy, LogBarrier, Shannon, Tsallis, regularizer_of
 from mdvi.regularizers.power_rows import rows_of
 
@@ -317,3 +318,29 @@ def test_bad_values_are_refused():
 def test_what_has_no_compiled_rows():
     for omega in (LogBarrier(), Divergence(-1), Divergence(2, [0.5, 0.5]), Lazy([0.5, 0.5])):
         assert omega.rows is None
+
+
+def test_what_is_no_regulariser_is_refused():
+    class Half:
+        name = "half"
+        maximum = policy = None
+
+    class Whole(Half):
+        rows = None
+        differentiable = False
+        log_policy = omega = dual = floor = least = greatest = at_vertices = rounding = None
+
+    for given, message in (
+        (Tsallis, r"got the class Tsallis; call it, as in Tsallis\(\)"),
+        (2.0, "expected a name such as 'tsallis:2' or a regularizer, got 2.0"),
+        (None, "expected a name such as 'tsallis:2' or a regularizer, got None"),
+        (Half(), "Half has no rows, differentiable, log_policy, omega, dual, floor, least, greatest"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Scheme.of(entropy=0.1, regularizer=given)
+        with pytest.raises(ValueError, match=message):
+            solve("garnet", entropy=0.1, regularizer=given)
+    whole = Whole()
+    assert regularizer_of(whole) is whole
+    with pytest.raises(ValueError, match="reference: half does not say what becomes of it"):
+        Scheme.of(entropy=0.1, regularizer=whole, reference=[[0.5, 0.5]])

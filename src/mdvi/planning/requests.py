@@ -11,7 +11,8 @@ from mdvi.mdp.kernels import MatrixFree, Sparse
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount, physical_memory, row_tolerance
 from mdvi.planning.problem import Problem
-from mdvi.regularizers import Regularizer, regularizer_of
+from mdvi.regularizers import Regularizer
+from mdvi.regularizers.names import beside
 from mdvi.regularizers.reference import check_own_reference
 
 
@@ -85,11 +86,9 @@ def regularizer_for(mdp: FiniteMDP, given: Any, prior: Any, reference: Any, entr
     Raises:
         ValueError: for an unknown name, an unbounded Ω, or arguments that have no meaning together.
     """
-    omega = regularizer_of(given)
-    if reference is not None:
-        if entropy == 0:
-            raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
-        omega, reference = omega.referring(reference)
+    if reference is not None and entropy == 0:
+        raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
+    omega, reference = beside(given, reference)
     check_own_reference(omega, np.asarray(mdp.legal), np.asarray(mdp.terminal))
     bounds = omega.least(mdp.actions), omega.greatest(mdp.actions)
     if not np.isfinite(bounds).all():

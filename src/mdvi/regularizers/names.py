@@ -1,7 +1,7 @@
 """Regularisers by name, as the command line, studies and `Scheme.of` take them."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdvi.regularizers.base import Regularizer
 from mdvi.regularizers.divergence import Divergence
@@ -36,14 +36,14 @@ REGULARIZERS: dict[str, Named] = {
 
 
 def regularizer_of(given: str | Regularizer) -> Regularizer:
-    """The regulariser of a name such as "shannon", "tsallis:1.5" or "divergence:2"; another value is returned as it is.
+    """The regulariser of a name such as "shannon", "tsallis:1.5" or "divergence:2"; a regulariser is returned as it is.
 
     Raises:
-        ValueError: for an unknown name, with the nearest one, and for an index that is missing, is not a finite number,
-            or that the regulariser does not have.
+        ValueError: for an unknown name, with the nearest one; for an index that is missing, is not a finite number, or
+            that the regulariser does not have; and for a value that is no regulariser, with what it lacks.
     """
     if not isinstance(given, str):
-        return given
+        return _checked(given)
     name, colon, index = given.partition(":")
     if name not in REGULARIZERS:
         raise ValueError(f"regularizer: unknown name {name!r}{did_you_mean(name, REGULARIZERS)}")
@@ -55,3 +55,33 @@ def regularizer_of(given: str | Regularizer) -> Regularizer:
     if not index:
         raise ValueError(f"regularizer: {name} needs an index, as in {name}:2; got {given!r}")
     return entry.make(index.removeprefix("alpha="))
+
+
+def beside(given: str | Regularizer, reference: Any) -> tuple[Regularizer, Any]:
+    """The regulariser, which takes the reference that is given beside it if it has a place for one, and what is left.
+
+    Raises:
+        ValueError: as `regularizer_of`; and if the regulariser says nothing of references.
+    """
+    omega = regularizer_of(given)
+    if reference is None:
+        return omega, None
+    if "referring" not in dir(omega):
+        raise ValueError(
+            f"reference: {omega.name} does not say what becomes of it, in a method `referring`; leave it out"
+        )
+    return omega.referring(reference)
+
+
+def _checked(given: Any) -> Regularizer:
+    """The value, if it has everything that a regulariser needs; `referring` may be missing."""
+    if isinstance(given, type):
+        raise ValueError(f"regularizer: got the class {given.__name__}; call it, as in {given.__name__}()")
+    needed = [name for name in vars(Regularizer) if not name.startswith("_") and name != "referring"]
+    missing = [name for name in needed if name not in dir(given)]
+    if len(missing) == len(needed):
+        raise ValueError(f"regularizer: expected a name such as 'tsallis:2' or a regularizer, got {given!r}")
+    if missing:
+        raise ValueError(f"regularizer: {type(given).__name__} has no {', '.join(missing)}; see mdvi.regularizers.base")
+    found: Regularizer = given
+    return found
