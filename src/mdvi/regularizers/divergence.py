@@ -6,27 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdvi.regularizers.power import (
-    differentiable_maximum,
-    differentiable_policy,
-    power_curvature,
-    power_dual,
-    power_floor,
-    power_omega,
-    solve_power,
-    uniform_over,
-)
+from mdvi.regularizers.family import PowerFamily
+from mdvi.regularizers.power import uniform_over
 from mdvi.regularizers.reference import Reference, only_reference
-from mdvi.regularizers.shannon import Legal, States, Values
-from mdvi.regularizers.tsallis import checked_index, index_of, logarithm
-from mdvi.types import Array, Scalar, namespace
+from mdvi.regularizers.shannon import Legal
+from mdvi.regularizers.tsallis import checked_index, index_of
+from mdvi.types import Array, namespace
 
 if TYPE_CHECKING:
     from mdvi.regularizers.rows import Rows
 
 
 @dataclass(frozen=True)
-class Divergence:
+class Divergence(PowerFamily):
     """Ω(π) = Σ_a ρ(a) φ_α(π(a)/ρ(a)) = (Σ ρ^{1−α} π^α − 1) / (α(α − 1)), 0 at the reference ρ and nowhere less.
 
         α = 1  KL(π‖ρ)          α = 2  χ²(π‖ρ)/2          α = 1/2  Hellinger          α = 0  KL(ρ‖π)
@@ -58,11 +50,6 @@ class Divergence:
         return f"divergence:{index_of(self.alpha)}"
 
     @property
-    def differentiable(self) -> bool:
-        """True: ∇Ω exists inside the simplex."""
-        return True
-
-    @property
     def rows(self) -> "Rows | None":
         """M_κ and ∇M_κ for the sweeps of the planner: to the uniform policy, and for α > 0."""
         from mdvi.regularizers.power_rows import uniform_rows_of
@@ -77,52 +64,13 @@ class Divergence:
         """
         return replace(self, reference=only_reference("reference", self.name, self.reference, reference)), None
 
-    def _rho(self, x: Array, legal: Legal) -> Any:
+    def weights(self, x: Array, legal: Legal) -> Any:
         """ρ in the shape of x."""
         xp = namespace(x)
         if self.reference is not None:
             return self.reference.table
         mask = xp.ones(x.shape, bool) if legal is None else xp.broadcast_to(xp.asarray(legal), x.shape)
         return uniform_over(mask, x.dtype)
-
-    def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
-        """M_κ(x) and ∇M_κ(x)."""
-        return solve_power(x, temperature, legal, self.alpha, self._rho(x, legal))
-
-    def omega_at(self, policy: Array, legal: Array) -> Any:
-        """Σ ρ φ_α(π/ρ)."""
-        return power_omega(policy, legal, self.alpha, self._rho(policy, legal))
-
-    def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
-        """φ'(π/ρ) and ρ (π/ρ)^{2−α}."""
-        return power_curvature(policy, legal, self.alpha, self._rho(policy, legal))
-
-    def maximum(self, x: Values, temperature: Scalar, legal: Legal = None) -> States:
-        """M_κ(x) = max_π ⟨π, x⟩ − κ Ω(π)."""
-        return differentiable_maximum(self, x, temperature, legal)
-
-    def policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
-        """π(a) = ρ(a) [1 + (α − 1)(x(a)/κ − ν)]₊^{1/(α−1)}."""
-        return differentiable_policy(self, x, temperature, legal)
-
-    def log_policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
-        """Its logarithm; −∞ where the probability is zero."""
-        return logarithm(self.policy(x, temperature, legal))
-
-    def omega(self, log_policy: Values, legal: Legal = None) -> States:
-        """Σ ρ φ_α(π/ρ)."""
-        policy = namespace(log_policy).exp(log_policy)
-        return power_omega(policy, legal, self.alpha, self._rho(policy, legal))
-
-    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
-        """φ'(π/ρ) − Ω*(φ'(π/ρ))."""
-        policy = namespace(log_policy).exp(log_policy)
-        return power_dual(policy, legal, self.alpha, self._rho(policy, legal))
-
-    def floor(self, log_policy: Values, legal: Legal = None) -> States:
-        """The same at probability zero, for α > 1."""
-        policy = namespace(log_policy).exp(log_policy)
-        return power_floor(policy, legal, self.alpha, self._rho(policy, legal))
 
     def least(self, actions: int) -> float:
         """Of ρ: 0."""
@@ -147,9 +95,7 @@ class Divergence:
         alpha, exponent = self.alpha, (1 - self.alpha) * math.log(rho)
         if alpha == 1:
             return -math.log(rho)
-        with np.errstate(
-            over="ignore"
-        ):  # the power is right to a rounding where it is large, the other where it is not
+        with np.errstate(over="ignore"):  # the power is right to a rounding where it is large, expm1 where it is not
             power = np.float64(rho) ** (1 - alpha) - 1 if abs(exponent) > 1 else math.expm1(exponent)
         return float(power) / (alpha * (alpha - 1))
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mdvi.regularizers.family import logarithm
 from mdvi.regularizers.power import differentiable_maximum, differentiable_policy, uniform_over
 from mdvi.regularizers.reference import Reference, only_reference
 from mdvi.regularizers.shannon import Legal, States, Values, best_and_gap
-from mdvi.regularizers.tsallis import logarithm
 from mdvi.types import Array, Scalar, namespace
 
 if TYPE_CHECKING:

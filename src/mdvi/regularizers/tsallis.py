@@ -4,24 +4,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mdvi.regularizers.power import (
-    differentiable_maximum,
-    differentiable_policy,
-    power_curvature,
-    power_dual,
-    power_floor,
-    power_omega,
-    solve_power,
-)
-from mdvi.regularizers.shannon import Legal, States, Values, log_soft_argmax
-from mdvi.types import Array, Scalar, namespace
+from mdvi.regularizers.family import PowerFamily, logarithm
+from mdvi.regularizers.shannon import Legal, Values, log_soft_argmax
+from mdvi.types import Array, Scalar
 
 if TYPE_CHECKING:
     from mdvi.regularizers.rows import Rows
 
 
 @dataclass(frozen=True)
-class Tsallis:
+class Tsallis(PowerFamily):
     """Ω_α(π) = (Σ_a π(a)^α − 1) / (α(α − 1)): Tsallis' negative entropy, scaled so that Ω'' = π^{α−2} for every α.
 
         α = 1  Shannon, Σ π log π          α = 2  (‖π‖² − 1)/2, whose policy is sparsemax
@@ -63,11 +55,6 @@ class Tsallis:
         return f"tsallis:{index_of(self.alpha)}"
 
     @property
-    def differentiable(self) -> bool:
-        """True: ∇Ω exists inside the simplex."""
-        return True
-
-    @property
     def rows(self) -> "Rows | None":
         """M_κ and ∇M_κ for the sweeps of the planner, for α > 0."""
         from mdvi.regularizers.power_rows import rows_of
@@ -78,43 +65,14 @@ class Tsallis:
         """Ω, and all of the reference, for the Bregman divergence of Ω."""
         return self, reference
 
-    def solve(self, x: Array, temperature: Scalar, legal: Array) -> tuple[Any, Any]:
-        """M_κ(x) and ∇M_κ(x)."""
-        return solve_power(x, temperature, legal, self.alpha)
-
-    def omega_at(self, policy: Array, legal: Array) -> Any:
-        """Ω_α(π)."""
-        return power_omega(policy, legal, self.alpha)
-
-    def curvature(self, policy: Array, legal: Array) -> tuple[Any, Any]:
-        """(π^{α−1} − 1)/(α − 1) and π^{2−α}."""
-        return power_curvature(policy, legal, self.alpha)
-
-    def maximum(self, x: Values, temperature: Scalar, legal: Legal = None) -> States:
-        """M_κ(x) = max_π ⟨π, x⟩ − κ Ω_α(π)."""
-        return differentiable_maximum(self, x, temperature, legal)
-
-    def policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
-        """π(a) = [1 + (α − 1)(x(a)/κ − ν)]₊^{1/(α−1)}."""
-        return differentiable_policy(self, x, temperature, legal)
+    def weights(self, x: Array, legal: Legal) -> None:
+        """None: ρ = 1."""
 
     def log_policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
         """Its logarithm; −∞ where the probability is zero."""
         if self.alpha == 1:
             return log_soft_argmax(x, temperature, legal)
         return logarithm(self.policy(x, temperature, legal))
-
-    def omega(self, log_policy: Values, legal: Legal = None) -> States:
-        """Ω_α(π)."""
-        return power_omega(namespace(log_policy).exp(log_policy), legal, self.alpha)
-
-    def dual(self, log_policy: Values, legal: Legal = None) -> Values:
-        """(π^{α−1} − 1)/(α − 1) − (Σ π^α − 1)/α."""
-        return power_dual(namespace(log_policy).exp(log_policy), legal, self.alpha)
-
-    def floor(self, log_policy: Values, legal: Legal = None) -> States:
-        """−1/(α − 1) − (Σ π^α − 1)/α for α > 1."""
-        return power_floor(namespace(log_policy).exp(log_policy), legal, self.alpha)
 
     def least(self, actions: int) -> float:
         """Of the uniform policy: −(1 − n^{1−α})/(α(α − 1)), or 0 for α ≤ 0."""
@@ -163,9 +121,3 @@ def checked_index(alpha: Any) -> float:
 def index_of(alpha: float) -> str:
     """α in a name, which says exactly the same number."""
     return repr(alpha).removesuffix(".0")
-
-
-def logarithm(policy: Any) -> Any:
-    """Log π, −∞ where the probability is zero."""
-    xp = namespace(policy)
-    return xp.where(policy > 0, xp.log(xp.where(policy > 0, policy, 1.0)), -xp.inf)
