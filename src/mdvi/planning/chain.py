@@ -14,6 +14,8 @@ from mdvi.planning.problem import Backup, Problem, Values
 from mdvi.planning.sweeps import compiled, expectation
 from mdvi.planning.watch import Watch
 
+_ROUNDED = 1e-15  # what an entry may add to the sum of a row by rounding
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -63,6 +65,21 @@ def matrix_of(chain: Chain) -> scipy.sparse.csr_array:
     states = len(chain.first) - 1
     first = chain.first.view(np.int32) if chain.first.itemsize == 4 else chain.first.astype(np.int64)
     return scipy.sparse.csr_array((chain.weight, chain.to.view(np.int32), first), shape=(states, states))
+
+
+def ends(chain: Chain) -> bool:
+    """Whether I − γ P_π is regular: from every state the chain comes to one whose weights sum to less than 1.
+
+    False also where a weight is not finite.
+    """
+    total = matrix_of(chain).sum(1)
+    if not np.isfinite(total).all():
+        return False
+    open_ = total < 1 - _ROUNDED * np.diff(chain.first)
+    if open_.all():
+        return True
+    back = matrix_of(chain).tocsc()
+    return bool(_all_reached(back.indptr, back.indices, open_))
 
 
 def residual(chain: Chain, b: Values, x: Values) -> float:
@@ -121,6 +138,27 @@ def _soft(start, state, probability, discount, policy, first, to, weight):  # ty
                     to[k] = state[j]
                     weight[k] = discount * policy[s, a] * probability[j]
                     k += np.uint32(1)
+
+
+@njit(cache=True, nogil=True)
+def _all_reached(first, source, reached):  # type: ignore[no-untyped-def]
+    """Whether every state leads to one that is reached. Overwrites `reached`."""
+    queue = np.flatnonzero(reached)
+    stack = np.empty(len(reached), np.int64)
+    size = len(queue)
+    stack[:size] = queue
+    count = size
+    while size > 0:
+        size -= 1
+        t = stack[size]
+        for k in range(first[t], first[t + 1]):
+            s = source[k]
+            if not reached[s]:
+                reached[s] = True
+                stack[size] = s
+                size += 1
+                count += 1
+    return count == len(reached)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.linalg import splu
 
-from mdvi.planning.chain import Chain, matrix_of, renumbered, residual, swept
+from mdvi.planning.chain import Chain, ends, matrix_of, renumbered, residual, swept
 from mdvi.planning.linear import solved
 from mdvi.planning.order import banded, filled
 from mdvi.planning.problem import Values
@@ -44,7 +44,7 @@ class Ladder:
         if size == 0:
             return b
         b = b / size  # norms of large numbers overflow
-        for rung in tuple(self.rungs):
+        for rung in tuple(self.rungs) if ends(chain) else ():  # SuperLU crashes on singular matrices
             watch()
             x = rung(chain, b, accuracy, watch)
             if x is not None and residual(chain, b, x) <= _SOLVED:

@@ -35,7 +35,7 @@ class Proof:
     def add(self, backup: Backup) -> None:
         """Narrow the bounds to what this backup proves."""
         interval = self.criterion.interval(self.problem, backup)
-        width = interval.below + interval.above
+        width = interval.width
         closer = width < min(self.widths, default=math.inf)
         if closer or not self.trace:
             self._action, self._rounding = backup.best, interval.rounding
@@ -51,7 +51,8 @@ class Proof:
         """Whether an interval proves more than all before it; the bounds are what they prove together."""
         ends = np.asarray(self.problem.mdp.terminal)
         bounds = self.lower, self.upper
-        widest, count = sweeps.narrowed(*bounds, interval.value, interval.below, interval.above, ends)
+        reach = interval.below, interval.above, interval.under, interval.over
+        widest, count = sweeps.narrowed(*bounds, interval.value, *reach, ends)
         self.gap = widest * (1 + 4 * U)
         return count > 0
 

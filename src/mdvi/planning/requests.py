@@ -24,9 +24,10 @@ def check_request(
     method: Any,
     methods: Iterable[str],
     time_limit: Any,
+    finite: bool = False,
 ) -> None:
-    """Every argument of `solve` but the prior."""
-    check_discount(mdp.discount)
+    """Every argument of `solve` but the prior; with `finite`, the discount may be 1."""
+    check_discount(mdp.discount, finite=finite)
     check_weights(kl, entropy)
     check_number("tolerance", tolerance, positive=True)
     if time_limit is not None:
@@ -39,6 +40,27 @@ def check_request(
     needed, available = memory_of(mdp, kl + entropy > 0) / 2**30, physical_memory() / 2**30
     if needed > available:
         raise ValueError(f"mdp: solving {mdp.states} states would need {needed:.1f} GiB of {available:.1f} GiB")
+
+
+def criterion_of(mdp: FiniteMDP, given: Any) -> str:
+    """The name of the criterion: the one that is given, or the one that the discount means.
+
+    Raises:
+        ValueError: for an unknown name, one that does not fit the discount, and discount 1 where no episode can end.
+    """
+    gamma = float(mdp.discount)
+    if given not in (None, "discounted", "total"):
+        raise ValueError(f"criterion: expected 'discounted' or 'total', got {given!r}")
+    if given == "discounted" and gamma == 1:
+        raise ValueError("criterion: discounted needs a discount below 1; take criterion='total', or another discount")
+    if given == "total" and gamma < 1:
+        raise ValueError(f"criterion: total needs discount 1, got {gamma:g}; set the discount, or leave criterion out")
+    if given is None and gamma == 1 and not np.asarray(mdp.terminal).any():
+        raise ValueError(
+            "discount: at 1 episodes have to end somewhere; mark states as terminal, take a discount below 1, or "
+            "criterion='total' if rows that sum to less than 1 end them"
+        )
+    return given or ("total" if gamma == 1 else "discounted")
 
 
 def check_weights(kl: Any, entropy: Any) -> None:

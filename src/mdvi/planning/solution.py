@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mdvi.mdp.model import FiniteMDP
 from mdvi.planning.criteria.base import Criterion
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CERTIFIED = "certified"
 BELOW_FLOOR = "tolerance below rounding floor"
 NO_PROGRESS = "no progress"
+UNBOUNDED = "unbounded"
+UNDECIDED = "undecided"
 
 _BLOCK = 1 << 18  # states handled at once where arrays of (states, actions) are made
 Progress = Callable[[int, float], None]
@@ -37,7 +39,7 @@ class Solution:
         upper: proved upper bound.
         gap: max (upper − lower), rounded up.
         status: "certified" (gap ≤ tolerance), "tolerance below rounding floor", "no progress", "time limit" or
-            "interrupted".
+            "interrupted"; and for total rewards "unbounded" or "undecided".
         message: the status in a sentence.
         method: the method that was asked for.
         tolerance: the gap that was asked for.
@@ -46,7 +48,9 @@ class Solution:
         action: an action that attains the largest g + γ P v at the last v, shape (states,).
         trace: the gap that was proved after each backup.
         problem: the model with (λ, τ) and the prior, ready for backups.
-        criterion: how rewards make a value; discounted sums.
+        criterion: how rewards make a value: as a discounted sum, or as their total.
+        component: the states that make values infinite, where the status is "unbounded"; else None.
+        forced: the states where `action` alone is the policy, because other best actions go round for nothing.
 
     A solution is equal (`==`) to itself alone; compare `value`, `lower` and `upper` to compare what two solutions say.
     """
@@ -65,6 +69,8 @@ class Solution:
     trace: Float[np.ndarray, " backups"]
     problem: Problem = field(repr=False)
     criterion: Criterion = field(repr=False)
+    component: Int[np.ndarray, " members"] | None = None
+    forced: Bool[np.ndarray, " states"] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return (
@@ -160,4 +166,7 @@ class Solution:
             block = slice(first, first + _BLOCK)
             x = self.q[block] if problem.offset is None else self.q[block] + problem.offset[block]
             out[block] = problem.regularizer.log_policy(x, problem.temperature, legal[block])
+        if self.forced is not None:
+            only = np.arange(mdp.actions) == self.action[self.forced][:, None]
+            out[self.forced] = np.where(only, 0.0, -np.inf)
         return out

@@ -15,6 +15,7 @@ from mdvi.planning.problem import Problem, Values, problem_of
 from mdvi.planning.requests import (
     check_method,
     check_request,
+    criterion_of,
     log_prior_of,
     log_reference_of,
     regularizer_for,
@@ -22,6 +23,7 @@ from mdvi.planning.requests import (
 )
 from mdvi.planning.solution import Asked, Progress, Solution
 from mdvi.planning.solver import Solver
+from mdvi.planning.total import solve_total
 from mdvi.planning.watch import narrowing, stoppable
 from mdvi.progress import shown
 from mdvi.regularizers import SHANNON, Regularizer
@@ -38,6 +40,7 @@ def solve(
     *,
     regularizer: Regularizer | str = SHANNON,
     reference: Any = None,
+    criterion: str | None = None,
     start: Any = None,
     progress: Asked = None,
 ) -> Solution:
@@ -66,6 +69,8 @@ def solve(
         regularizer: Ω, or its name: "shannon", "tsallis:2", "divergence:2", "lazy", …
         reference: ρ, shape (states, actions): −τ D_Ω(π‖ρ) replaces −τ Ω(π); for Shannon's Ω it is −τ KL(π‖ρ). To
             "divergence:2" and its like, ρ is the policy that they diverge from, to "lazy" the default policy.
+        criterion: "discounted", for γ < 1; or "total" for the expected sum of all rewards at γ = 1, see
+            docs/undiscounted.md. By default that of γ; at γ = 1 episodes have to end somewhere.
         start: where to start from, another `Solution` or values of shape (states,); default zero. A close start, such
             as the solution for a reward that differs little, saves work. The interval is proved from any start.
         progress: called after every backup with their number and the gap; False for nothing. By default, a solve of
@@ -83,12 +88,15 @@ def solve(
     """
     mdp = model_of(mdp)
     began = clock()
-    check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit)
+    check_request(mdp, kl, entropy, tolerance, method, METHODS, time_limit, finite=True)
+    named = criterion_of(mdp, criterion)
     omega, reference = regularizer_for(mdp, regularizer, prior, reference, entropy)
     log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, reference, omega)
     problem = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
     first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
     with shown(progress, narrowing(tolerance)) as told:
+        if named == "total":
+            return solve_total(problem, tolerance, method, time_limit, told, began, first)
         return solve_problem(problem, tolerance, method, time_limit, told, began, first)
 
 

@@ -318,15 +318,19 @@ def _policies(policy, q, temperature, rare):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def narrowed(lower, upper, value, below, above, terminal):  # type: ignore[no-untyped-def]
-    """Cuts the intervals [lower, upper] to [value − below, value + above] and overwrites them.
+def narrowed(lower, upper, value, below, above, under, over, terminal):  # type: ignore[no-untyped-def]
+    """Cuts the intervals [lower, upper] to [value − below · under, value + above · over] and overwrites them.
+
+    The weights may be None, for 1.
 
     Returns the widest, and in how many states one has become narrower.
     """
     widest, count = 0.0, 0
     for s in prange(len(lower)):
         if not terminal[s]:
-            low, high = max(lower[s], value[s] - below), min(upper[s], value[s] + above)
+            down = below if under is None else below * under[s]
+            up = above if over is None else above * over[s]
+            low, high = max(lower[s], value[s] - down), min(upper[s], value[s] + up)
             count += low > lower[s] or high < upper[s]
             lower[s], upper[s] = low, high
             widest = max(widest, high - low)

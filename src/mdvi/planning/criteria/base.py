@@ -8,26 +8,36 @@ from mdvi.planning.problem import Backup, Problem, Values
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """v* lies between value − below and value + above, and within what is `known`; at terminal states it is zero.
+    """v* lies between value − below · under and value + above · over, and within what is `known`; 0 in terminal states.
 
     Attributes:
-        value: Tv.
-        below: one number for all states; negative when all of v* is known to be larger, ∞ when rounding hides it.
+        value: v or Tv.
+        below: one number for all states; negative when all of v* is known to be larger, ∞ when nothing is known.
         above: likewise.
-        rounding: the part of below + above that is due to rounding.
+        rounding: the part of the width that is due to rounding.
+        under: a weight for each state; None for 1.
+        over: likewise.
     """
 
     value: Values
     below: float
     above: float
     rounding: float
+    under: Values | None = None
+    over: Values | None = None
+
+    @property
+    def width(self) -> float:
+        """How wide it is, at the most."""
+        sizes = (1.0 if weight is None else float(weight.max(initial=0.0)) for weight in (self.under, self.over))
+        return self.below * next(sizes) + self.above * next(sizes)
 
 
 class Criterion(Protocol):
     """How the rewards of infinitely many decisions make a value v*.
 
-    It has no state of its own: everything it knows of a model is asked of the problem. Numbers that are called bounds
-    are proved, rounding included; the others only steer.
+    What it knows of a model is asked of the problem, or was found out about it once. Numbers that are called bounds are
+    proved, rounding included; the others only steer.
     """
 
     def check(self, problem: Problem) -> None:
@@ -37,7 +47,7 @@ class Criterion(Protocol):
             ValueError: naming the part of the model that is to blame.
         """
 
-    def known(self, problem: Problem) -> tuple[float, float]:
+    def known(self, problem: Problem) -> tuple[float | Values, float | Values]:
         """Bounds on v* without a backup, terminal states left out."""
 
     def interval(self, problem: Problem, backup: Backup) -> Interval:
