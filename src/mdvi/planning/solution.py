@@ -100,7 +100,13 @@ class Solution:
 
     @cached_property
     def q(self) -> Float[np.ndarray, "states actions"]:
-        """r + γ P value, −∞ for illegal actions; 0 in terminal states, where nothing is chosen."""
+        """r + γ P value, −∞ for illegal actions; 0 in terminal states, where nothing is chosen.
+
+        Raises:
+            ValueError: where values are infinite.
+        """
+        if not np.isfinite(self.value).all():
+            raise ValueError(f"{self.status}: {self.message}; where values are infinite there are no q and no policy")
         q = self.problem.action_values(self.value)
         q = q if self.problem.offset is None else q - self.problem.offset
         return np.where(self.problem.mdp.terminal[:, None], 0.0, q)
@@ -140,6 +146,7 @@ class Solution:
         """
         from mdvi.report.plots import solution_plot
 
+        _ = self.q  # which refuses infinite values
         title = title or f"{self.status}: {self.message}"
         drawn = picture(self.mdp, self.value, self.lower, self.upper, self.policy, title)
         return drawn or solution_plot(self.value, self.trace, self.tolerance, title)

@@ -95,9 +95,23 @@ def solve(
     problem = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
     first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
     with shown(progress, narrowing(tolerance)) as told:
-        if named == "total":
-            return solve_total(problem, tolerance, method, time_limit, told, began, first)
-        return solve_problem(problem, tolerance, method, time_limit, told, began, first)
+        return solve_as(named, problem, tolerance, method, time_limit, told, began, first)
+
+
+def solve_as(
+    criterion: str,
+    problem: Problem,
+    tolerance: float,
+    method: str = "auto",
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+    began: float | None = None,
+    start: Values | None = None,
+) -> Solution:
+    """`solve`, for a problem that is already prepared, by the name of the criterion."""
+    began = clock() if began is None else began
+    solver = {"discounted": solve_problem, "total": solve_total}[criterion]
+    return solver(problem, tolerance, method, time_limit, progress, began, start)
 
 
 def solve_problem(
