@@ -67,6 +67,8 @@ def checked_policy(
 def floats(name: str, given: Any) -> np.ndarray:
     """An array in float64."""
     try:
+        if np.iscomplexobj(given):
+            raise TypeError
         return np.asarray(given, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name}: expected an array of real numbers, got {reprlib.repr(given)}") from None

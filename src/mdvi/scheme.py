@@ -348,7 +348,10 @@ class Scheme(eqx.Module):
         xp = namespace(self.reference, legal)
         rho = xp.asarray(self.reference)
         log_rho = xp.where(rho > 0, xp.log(xp.where(rho > 0, rho, 1.0)), -xp.inf)
-        return xp.where(legal, self.regularizer.dual(log_rho, legal), 0.0)
+        pull = self.regularizer.dual(log_rho, legal)
+        return xp.where(
+            legal & xp.isfinite(pull), pull, 0.0
+        )  # zeros of ρ where no finite one gives them: where it ends
 
     def bonus(self, step: GreedyStep) -> V:
         """−λ KL(π_{k+1}‖π_k) + τ H(π_{k+1}), with the terms that the evaluation keeps."""
@@ -416,7 +419,8 @@ def _probabilities(reference: Any) -> Any:
     """ρ as an array in float64; a traced one passes unseen."""
     if isinstance(reference, jax.Array):
         return reference
-    table = Reference(reference).table
+    given = Reference(reference)
+    table = np.where(given.empty[..., None], 0.0, given.table)
     if table.ndim != 2:
         raise ValueError(f"reference: expected probabilities of shape (states, actions), got shape {table.shape}")
     return table

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 
 import checker
 import mpmath
@@ -189,3 +190,24 @@ def test_the_commands_solve_and_certify_with_references(tmp_path, capsys, monkey
     code, _, err = command("solve", source, *options[:2], "--regularizer", "lazy", "--prior", rho, "--kl", "1")
     assert code == 2
     assert "prior: lazy has no Bregman divergence" in err
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_references_of_fewer_digits_are_checked_with_all_digits(kind, tmp_path, capsys):
+    """Sums and logarithms in half precision would err by far more than float64 rounds, which is all that is allowed."""
+    prior = np.array([[0.25, 0.75], [0.625, 0.375]])
+    model = FiniteMDP(np.array([[[0.5, 0.5]] * 2] * 2), np.array([[0.3, 0.7], [1.0, 0.1]]), 0.5)
+    solution = mdvi.solve(model, kl=1.0, prior=prior, tolerance=1e-12)
+    claim = certificate_arrays(model, solution, 1.0, 0.0, prior)
+    for shift, code in ((0.0, 0), (-1e-4, 1), (1e-4, 1), (-1e-9, 1)):
+        forged = claim | {"prior": prior.astype(kind), "lower": claim["lower"] + shift, "upper": claim["upper"] + shift}
+        assert verdict(tmp_path, model, forged) == code
+
+
+def test_a_header_that_is_no_literal_is_unreadable(tmp_path, capsys):
+    stored(FiniteMDP(np.ones((1, 1, 1)), np.zeros((1, 1)), 0.5), tmp_path / "model.npz")
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as file:
+        for name in checker.CLAIMS:
+            file.writestr(f"{name}.npy", b"\x93NUMPY\x02\x00" + (9000).to_bytes(4, "little") + b"(" * 9000)
+    assert checker.main(tmp_path / "model.npz", tmp_path / "c.npz") == 2
+    assert capsys.readouterr().err.startswith("unreadable")

@@ -334,7 +334,7 @@ def test_what_is_no_regulariser_is_refused():
         (Tsallis, r"got the class Tsallis; call it, as in Tsallis\(\)"),
         (2.0, "expected a name such as 'tsallis:2' or a regularizer, got 2.0"),
         (None, "expected a name such as 'tsallis:2' or a regularizer, got None"),
-        (Half(), "Half has no rows, differentiable, log_policy, omega, dual, floor, least, greatest"),
+        (Half(), "Half has no differentiable, log_policy, omega, dual, floor, least, greatest"),
     ):
         with pytest.raises(ValueError, match=message):
             Scheme.of(entropy=0.1, regularizer=given)

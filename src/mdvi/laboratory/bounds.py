@@ -84,7 +84,8 @@ def avi(trace: Trace, *, printed: bool = False) -> Series:
     if printed:
         discounted = 2 * gamma / (1 - gamma) * _decayed(gamma, errors)
         return _from(1, discounted + 2 / (1 - gamma) * gamma**k * _v_max(trace.mdp))
-    return 2 * gamma / (1 - gamma) * _entering(trace) + _next(2 * gamma ** (k + 1) / (1 - gamma) * trace.q_gap[0])
+    initial = _next(2 * gamma ** (k + 1) / (1 - gamma) * trace.q_gap[0])
+    return initial + 2 * gamma / (1 - gamma) * np.where(np.isfinite(initial), _entering(trace), 0.0)
 
 
 def theorem1_norm(trace: Trace) -> Series:

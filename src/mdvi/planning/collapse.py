@@ -107,7 +107,7 @@ def collapsed(problem: Problem, graph: Graph) -> Collapsed | None:
     kernel.sum_duplicates()
     reward = np.pad(np.where(np.isfinite(problem.gain), problem.gain, 0.0), ((0, 0), (0, 3)))
     there = Sparse(kernel.indptr, kernel.indices, kernel.data, states)
-    over = ~legal.any(-1)  # the ends of episodes, and leaves of trees from which nothing leads out
+    over = np.count_nonzero(legal, axis=-1) == 0  # ends of episodes, and leaves from which nothing leads out
     other = problem.mdp.changed(kernel=there, reward=reward, legal=legal | over[:, None], terminal=over)
     # What several next states of a component have in common is summed up, which rounds.
     tree = replace(problem_of(other), slack=problem.terms + 2)
@@ -116,9 +116,9 @@ def collapsed(problem: Problem, graph: Graph) -> Collapsed | None:
 
 def ended(problem: Problem, graph: Graph) -> Problem:
     """The problem where episodes end in free components without a choice, t > 0: no regulariser counts there."""
-    alone = (np.asarray(problem.mdp.legal).sum(-1) == 1)[:, None]
+    alone = np.count_nonzero(problem.mdp.legal, axis=-1, keepdims=True) == 1
     label, _ = end_components(graph, ((problem.gain == 0) & alone).ravel())
-    over = np.isin(np.arange(len(label)), np.flatnonzero(label != NOWHERE))
+    over = label != NOWHERE
     if not over.any():
         return problem
     matrix = problem.mdp.kernel.csr().copy()

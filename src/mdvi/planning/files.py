@@ -65,7 +65,7 @@ def policy_in(path: Path) -> np.ndarray:
 def _from_npz(data: bytes) -> np.ndarray:
     found = arrays.load(data, ("policy", "prior", "log_policy"))
     for name, array in found.items():
-        if array.ndim != 2 or array.dtype.kind != "f":
+        if array.ndim != 2 or array.dtype.kind not in "fiu":
             raise ValueError(
                 f"{name}: expected real numbers of shape (states, actions), got {array.dtype} {array.shape}"
             )

@@ -52,7 +52,13 @@ class Proof:
         ends = np.asarray(self.problem.mdp.terminal)
         bounds = self.lower, self.upper
         reach = interval.below, interval.above, interval.under, interval.over
-        widest, count = sweeps.narrowed(*bounds, interval.value, *reach, ends)
+        widest, count, least = sweeps.narrowed(*bounds, interval.value, *reach, ends)
+        if least < 0:
+            state = int(np.flatnonzero(bounds[0] > bounds[1])[0])
+            raise ValueError(
+                f"regularizer: two proofs about state {state} contradict each other; the `rounding`, `least` or "
+                f"`greatest` of {self.problem.regularizer.name} is wrong"
+            )
         self.gap = widest * (1 + 4 * U)
         return count > 0
 

@@ -12,7 +12,7 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.validation import check_discount, physical_memory, row_tolerance
 from mdvi.planning.problem import Problem
 from mdvi.regularizers import Regularizer
-from mdvi.regularizers.names import beside
+from mdvi.regularizers.names import beside, check_members
 from mdvi.regularizers.reference import check_own_reference
 
 
@@ -111,6 +111,7 @@ def regularizer_for(mdp: FiniteMDP, given: Any, prior: Any, reference: Any, entr
     if reference is not None and entropy == 0:
         raise ValueError("reference: its weight is the entropy, which is 0; set entropy, or leave reference out")
     omega, reference = beside(given, reference)
+    check_members(omega, ("rows", "rounding"))
     check_own_reference(omega, np.asarray(mdp.legal), np.asarray(mdp.terminal))
     bounds = omega.least(mdp.actions), omega.greatest(mdp.actions)
     if not np.isfinite(bounds).all():

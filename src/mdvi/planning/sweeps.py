@@ -323,9 +323,9 @@ def narrowed(lower, upper, value, below, above, under, over, terminal):  # type:
 
     The weights may be None, for 1.
 
-    Returns the widest, and in how many states one has become narrower.
+    Returns the widest, in how many states one has become narrower, and the least width: below 0 it is a contradiction.
     """
-    widest, count = 0.0, 0
+    widest, count, least = 0.0, 0, np.inf
     for s in prange(len(lower)):
         if not terminal[s]:
             down = below if under is None else below * under[s]
@@ -333,8 +333,8 @@ def narrowed(lower, upper, value, below, above, under, over, terminal):  # type:
             low, high = max(lower[s], value[s] - down), min(upper[s], value[s] + up)
             count += low > lower[s] or high < upper[s]
             lower[s], upper[s] = low, high
-            widest = max(widest, high - low)
-    return widest, count
+            widest, least = max(widest, high - low), min(least, high - low)
+    return widest, count, least
 
 
 @compiled

@@ -16,6 +16,8 @@ from mdvi.types import Array, namespace
 if TYPE_CHECKING:
     from mdvi.regularizers.rows import Rows
 
+_U = 2.0**-53  # the rounding unit
+
 
 @dataclass(frozen=True)
 class Divergence(PowerFamily):
@@ -51,10 +53,10 @@ class Divergence(PowerFamily):
 
     @property
     def rows(self) -> "Rows | None":
-        """M_κ and ∇M_κ for the sweeps of the planner: to the uniform policy, and for α > 0."""
-        from mdvi.regularizers.power_rows import uniform_rows_of
+        """M_κ and ∇M_κ for the sweeps of the planner: for the KL to the uniform policy."""
+        from mdvi.regularizers.rows import MELLOW
 
-        return uniform_rows_of(self.alpha) if self.alpha > 0 and self.reference is None else None
+        return MELLOW if self.alpha == 1 and self.reference is None else None
 
     def referring(self, reference: Any) -> "tuple[Divergence, None]":
         """The divergence to this policy.
@@ -65,10 +67,10 @@ class Divergence(PowerFamily):
         return replace(self, reference=only_reference("reference", self.name, self.reference, reference)), None
 
     def weights(self, x: Array, legal: Legal) -> Any:
-        """ρ in the shape of x."""
+        """ρ in the shape of x; 1 in the place of its zeros, which only terminal states and illegal actions have."""
         xp = namespace(x)
         if self.reference is not None:
-            return self.reference.table
+            return np.where(self.reference.table > 0, self.reference.table, 1.0)
         mask = xp.ones(x.shape, bool) if legal is None else xp.broadcast_to(xp.asarray(legal), x.shape)
         return uniform_over(mask, x.dtype)
 
@@ -91,18 +93,19 @@ class Divergence(PowerFamily):
         return self._at_vertex(float(most)), self._at_vertex(float(least))
 
     def _at_vertex(self, rho: float) -> float:
-        """Ω of a deterministic policy whose action has the probability ρ under the reference."""
+        """Ω of a deterministic policy whose action has the probability ρ under the reference, rounded up."""
         alpha, exponent = self.alpha, (1 - self.alpha) * math.log(rho)
         if alpha == 1:
-            return -math.log(rho)
+            return -math.log(rho) * (1 + 16 * _U)
         with np.errstate(over="ignore"):  # the power is right to a rounding where it is large, expm1 where it is not
             power = np.float64(rho) ** (1 - alpha) - 1 if abs(exponent) > 1 else math.expm1(exponent)
-        return float(power) / (alpha * (alpha - 1))
+        # ρ is a quotient by a sum, and its power multiplies what that rounds.
+        sums = 2 if self.reference is None else self.reference.table.shape[-1]
+        roundings = 16 + 2 * abs(1 - alpha) * (sums + 2 - 2 * math.log(rho))
+        return float(power) / (alpha * (alpha - 1)) * (1 + roundings * _U)
 
     def rounding(self, actions: int) -> float:
         """The rounding of `Tsallis`, with R of the reference, each term of which is a power of 1/ρ."""
         alpha, most, each = self.alpha, self.greatest(actions), 9 * (actions + 8)
-        if self.reference is None:
-            return each * max(1.0, actions ** (1 - alpha)) / alpha + 16 * (1 + alpha) * most + 80
-        digits = -math.log(self.reference.table[self.reference.table > 0].min())
-        return each / alpha + (2 * actions + 16 + 8 * digits) * (1 + alpha) * most + 80
+        least = 1 / actions if self.reference is None else self.reference.table[self.reference.table > 0].min()
+        return each / alpha + (2 * actions + 16 - 8 * math.log(least)) * (1 + alpha) * most + 80

@@ -1,6 +1,7 @@
 """Regularisers by name, as the command line, studies and `Scheme.of` take them."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from mdvi.regularizers.base import Regularizer
@@ -9,6 +10,9 @@ from mdvi.regularizers.lazy import Lazy
 from mdvi.regularizers.shannon import KL_TO_UNIFORM, SHANNON
 from mdvi.regularizers.tsallis import LogBarrier, Tsallis
 from mdvi.words import did_you_mean
+
+_SOMETIMES = ("referring", "rows", "rounding")  # references need the first, and the planner the others
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", re.IGNORECASE | re.ASCII)
 
 
 class Named(NamedTuple):
@@ -54,7 +58,10 @@ def regularizer_of(given: str | Regularizer) -> Regularizer:
         return entry.make()
     if not index:
         raise ValueError(f"regularizer: {name} needs an index, as in {name}:2; got {given!r}")
-    return entry.make(index.removeprefix("alpha="))
+    number = index.removeprefix("alpha=")
+    if not _NUMBER.fullmatch(number):
+        raise ValueError(f"alpha: expected a finite number, got {number!r}")
+    return entry.make(number)
 
 
 def beside(given: str | Regularizer, reference: Any) -> tuple[Regularizer, Any]:
@@ -74,14 +81,23 @@ def beside(given: str | Regularizer, reference: Any) -> tuple[Regularizer, Any]:
 
 
 def _checked(given: Any) -> Regularizer:
-    """The value, if it has everything that a regulariser needs; `referring` may be missing."""
+    """The value, if it has what every use of a regulariser needs."""
     if isinstance(given, type):
         raise ValueError(f"regularizer: got the class {given.__name__}; call it, as in {given.__name__}()")
-    needed = [name for name in vars(Regularizer) if not name.startswith("_") and name != "referring"]
-    missing = [name for name in needed if name not in dir(given)]
-    if len(missing) == len(needed):
+    needed = [name for name in vars(Regularizer) if not name.startswith("_") and name not in _SOMETIMES]
+    if not any(name in dir(given) for name in needed):
         raise ValueError(f"regularizer: expected a name such as 'tsallis:2' or a regularizer, got {given!r}")
-    if missing:
-        raise ValueError(f"regularizer: {type(given).__name__} has no {', '.join(missing)}; see mdvi.regularizers.base")
+    check_members(given, needed)
     found: Regularizer = given
     return found
+
+
+def check_members(omega: Any, needed: Iterable[str]) -> None:
+    """A regulariser has these.
+
+    Raises:
+        ValueError: naming those that it lacks.
+    """
+    missing = [name for name in needed if name not in dir(omega)]
+    if missing:
+        raise ValueError(f"regularizer: {type(omega).__name__} has no {', '.join(missing)}; see mdvi.regularizers.base")

@@ -31,29 +31,6 @@ def rows_of(alpha: float) -> Rows:
     return Rows(_label("tsallis", alpha), maximum, _policy_with(alpha, threshold, power), maxima)
 
 
-@cache
-def uniform_rows_of(alpha: float) -> Rows:
-    """The rows of the f-divergence to the uniform policy over the n actions that can be met, α > 0.
-
-    Its Ω is n^{α−1} Ω_α + (n^{α−1} − 1)/(α(α − 1)).
-    """
-    if alpha == 1:
-        return rows.MELLOW
-    plain, e = rows_of(alpha), alpha - 1
-    maximum_of, policy_of = plain.maximum, plain.policy
-
-    @njit(error_model="numpy")
-    def maximum(x, best, temperature):  # type: ignore[no-untyped-def]
-        factor = _count(x) ** e
-        return maximum_of(x, best, temperature * factor) - temperature * (factor - 1) / (alpha * e)
-
-    @njit(error_model="numpy")
-    def policy(x, temperature, rare, out):  # type: ignore[no-untyped-def]
-        policy_of(x, temperature * _count(x) ** e, rare, out)
-
-    return Rows(_label("divergence", alpha), maximum, policy)
-
-
 def _label(name: str, alpha: float) -> str:
     """A name for machine code."""
     return f"{name}_{alpha!r}".replace(".", "_").replace("-", "m").replace("+", "")

@@ -11,16 +11,22 @@ from mdvi.types import jax_of
 class Reference:
     """Probabilities of shape (states, actions), or (actions,) for all states alike.
 
+    Rows of zeros, which a policy may have in terminal states, become uniform and are `empty`.
+
     Raises:
         ValueError: if a number is negative or not finite, or a row does not sum to 1.
     """
 
     table: np.ndarray
+    empty: np.ndarray
 
     def __init__(self, given: Any) -> None:
         """Args: the probabilities, as anything that NumPy makes an array of."""
         # To divide by the sums a second time would change the last digits.
-        self.table = given.table if isinstance(given, Reference) else _normalized(floats("reference", given))
+        if isinstance(given, Reference):
+            self.table, self.empty = given.table, given.empty
+        else:
+            self.table, self.empty = _normalized(floats("reference", given))
         self.table.flags.writeable = False
         self._key = (self.table.shape, self.table.tobytes())
 
@@ -34,17 +40,19 @@ class Reference:
         return f"Reference(shape={self.table.shape})"
 
 
-def _normalized(table: np.ndarray) -> np.ndarray:
-    """Probabilities, checked and divided by their sums."""
+def _normalized(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities, checked and divided by their sums, and which rows are zeros."""
     if table.ndim not in (1, 2) or not table.size:
         raise ValueError(f"reference: expected probabilities of shape (states, actions), got shape {table.shape}")
     for place in np.argwhere(~(np.isfinite(table) & (table >= 0)))[:1]:
         raise ValueError(f"reference: expected probabilities, got {table[tuple(place)]} at {tuple(place.tolist())}")
+    empty = np.asarray((table.sum(-1) == 0) & (table.ndim == 2))
+    table = np.where(empty[..., None], 1 / table.shape[-1], table)
     total = table.sum(-1)
     for place in np.argwhere(np.abs(total - 1) > 1e-9)[:1]:
         whose = f"state {place[0]}" if len(place) else "the policy"
         raise ValueError(f"reference: the probabilities of {whose} sum to {total[tuple(place)]}, not 1")
-    return table / total[..., None]
+    return table / total[..., None], empty
 
 
 def only_reference(attribute: str, name: str, own: Reference | None, given: Any) -> Reference:
@@ -77,6 +85,8 @@ def check_own_reference(omega: Any, legal: np.ndarray, terminal: np.ndarray) -> 
     """
     own = own_reference(omega)
     if own is not None:
+        for state in np.flatnonzero(own[1].empty & ~terminal)[:1] if own[1].empty.shape == terminal.shape else ():
+            raise ValueError(f"{own[0]}: state {state} has probabilities that sum to 0, not 1")
         check_reference(own[0], own[1].table, own[0] == "reference", legal, terminal)
 
 

@@ -11,6 +11,8 @@ from mdvi.types import Array, Scalar
 if TYPE_CHECKING:
     from mdvi.regularizers.rows import Rows
 
+_U = 2.0**-53  # the rounding unit
+
 
 @dataclass(frozen=True)
 class Tsallis(PowerFamily):
@@ -51,8 +53,8 @@ class Tsallis(PowerFamily):
 
     @property
     def name(self) -> str:
-        """Its name with α, as in "tsallis:1.5"."""
-        return f"tsallis:{index_of(self.alpha)}"
+        """Its name with α, as in "tsallis:1.5"; "log-barrier" for α = 0."""
+        return "log-barrier" if self.alpha == 0 else f"tsallis:{index_of(self.alpha)}"
 
     @property
     def rows(self) -> "Rows | None":
@@ -75,11 +77,15 @@ class Tsallis(PowerFamily):
         return logarithm(self.policy(x, temperature, legal))
 
     def least(self, actions: int) -> float:
-        """Of the uniform policy: −(1 − n^{1−α})/(α(α − 1)), or 0 for α ≤ 0."""
+        """Of the uniform policy: −(1 − n^{1−α})/(α(α − 1)), rounded down, or 0 for α ≤ 0."""
         alpha = self.alpha
         if alpha <= 0:
             return 0.0
-        return -math.log(actions) if alpha == 1 else math.expm1((1 - alpha) * math.log(actions)) / (alpha * (alpha - 1))
+        if alpha == 1:
+            return -math.log(actions)
+        exponent = (1 - alpha) * math.log(actions)
+        rounded = 1 + (16 + 4 * abs(exponent)) * _U
+        return math.expm1(exponent) / (alpha * (alpha - 1)) * rounded
 
     def greatest(self, actions: int) -> float:
         """Of a deterministic policy: 0, or ∞ for α ≤ 0 and several actions."""
@@ -111,7 +117,7 @@ def checked_index(alpha: Any) -> float:
     """
     try:
         value = math.nan if isinstance(alpha, bool) else float(alpha)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise ValueError(f"alpha: expected a finite number, got {alpha!r}")
