@@ -194,6 +194,8 @@ def certificate_arrays(
         ValueError: for a regulariser of one's own, whose operator the checker does not have, and for other weights or
             policies than the solution is for.
     """
+    if solution.bias is not None:
+        raise ValueError("certificate: there is none of average rewards; take criterion='discounted' or 'total'")
     problem = solution.problem
     omega, own = problem.regularizer, own_reference(problem.regularizer)
     given = own[1] if own is not None and reference is None else reference

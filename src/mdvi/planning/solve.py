@@ -8,6 +8,7 @@ import numpy as np
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.native import clock
+from mdvi.planning.average import solve_average
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
@@ -27,6 +28,8 @@ from mdvi.planning.total import solve_total
 from mdvi.planning.watch import narrowing, stoppable
 from mdvi.progress import shown
 from mdvi.regularizers import SHANNON, Regularizer
+
+_UNDISCOUNTED = {"total": solve_total, "average": solve_average}
 
 
 def solve(
@@ -69,8 +72,8 @@ def solve(
         regularizer: Ω, or its name: "shannon", "tsallis:2", "divergence:2", "lazy", …
         reference: ρ, shape (states, actions): −τ D_Ω(π‖ρ) replaces −τ Ω(π); for Shannon's Ω it is −τ KL(π‖ρ). To
             "divergence:2" and its like, ρ is the policy that they diverge from, to "lazy" the default policy.
-        criterion: "discounted", for γ < 1; or "total" for the expected sum of all rewards at γ = 1, see
-            docs/undiscounted.md. By default that of γ; at γ = 1 episodes have to end somewhere.
+        criterion: "discounted", for γ < 1; "total" for the expected sum of all rewards at γ = 1, or "average" for their
+            long-run average, see docs/undiscounted.md. By default that of γ; at γ = 1 episodes have to end somewhere.
         start: where to start from, another `Solution` or values of shape (states,); default zero. A close start, such
             as the solution for a reward that differs little, saves work. The interval is proved from any start.
         progress: called after every backup with their number and the gap; False for nothing. By default, a solve of
@@ -93,11 +96,18 @@ def solve(
     omega, reference = regularizer_for(mdp, regularizer, prior, reference, entropy)
     log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, reference, omega)
     problem = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
-    first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
+    first = None if start is None else start_of(mdp, _values_of(start))
     with shown(progress, narrowing(tolerance)) as told:
-        if named == "total":
-            return solve_total(problem, tolerance, method, time_limit, told, began, first)
+        if named in _UNDISCOUNTED:
+            return _UNDISCOUNTED[named](problem, tolerance, method, time_limit, told, began, first)
         return solve_problem(problem, tolerance, method, time_limit, told, began, first)
+
+
+def _values_of(start: Any) -> Any:
+    """The values to start from: of a solution for average rewards, the relative ones."""
+    if not isinstance(start, Solution):
+        return start
+    return start.value if start.bias is None else start.bias
 
 
 def solve_problem(
