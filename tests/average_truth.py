@@ -1,4 +1,4 @@
-"""Optimal gains without rounding: every deterministic policy in rationals, or a regularised one in 60 digits.
+"""Optimal gains without rounding: every deterministic policy in rationals, or the limit of discounted values in 80 digits.
 
 An independent derivation: it reads the model's stored doubles, and shares nothing with the solver.
 """
@@ -40,6 +40,17 @@ def dyadic_case(seed):
     legal[np.arange(states), rng.integers(actions, size=states)] = True
     terminal = rng.random(states) < (0.3 if rng.random() < 0.25 else 0.0)
     return FiniteMDP(p, reward, 1.0, terminal=terminal, legal=legal), kind
+
+
+def soft_case(seed):
+    """A small model with a regulariser: (model, kl, entropy, regularizer)."""
+    model, _ = dyadic_case(10**6 + seed)
+    rng = np.random.default_rng([24, seed])
+    name = str(rng.choice(["shannon", "shannon", "tsallis:0.5", "tsallis:1.5", "tsallis:2", "divergence:2", "lazy"]))
+    kl = float(rng.choice([0.0, 0.1, 1.0])) if name != "lazy" else 0.0
+    entropy = float(rng.choice([0.01, 0.3, 3.0]))
+    size = model.max_abs_reward or 1.0
+    return model, kl * size, entropy * size, name
 
 
 def exact_gain(model):
@@ -122,29 +133,32 @@ def _solved(system):
 
 
 def regularized_gain(model, kl, entropy, regularizer):
-    """The one gain of a model whose states all lead to one another: policy iteration on g + h = M_κ(r + Ph)."""
-    with mpmath.workdps(DIGITS):
-        n, kappa = model.states, mpmath.mpf(kl) + mpmath.mpf(entropy)
+    """lim (1 − γ) v_γ: policy iteration at γ = 1 − 10⁻²⁵, where only 25 digits of what comes later are lost."""
+    with mpmath.workdps(DIGITS + 20):
+        n, kappa, epsilon = model.states, mpmath.mpf(kl) + mpmath.mpf(entropy), mpmath.mpf(10) ** -25
         p = np.asarray(model.dense().kernel.probability)
         states = operators(model, kl, entropy, None, regularizer, None)
-        actions = [np.flatnonzero(model.legal[s]) for s in range(n)]
-        h, g = [mpmath.mpf(0)] * n, None
+        rows = [
+            [(mpmath.mpf(float(model.reward[s, a])), {t: mpmath.mpf(float(p[s, a, t])) for t in np.flatnonzero(p[s, a])})
+             for a in np.flatnonzero(model.legal[s])] if states[s] else []
+            for s in range(n)
+        ]  # fmt: skip
+        v = [mpmath.mpf(0)] * n
         for _ in range(300):
-            system, right = mpmath.zeros(n + 1), mpmath.zeros(n + 1, 1)
-            system[n, 0] = 1
-            for s in range(n):
-                operator, shift = states[s]
-                flows = [mpmath.fsum(mpmath.mpf(float(p[s, a, t])) * h[t] for t in range(n)) for a in actions[s]]
-                pays = [mpmath.mpf(float(model.reward[s, a])) + c for a, c in zip(actions[s], shift, strict=True)]
+            system, right, change = mpmath.eye(n), mpmath.zeros(n, 1), mpmath.mpf(0)
+            for s, found in enumerate(states):
+                if found is None:
+                    continue
+                operator, shift = found
+                flows = [(1 - epsilon) * mpmath.fsum(x * v[t] for t, x in row.items()) for _, row in rows[s]]
+                pays = [r + c for (r, _), c in zip(rows[s], shift, strict=True)]
                 value, policy = operator.best([r + f for r, f in zip(pays, flows, strict=True)], kappa)
+                change = max(change, abs(value - v[s]))
                 right[s] = value - mpmath.fsum(x * f for x, f in zip(policy, flows, strict=True))
-                system[s, s] += 1
-                system[s, n] = 1
-                for x, a in zip(policy, actions[s], strict=True):
-                    for t in range(n):
-                        system[s, t] -= x * mpmath.mpf(float(p[s, a, t]))
-            *h, new = mpmath.lu_solve(system, right)
-            if g is not None and abs(new - g) < mpmath.mpf(10) ** (-30) * (1 + abs(g)):
-                return new
-            g = new
+                for x, (_, row) in zip(policy, rows[s], strict=True):
+                    for t, y in row.items():
+                        system[s, int(t)] -= (1 - epsilon) * x * y
+            if change <= mpmath.mpf(10) ** -35 * (kappa + model.max_abs_reward):
+                return [epsilon * x for x in v]
+            v = list(mpmath.lu_solve(system, right))
         raise AssertionError("policy iteration did not settle")

@@ -35,7 +35,7 @@ _MOVING, _SETTLING = 0.1, 30  # unless the best action still changes in more of 
 _MOST, _LEAST = 1e-3, 1e-10  # ε
 _LEFT = 0.05  # of the width, what ε may leave
 _ACCURATE, _EXACT = 1e-3, 1e-12  # of linear solves, at first and at the most
-_TRIES = 2  # turns in a row that prove nothing new, before one of value iteration
+_TRIES = 2  # turns in a row that prove nothing new; then every other one is of value iteration
 
 
 class Relative:
@@ -54,6 +54,7 @@ class Relative:
         self.bias: Values = np.zeros(problem.mdp.states)
         self.action = np.zeros(problem.mdp.states, np.int32)
         self._lower = np.full(problem.mdp.states, -np.inf)
+        self._floor = 0.0  # the narrowest interval that rounding lets the v prove that has proved most
         self._ladder: Ladder | None = None
         self._epsilon, self._accuracy = _MOST, _ACCURATE
         self._failed = 0  # turns in a row that have proved nothing new
@@ -90,7 +91,11 @@ class Relative:
         """One backup, and what it proves."""
         backup, before = self.problem.backup(v), self.proof.gap
         self.proof.add(backup)
-        lower = self.criterion.bounds(self.problem, self.criterion.interval(self.problem, backup))[0]
+        interval = self.criterion.interval(self.problem, backup)
+        if interval.width <= min(self.proof.widths):
+            self._floor = interval.rounding
+        self.proof.floor = self._floor  # of values far from the bias it says nothing
+        lower = self.criterion.bounds(self.problem, interval)[0]
         better = lower > self._lower
         if better.any():
             self._lower = np.where(better, lower, self._lower)
@@ -117,7 +122,7 @@ class Relative:
         if method == "policy-iteration" and self._failed > 0:
             self._accuracy = max(self._accuracy / 10, _EXACT)
             self._epsilon = max(self._epsilon / 10, _LEAST)
-        if self._failed > _TRIES:
+        if self._failed > _TRIES and self._failed % 2:
             method = "value-iteration"
         return self._turns[method](backup, watch)
 
