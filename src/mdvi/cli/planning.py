@@ -1,6 +1,7 @@
 """Commands of the planner: solve a model, certify a policy, convert a file."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,15 @@ Reference = Annotated[
 Tolerance = Annotated[float, number("The largest width of the proved interval of a value.")]
 TimeLimit = Annotated[float | None, number("Stop after this time, with the interval so far.", metavar="SECONDS")]
 
+Criterion = Annotated[
+    str | None,
+    typer.Option(
+        metavar="discounted|total",
+        help="What is added up; default: discounted, and total at discount 1.",
+        show_default=False,
+    ),
+]
+
 _NOT_CERTIFIED = 3
 _LARGE = 10**9  # bytes of memory from which a remark is made
 
@@ -61,6 +71,7 @@ def solve_command(
     method: Annotated[
         str, typer.Option(metavar="NAME", help=f"{', '.join(METHODS)}.", autocompletion=suggest(*METHODS))
     ] = "auto",
+    criterion: Criterion = None,
     discount: Discount = None,
     format_: Format = None,
     reward: Reward = None,
@@ -80,6 +91,8 @@ def solve_command(
     for path, suffixes in ((out, (".npz", ".csv")), (certificate, (".npz",))):
         if path is not None and path.suffix not in suffixes:
             raise ValueError(f"{path}: expected a name ending in {', '.join(suffixes)}")
+    import numpy as np
+
     from mdvi.mdp.names import source_of
     from mdvi.planning import files
     from mdvi.planning.solve import solve
@@ -88,10 +101,14 @@ def solve_command(
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
     rho = None if reference is None else files.policy_in(reference)
     _announce(given, kl + entropy > 0)
-    omega: dict[str, Any] = {"regularizer": regularizer, "reference": rho}
+    omega: dict[str, Any] = {"regularizer": regularizer, "reference": rho, "criterion": criterion}
     with _interval_bar(tolerance) as progress:
         solution = solve(given.model, kl, entropy, mu, tolerance, method, time_limit, **omega, progress=progress)
     results: dict[Path, str | bytes] = {}
+    infinite = not np.isfinite(solution.value).all()
+    if infinite and (out or plot or certificate):
+        tell("values are infinite: no solution, no picture and no certificate is written")
+        out = plot = certificate = None
     if out is not None:
         results[out] = files.solution_file(solution, out.suffix)
     if plot is not None:
@@ -126,6 +143,7 @@ def certify_command(
     reference: Reference = None,
     tolerance: Tolerance = 1e-6,
     time_limit: TimeLimit = None,
+    criterion: Criterion = None,
     discount: Discount = None,
     format_: Format = None,
     reward: Reward = None,
@@ -139,7 +157,7 @@ def certify_command(
     given = source_of(source, discount, format_, reward)
     pi = files.policy_in(policy)
     mu = None if prior == "uniform" else files.policy_in(Path(prior))
-    omega: dict[str, Any] = {"regularizer": regularizer}
+    omega: dict[str, Any] = {"regularizer": regularizer, "criterion": criterion}
     omega["reference"] = None if reference is None else files.policy_in(reference)
     _announce(given, kl + entropy > 0)
     with _interval_bar(tolerance) as progress:
@@ -235,12 +253,16 @@ def _interval_bar(tolerance: float) -> Iterator[Any]:
 
 
 def _facts(solution: "Solution") -> dict[str, Any]:
-    mdp = solution.problem.mdp
+    mdp, component = solution.problem.mdp, solution.component
+    decided = math.isfinite(solution.gap)
     return {
         "status": solution.status,
+        "criterion": "total" if float(mdp.discount) == 1 else "discounted",
         "tolerance": solution.tolerance,
         "gap": finite(solution.gap),
-        "lower_max_error": finite(solution.least_error),
+        "lower_max_error": finite(solution.least_error) if decided else None,
+        "gain": None,
+        "component": None if component is None else [mdp.names.state(int(s)) for s in component],
         "states": mdp.states,
         "actions": mdp.actions,
         "nonzeros": mdp.nonzeros,
@@ -257,6 +279,8 @@ def _cost_of(solution: "Solution") -> dict[str, Any]:
 
     if solution.problem.regularizer.name == "shannon":
         return {"regularizer": "shannon"}
+    if not math.isfinite(solution.gap):
+        return {"regularizer": solution.problem.regularizer.name, "bias_bound": None, "certified_optimal": False}
     cost, optimal = regularization_cost(solution)
     return {
         "regularizer": solution.problem.regularizer.name,
@@ -277,10 +301,12 @@ def _table(given: "Given", solution: "Solution", kl: float, entropy: float) -> N
     first = f"state {mdp.names.state(0)}"
     start = f"{first}: {solution.value[0]:.10g} in [{solution.lower[0]:.10g}, {solution.upper[0]:.10g}]"
     table.add_row("value", f"{start}; all: {solution.value.min():.6g} … {solution.value.max():.6g}")
-    if kl + entropy == 0:
+    if not math.isfinite(solution.gap):
+        pass  # there is nothing to compare
+    elif kl + entropy == 0:
         ties = int((optimal_actions(solution).sum(-1) > 1).sum())
         table.add_row("ties", f"{ties} of {mdp.states} states have several actions that may be optimal")
-    else:
+    elif float(mdp.discount) < 1:
         lower, upper = unregularized_bounds(solution)
         table.add_row("without λ, τ", f"{first}: in [{lower[0]:.6g}, {upper[0]:.6g}]")
     table.add_row("work", f"{solution.backups} backups of {mdp.nonzeros} transitions, {solution.seconds:.3g} s")

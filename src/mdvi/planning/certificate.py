@@ -4,6 +4,7 @@ Certificates C2 to C5 in one place; each is a few lines on top of one backup.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.planning.evaluation import policy_table, problem_of_policy
 from mdvi.planning.problem import U, Values, problem_of
-from mdvi.planning.requests import check_request, log_prior_of, log_reference_of, regularizer_for
+from mdvi.planning.requests import check_request, criterion_of, log_prior_of, log_reference_of, regularizer_for
 from mdvi.planning.solution import Asked, Solution
-from mdvi.planning.solve import solve_problem
+from mdvi.planning.solve import solve_as
 from mdvi.planning.views import first_states, size_of
 from mdvi.planning.watch import narrowing
 from mdvi.progress import shown
@@ -79,6 +80,7 @@ def certify(
     *,
     regularizer: Regularizer | str = SHANNON,
     reference: Any = None,
+    criterion: str | None = None,
     progress: Asked = None,
 ) -> PolicyCertificate:
     """How much a policy loses, wherever it came from.
@@ -97,23 +99,25 @@ def certify(
         time_limit: in seconds, for each of the two.
         regularizer: Ω, or its name, as in `solve`.
         reference: ρ, as in `solve`.
+        criterion: as in `solve`.
         progress: as in `solve`.
 
     Raises:
         ValueError: for bad arguments, naming them.
     """
     mdp = model_of(mdp)
-    check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
+    check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit, finite=True)
+    named = criterion_of(mdp, criterion)
     omega, rho = regularizer_for(mdp, regularizer, prior, reference, entropy)
     log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, rho, omega)
     problem = problem_of_policy(mdp, policy_table(mdp, policy), kl, entropy, log_policies[0], omega, log_policies[1])
     best = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
     with shown(progress, narrowing(tolerance)) as told:
-        optimum = solve_problem(best, tolerance, time_limit=time_limit, progress=told)
+        optimum = solve_as(named, best, tolerance, time_limit=time_limit, progress=told)
     with shown(progress, narrowing(tolerance)) as told:
-        own = solve_problem(problem, tolerance, time_limit=time_limit, progress=told)
-    gap = float(np.max(optimum.upper - own.lower, initial=0.0)) * (1 + 4 * U)
-    least = float(np.max(optimum.lower - own.upper, initial=0.0)) * (1 - 4 * U)
+        own = solve_as(named, problem, tolerance, time_limit=time_limit, progress=told)
+    gap = _largest(optimum.upper, own.lower, math.inf) * (1 + 4 * U)
+    least = _largest(optimum.lower, own.upper, 0.0) * (1 - 4 * U)
     worse = own if optimum.status == "certified" else optimum
     message = f"the policy loses at most {gap:.3g} in any state, and at least {least:.3g} in some"
     if worse.status != "certified":
@@ -121,15 +125,23 @@ def certify(
     return PolicyCertificate(gap, least, own.lower, own.upper, optimum, worse.status, message)
 
 
+def _largest(one: Values, other: Values, unknown: float) -> float:
+    """The largest difference, at least 0; two values that are infinite alike differ by nobody knows what."""
+    with np.errstate(invalid="ignore"):
+        difference = np.where(np.isinf(one) & (one == other), unknown, one - other)
+    return float(difference.max(initial=0.0))
+
+
 def optimal_actions(solution: Solution) -> Bool[np.ndarray, "states actions"]:
     """The actions that are not proved to be worse than the best; more than one in a state is a tie within the gap.
 
     Action a is ruled out in s when r(s, a) + γ (P upper)(s, a) < lower(s). With a temperature every legal action is
-    part of the optimal policy, and none is ruled out. Source: MacQueen (1967).
+    part of the optimal policy, and none is ruled out; nor is any for average rewards, where r + P h has no interval.
+    Source: MacQueen (1967).
     """
     problem = solution.problem
     live = np.asarray(problem.mdp.live)
-    if problem.temperature > 0:
+    if problem.temperature > 0 or solution.bias is not None:
         return live
     error = problem.rounding(float(np.abs(solution.upper).max()))
     return live & (problem.action_values(solution.upper) + error >= solution.lower[:, None])
@@ -145,6 +157,10 @@ def unregularized_bounds(solution: Solution) -> tuple[Values, Values]:
     with the largest Ω of a deterministic policy; for Shannon's Ω this is v*_τ − τ log |A| / (1 − γ) ≤ v* ≤ v*_τ.
     """
     problem, criterion = solution.problem, solution.criterion
+    if problem.discount == 1:
+        raise ValueError(
+            "solution: of total or average rewards it says nothing about those without regularisation; solve these"
+        )
     hard = problem_of(problem.mdp)
     lower, upper = criterion.bounds(hard, criterion.interval(hard, hard.backup(solution.value)))
     if problem.offset is None and problem.temperature > 0:
@@ -194,8 +210,10 @@ def certificate_arrays(
         ValueError: for a regulariser of one's own, whose operator the checker does not have, and for other weights or
             policies than the solution is for.
     """
-    if solution.bias is not None:
-        raise ValueError("certificate: there is none of average rewards; take criterion='discounted' or 'total'")
+    if solution.problem.discount == 1:
+        raise ValueError(
+            "certificate: checker.py checks discounted sums; total and average rewards have no certificate"
+        )
     problem = solution.problem
     omega, own = problem.regularizer, own_reference(problem.regularizer)
     given = own[1] if own is not None and reference is None else reference

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Int
 from mdvi.mdp.kernels import Sparse
 from mdvi.planning.components import NOWHERE, Graph, end_components, routes
 from mdvi.planning.problem import Problem, Values, problem_of
+from mdvi.planning.sweeps import unsigned
 
 
 class Collapsed(NamedTuple):
@@ -108,7 +109,29 @@ def collapsed(problem: Problem, graph: Graph) -> Collapsed | None:
     kernel.sum_duplicates()
     reward = np.pad(np.where(np.isfinite(problem.gain), problem.gain, 0.0), ((0, 0), (0, 3)))
     there = Sparse(kernel.indptr, kernel.indices, kernel.data, states)
-    other = problem.mdp.changed(kernel=there, reward=reward, legal=legal | np.asarray(problem.mdp.terminal)[:, None])
+    over = np.asarray(~legal.any(-1))  # the ends of episodes, and leaves of trees from which nothing leads out
+    other = problem.mdp.changed(kernel=there, reward=reward, legal=legal | over[:, None], terminal=over)
     # What several next states of a component have in common is summed up, which rounds.
     tree = replace(problem_of(other), slack=problem.terms + 2)
     return Collapsed(tree, graph, inside, root, order, start)
+
+
+def ended(problem: Problem, graph: Graph) -> Problem:
+    """The problem where episodes end in free components without a choice, t > 0: no regulariser counts there."""
+    alone = (np.asarray(problem.mdp.legal).sum(-1) == 1)[:, None]
+    label, _ = end_components(graph, ((problem.gain == 0) & alone).ravel())
+    over = np.isin(np.arange(len(label)), np.flatnonzero(label != NOWHERE))
+    if not over.any():
+        return problem
+    matrix = problem.mdp.kernel.csr().copy()
+    matrix.data = np.where(np.repeat(over, problem.mdp.actions)[_row_of(matrix)], 0.0, matrix.data)
+    matrix.eliminate_zeros()
+    kernel = Sparse(matrix.indptr, matrix.indices, matrix.data, problem.mdp.states)
+    mdp = problem.mdp.changed(kernel=kernel, terminal=np.asarray(problem.mdp.terminal) | over)
+    rows = (unsigned(matrix.indptr), unsigned(matrix.indices), matrix.data)
+    return replace(problem, mdp=mdp, rows=rows, gain=np.where(over[:, None], -np.inf, problem.gain))
+
+
+def _row_of(matrix: scipy.sparse.csr_array) -> np.ndarray:
+    """The row of each entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -88,15 +88,20 @@ def end_components(
 
 
 def surely_ending(graph: Graph) -> tuple[Bool[np.ndarray, " states"], Int[np.ndarray, " states"]]:
-    """The live states from which some policy ends with probability 1, and an action of such a policy; −1 elsewhere."""
+    """The live states from which some policy ends with probability 1, and an action of such a policy; −1 elsewhere.
+
+    The action is the most likely one to lead closer to an end.
+    """
     states, actions = graph.states, graph.actions
     inside = graph.live.reshape(states, actions).any(-1)
     while True:
         ok = graph.live & ~_touching(graph.matrix.indptr, graph.matrix.indices, ~inside)
-        choice = np.full(states, -1)
-        _backwards(graph.columns.indptr, graph.columns.indices, actions, ok, graph.leaks, choice)
-        reached = np.logical_and(inside, choice >= 0)
+        distance = np.full(states, -1)
+        _backwards(graph.columns.indptr, graph.columns.indices, actions, ok, graph.leaks, distance)
+        reached = np.logical_and(inside, distance >= 0)
         if np.array_equal(reached, inside):
+            choice = np.full(states, -1)
+            _closest(graph.matrix.indptr, graph.matrix.indices, graph.matrix.data, actions, ok, distance, choice)
             return reached, choice
         inside = reached
 
@@ -165,14 +170,14 @@ def _touching(first, state, outside):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _backwards(first, row_of, actions, rows, leaks, choice):  # type: ignore[no-untyped-def]
-    """Writes, for each state from which these rows lead to an end with positive probability, an action that does."""
-    queue = np.empty(len(choice), np.int64)
+def _backwards(first, row_of, actions, rows, leaks, distance):  # type: ignore[no-untyped-def]
+    """Writes how many decisions an end is away from each state, at the least, with these rows."""
+    queue = np.empty(len(distance), np.int64)
     size = 0
     for row in range(len(rows)):
         s = row // actions
-        if rows[row] and leaks[row] and choice[s] < 0:
-            choice[s], queue[size] = row - s * actions, s
+        if rows[row] and leaks[row] and distance[s] < 0:
+            distance[s], queue[size] = 0, s
             size += 1
     begin = 0
     while begin < size:
@@ -181,9 +186,24 @@ def _backwards(first, row_of, actions, rows, leaks, choice):  # type: ignore[no-
         for k in range(first[t], first[t + 1]):
             row = row_of[k]
             s = row // actions
-            if rows[row] and choice[s] < 0:
-                choice[s], queue[size] = row - s * actions, s
+            if rows[row] and distance[s] < 0:
+                distance[s], queue[size] = distance[t] + 1, s
                 size += 1
+
+
+@njit(cache=True, nogil=True)
+def _closest(first, state, probability, actions, rows, distance, choice):  # type: ignore[no-untyped-def]
+    """Writes the action that is most likely to end at once, or to lead to a state that is closer to an end."""
+    for s in range(len(choice)):
+        likely = 0.0
+        for a in range(actions):
+            row = s * actions + a
+            if rows[row]:
+                stays = 0.0  # what does not lead closer
+                for k in range(first[row], first[row + 1]):
+                    stays += probability[k] if distance[state[k]] >= distance[s] else 0.0
+                if 1.0 - stays > likely:
+                    choice[s], likely = a, 1.0 - stays
 
 
 @njit(cache=True, nogil=True)

@@ -13,9 +13,16 @@ from mdvi.mdp.labels import place_of
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.planning.problem import Problem, Values, evaluation_of
-from mdvi.planning.requests import check_request, log_prior_of, log_reference_of, policy_of, regularizer_for
+from mdvi.planning.requests import (
+    check_request,
+    criterion_of,
+    log_prior_of,
+    log_reference_of,
+    policy_of,
+    regularizer_for,
+)
 from mdvi.planning.solution import Asked, Solution
-from mdvi.planning.solve import solve_problem
+from mdvi.planning.solve import solve_as
 from mdvi.planning.views import first_states, picture, size_of, states_frame
 from mdvi.planning.watch import narrowing
 from mdvi.progress import shown
@@ -101,6 +108,7 @@ def evaluate(
     *,
     regularizer: Regularizer | str = SHANNON,
     reference: Any = None,
+    criterion: str | None = None,
     progress: Asked = None,
 ) -> Evaluation:
     """The value of a policy in the regularised problem; with λ = τ = 0, its expected discounted return.
@@ -128,19 +136,21 @@ def evaluate(
         time_limit: in seconds.
         regularizer: Ω, or its name, as in `solve`.
         reference: ρ, as in `solve`.
+        criterion: as in `solve`.
         progress: as in `solve`.
 
     Raises:
         ValueError: for bad arguments, naming them.
     """
     mdp = model_of(mdp)
-    check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit)
+    check_request(mdp, kl, entropy, tolerance, "auto", (), time_limit, finite=True)
+    named = criterion_of(mdp, criterion)
     pi = policy_table(mdp, policy)
     omega, reference = regularizer_for(mdp, regularizer, prior, reference, entropy)
     log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, reference, omega)
     problem = problem_of_policy(mdp, pi, kl, entropy, log_policies[0], omega, log_policies[1])
     with shown(progress, narrowing(tolerance)) as told:
-        found = solve_problem(problem, tolerance, time_limit=time_limit, progress=told)
+        found = solve_as(named, problem, tolerance, time_limit=time_limit, progress=told)
     return Evaluation(found.value, found.lower, found.upper, found.gap, found.status, found.message, pi, mdp)
 
 

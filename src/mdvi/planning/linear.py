@@ -32,6 +32,8 @@ def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | N
     model = (chain.first, chain.to, chain.weight, middle, last, own)
     vectors = np.zeros((8, len(b)))
     _factorized(*model, inverse)
+    if not np.isfinite(inverse).all():
+        return None  # a zero on the diagonal of D, which undiscounted chains can have
     _behind(*model, b * inverse, vectors[1])
     vectors[2] = vectors[1]
     size = float(np.linalg.norm(vectors[1]))

@@ -112,7 +112,12 @@ class Solution:
 
         For average rewards r + P bias, which orders the actions of a state, and −∞ also for actions that give up gain
         in a state from which `bias` alone does not tell.
+
+        Raises:
+            ValueError: where values are infinite.
         """
+        if not np.isfinite(self.value).all():
+            raise ValueError(f"{self.status}: {self.message}; where values are infinite there are no q and no policy")
         q = self.problem.action_values(self.value if self.bias is None else self.bias)
         q = q if self.problem.offset is None else q - self.problem.offset
         return np.where(self.problem.mdp.terminal[:, None], 0.0, q)
@@ -152,6 +157,7 @@ class Solution:
         """
         from mdvi.report.plots import solution_plot
 
+        _ = self.q  # which refuses infinite values
         title = title or f"{self.status}: {self.message}"
         drawn = picture(self.mdp, self.value, self.lower, self.upper, self.policy, title)
         return drawn or solution_plot(self.value, self.trace, self.tolerance, title)

@@ -29,8 +29,6 @@ from mdvi.planning.watch import narrowing, stoppable
 from mdvi.progress import shown
 from mdvi.regularizers import SHANNON, Regularizer
 
-_UNDISCOUNTED = {"total": solve_total, "average": solve_average}
-
 
 def solve(
     mdp: FiniteMDP | str | Path,
@@ -98,9 +96,23 @@ def solve(
     problem = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
     first = None if start is None else start_of(mdp, _values_of(start))
     with shown(progress, narrowing(tolerance)) as told:
-        if named in _UNDISCOUNTED:
-            return _UNDISCOUNTED[named](problem, tolerance, method, time_limit, told, began, first)
-        return solve_problem(problem, tolerance, method, time_limit, told, began, first)
+        return solve_as(named, problem, tolerance, method, time_limit, told, began, first)
+
+
+def solve_as(
+    criterion: str,
+    problem: Problem,
+    tolerance: float,
+    method: str = "auto",
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+    began: float | None = None,
+    start: Values | None = None,
+) -> Solution:
+    """`solve`, for a problem that is already prepared, by the name of the criterion."""
+    began = clock() if began is None else began
+    solver = {"discounted": solve_problem, "total": solve_total, "average": solve_average}[criterion]
+    return solver(problem, tolerance, method, time_limit, progress, began, start)
 
 
 def _values_of(start: Any) -> Any:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 
 from mdvi.native import clock
 from mdvi.planning.chain import Chain, chain_of, ends, matrix_of
-from mdvi.planning.collapse import Collapsed, collapsed
+from mdvi.planning.collapse import Collapsed, collapsed, ended
 from mdvi.planning.components import NOWHERE, Graph, end_components, graph_of, surely_ending
 from mdvi.planning.criteria.total import Ending, Paying
 from mdvi.planning.ladder import Ladder
@@ -77,6 +77,9 @@ class _Total:
         tree = collapsed(problem, graph) if problem.temperature == 0 else None
         if tree is not None:
             problem, graph = tree.problem, graph_of(tree.problem)
+        elif problem.temperature > 0:
+            problem = ended(problem, graph)
+            graph = graph_of(problem)
         label, inside = end_components(graph, graph.live)
         if (label == NOWHERE).all():
             criterion: Ending | Paying | None = self._ending(problem)
@@ -101,7 +104,7 @@ class _Total:
     def _back(self, found: Solution, tree: Collapsed | None) -> Solution:
         """The solution of the problem that was given."""
         if tree is None:
-            return found
+            return replace(found, problem=self.given)
         action = tree.actions(found.action)
         value, lower, upper = (tree.values(v) for v in (found.value, found.lower, found.upper))
         return replace(
@@ -171,7 +174,10 @@ class _Total:
         lowest = np.where(over, 0.0, v - short / leaves * (1 + 8 * U) * w)
         found = self._witness(problem, label, v)
         if found is None:
-            return None, v, "no proof was found that going on for ever costs, and none that it pays"
+            reason = "no proof was found that going on for ever costs, and none that it pays"
+            if problem.temperature > 0:
+                reason += "; Ω may reward going round for nothing, which a divergence to a policy (kl=…) does not"
+            return None, v, reason
         return Paying(*found, lowest, ladder), v, ""
 
     def _witness(self, problem: Problem, label: Int[np.ndarray, " states"], v: Values) -> tuple[Values, float] | None:
