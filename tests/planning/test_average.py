@@ -12,7 +12,7 @@ from average_truth import dyadic_case, exact_gain, regularized_gain, soft_case
 from mdvi import FiniteMDP, evaluate, mdp, solve, unregularized_bounds
 from mdvi.mdp.kernels import MatrixFree
 from mdvi.planning.certificate import certificate_arrays, optimal_actions
-from mdvi.planning.relative import METHODS
+from mdvi.planning.relative import METHODS, Relative
 from mdvi.planning.solution import BELOW_FLOOR, CERTIFIED, UNDECIDED
 
 GOLDEN = FiniteMDP(
@@ -51,6 +51,9 @@ def check_hard(seed):
         assert Fraction(float(found.lower[s])) <= gain <= Fraction(float(found.upper[s])), (seed, s, found)
     assert not quick or found.status in (CERTIFIED, BELOW_FLOOR), (seed, found)
     assert found.gap <= (1e-9 if found.status == CERTIFIED else 1e-7) * size or not quick, (seed, found)
+    narrowest = average(model, tolerance=1e-300, time_limit=0.2)  # as narrow as rounding lets it be
+    for s, gain in enumerate(truth):
+        assert Fraction(float(narrowest.lower[s])) <= gain <= Fraction(float(narrowest.upper[s])), (seed, s, narrowest)
     if quick and kind != "slow":
         lost = np.array([float(gain) for gain in truth]) - gain_of(model, found.policy)
         assert lost.max() <= 2e-9 * size, (seed, lost)
@@ -82,6 +85,21 @@ def test_gains_of_all_kinds_of_chains_hold_the_truth(block):
 def test_gains_with_regularizers_hold_the_truth(block):
     for seed in range(10 * block, 10 * block + 10):
         check_soft(seed)
+
+
+@pytest.mark.parametrize(
+    ("check", "seed"),
+    [
+        (check_hard, 112),  # a component whose interval is not its middle
+        (check_hard, 131),  # bounds from two backups: the policy is that of the lower one
+        (check_hard, 136),
+        (check_hard, 531),  # the way to a better class costs more than a thousand steps in it bring
+        (check_soft, 50),  # a divergence to the uniform policy, of which a component keeps a part
+        (check_soft, 174),
+    ],
+)
+def test_gains_that_were_hard_to_get_right(check, seed):
+    check(seed)
 
 
 @pytest.mark.certify
@@ -195,6 +213,45 @@ def test_gains_of_several_end_components():
     soft = average(FiniteMDP(*several(), 1.0), entropy=0.1, tolerance=1e-10)
     extra = 0.1 * np.log(2)  # two ways to stay in 1, and in 2; what is paid on the way does not count
     np.testing.assert_allclose(soft.value, [0.5 + extra, 1 + extra, extra, 0.5 + extra], atol=1e-10)
+
+
+def test_a_soft_policy_stays_where_it_gains():
+    """Leaving state 0 pays more at once, and then nothing for ever: the entropy of trying it is not worth it."""
+    p = np.zeros((2, 2, 2))
+    p[0, 0, 0] = p[0, 1, 1] = p[1, :, 1] = 1
+    found = average(FiniteMDP(p, np.array([[1.0, 9.0], [0.0, 0.0]]), 1.0), entropy=0.1, tolerance=1e-10)
+    np.testing.assert_allclose(found.value, [1.0, 0.1 * np.log(2)], atol=1e-10)
+    assert found.policy.tolist() == [[1.0, 0.0], [0.5, 0.5]]
+    assert found.q[0].tolist() == [1.0, -np.inf]
+
+
+def test_the_policy_is_one_that_attains_what_is_proved(monkeypatch):
+    """However bad the last v was."""
+    model = mdp.garnet(50, 3, 4, 0.9).replace(discount=1)
+    swept = Relative._swept
+
+    def noisy(search, backup, watch):
+        v = swept(search, backup, watch)
+        return v if len(search.proof.trace) < 6 else np.random.default_rng(0).normal(size=50)
+
+    monkeypatch.setattr(Relative, "_swept", noisy)
+    found = average(model, tolerance=1e-14, method="modified-policy-iteration", time_limit=1)
+    assert gain_of(model, found.policy).min() >= found.lower.max() - 1e-12
+
+
+def test_rows_count_as_if_they_summed_to_1():
+    """Up to 10⁻¹⁰ may be missing, which is as much as it is times the relative values."""
+    n, missing = 200, 5e-11
+    p, r = np.zeros((n, 1, n)), np.zeros((n, 1))
+    for s in range(n):
+        p[s, 0, max(s - 1, 0)] += 0.5
+        p[s, 0, min(s + 1, n - 1)] += 0.5 - (missing if s == n - 1 else 0.0)
+    r[-1] = 1.0
+    found = average(FiniteMDP(p, r, 1.0), tolerance=1e-300)
+    last = p[-1, 0, -2:] / p[-1, 0].sum()  # the last row as it counts; elsewhere the chain is even
+    share = np.r_[np.full(n - 1, 1.0), 0.5 / last[0]]
+    assert found.lower.max() <= share[-1] / share.sum() <= found.upper.min()
+    assert found.gap >= missing * np.ptp(found.bias) / 2
 
 
 def test_a_terminal_state_is_worth_0_for_ever():
