@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/reproduce
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods deep hosts learning profile storm docs figures floors release \
+.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods average deep hosts learning profile storm docs figures floors release \
 	lock clean
 
 help:            ## print the targets
@@ -67,6 +67,9 @@ peers: .venv-peers/ready  ## compare planning with QuantEcon, MDPSolver, Storm, 
 
 methods: venv    ## compare `auto` with the methods that it chooses from, on one thread; SIZE=full takes hours
 	$(BIN)/python benchmarks/methods.py --$(SIZE)
+
+average: venv    ## measure average rewards, of models that mix fast and slowly, with one gain and with several
+	$(BIN)/python benchmarks/average.py --full
 
 # Stable-Baselines3 installs the newest torch for this Python and platform; no single version supports all of them.
 .venv-deep-peers/ready: pyproject.toml constraints.txt

@@ -41,7 +41,30 @@ def solve_average(
     began: float,
     start: Values | None,
 ) -> Solution:
-    """The optimal gain, lim E (1/n) Σ g, of each state.
+    """The optimal gain of each state, `solve(…, criterion="average")`.
+
+        g*(s) = max_π lim E_π (1/n) Σ (r − λ KL(π‖μ) + τ H(π)),
+        g* + h = M_{λ+τ}(r + λ log μ + P h)                         where g* is the same in all states
+
+    >>> import mdvi, numpy as np
+    >>> paths = mdvi.FiniteMDP(np.array([[[1.0, 0], [0, 1]], [[1, 0], [1, 0]]]), np.zeros((2, 2)), 1.0,
+    ...                        legal=np.array([[True, True], [True, False]]))
+    >>> found = mdvi.solve(paths, entropy=1.0, criterion="average", tolerance=1e-9)
+    >>> print(found.status, found.value.round(6))  # log of the golden ratio: no two steps to the second state in a row
+    certified [0.481212 0.481212]
+
+    Args:
+        problem: with discount 1.
+        tolerance: how wide the interval may be, in units of one reward.
+        method: "auto" or one of `METHODS`, for relative values.
+        time_limit: in seconds.
+        progress: called after every backup with their number and the gap.
+        began: when the time began to count.
+        start: relative values to start from, shape (states,); None for zero.
+
+    Returns:
+        A `Solution` whose `value`, `lower` and `upper`, shape (states,), are gains, with a `bias`. `undecided` where
+        several components are left by an Ω that cannot do without single actions.
 
     Raises:
         ValueError: for rows that do not sum to 1, for "gauss-seidel", for rewards that overflow, and for a matrix-free
