@@ -4,7 +4,7 @@ BIN := .venv/bin
 OUT ?= runs/reproduce
 SIZE ?= quick
 
-.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods deep hosts learning profile storm docs figures floors release \
+.PHONY: help venv test reproduce lint evidence certify fuzz faults bench peers methods average deep hosts learning profile storm docs figures floors release \
 	lock clean
 
 help:            ## print the targets
@@ -37,8 +37,9 @@ reproduce: venv  ## reproduce the paper's Figure 1 at full size, also with other
 evidence: venv   ## run the full-size sweeps that `make test` samples, and print their numbers
 	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m 'not fuzz and not certify' -k 'everywhere or papers_size or full_size or no_theorem or no_search or carrier' tests
 
-certify: venv    ## check 15 000 models with exact rationals and 60 digits: every interval must contain the exact value
-	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m certify tests/planning/test_solve.py tests/planning/test_regularized_truth.py
+certify: venv    ## check 17 000 models with exact rationals and 60 digits: every interval must contain the exact value
+	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m certify tests/planning/test_solve.py tests/planning/test_regularized_truth.py \
+		tests/planning/test_average.py
 
 fuzz: venv       ## read a million broken model files per format
 	XLA_FLAGS= $(BIN)/pytest -n 2 -rP -m fuzz --timeout 0 tests/mdp/test_fuzz.py
@@ -66,6 +67,9 @@ peers: .venv-peers/ready  ## compare planning with QuantEcon, MDPSolver, Storm, 
 
 methods: venv    ## compare `auto` with the methods that it chooses from, on one thread; SIZE=full takes hours
 	$(BIN)/python benchmarks/methods.py --$(SIZE)
+
+average: venv    ## measure average rewards, of models that mix fast and slowly, with one gain and with several
+	$(BIN)/python benchmarks/average.py --full
 
 # Stable-Baselines3 installs the newest torch for this Python and platform; no single version supports all of them.
 .venv-deep-peers/ready: pyproject.toml constraints.txt

@@ -349,7 +349,7 @@ def test_every_regulariser_has_total_rewards():
 def test_criteria_that_do_not_fit_are_refused():
     model = grid_world()
     for given, arguments, message in (
-        (model, {"criterion": "mean"}, "criterion: expected 'discounted' or 'total', got 'mean'"),
+        (model, {"criterion": "mean"}, "criterion: expected 'discounted', 'total' or 'average', got 'mean'"),
         (model, {"criterion": "discounted"}, "criterion: discounted needs a discount below 1"),
         (mdp.garnet(), {"criterion": "total"}, "criterion: total needs discount 1, got 0.9"),
         (undiscounted(mdp.garnet()), {}, "discount: at 1 episodes have to end somewhere"),

@@ -136,11 +136,12 @@ def optimal_actions(solution: Solution) -> Bool[np.ndarray, "states actions"]:
     """The actions that are not proved to be worse than the best; more than one in a state is a tie within the gap.
 
     Action a is ruled out in s when r(s, a) + γ (P upper)(s, a) < lower(s). With a temperature every legal action is
-    part of the optimal policy, and none is ruled out. Source: MacQueen (1967).
+    part of the optimal policy, and none is ruled out; nor is any for average rewards, where r + P h has no interval.
+    Source: MacQueen (1967).
     """
     problem = solution.problem
     live = np.asarray(problem.mdp.live)
-    if problem.temperature > 0:
+    if problem.temperature > 0 or solution.bias is not None:
         return live
     error = problem.rounding(float(np.abs(solution.upper).max()))
     return live & (problem.action_values(solution.upper) + error >= solution.lower[:, None])
@@ -157,7 +158,9 @@ def unregularized_bounds(solution: Solution) -> tuple[Values, Values]:
     """
     problem, criterion = solution.problem, solution.criterion
     if problem.discount == 1:
-        raise ValueError("solution: of total rewards it says nothing about those without regularisation; solve these")
+        raise ValueError(
+            "solution: of total or average rewards it says nothing about those without regularisation; solve these"
+        )
     hard = problem_of(problem.mdp)
     lower, upper = criterion.bounds(hard, criterion.interval(hard, hard.backup(solution.value)))
     if problem.offset is None and problem.temperature > 0:
@@ -208,7 +211,9 @@ def certificate_arrays(
             policies than the solution is for.
     """
     if solution.problem.discount == 1:
-        raise ValueError("certificate: checker.py checks discounted sums; total rewards have no certificate yet")
+        raise ValueError(
+            "certificate: checker.py checks discounted sums; total and average rewards have no certificate"
+        )
     problem = solution.problem
     omega, own = problem.regularizer, own_reference(problem.regularizer)
     given = own[1] if own is not None and reference is None else reference

@@ -78,12 +78,14 @@ def collapsed(problem: Problem, graph: Graph) -> Collapsed | None:
     if not len(members):
         return None
     states, actions = problem.gain.shape
-    order = members[np.argsort(label[members], kind="stable")]
+    leaving = (graph.live & ~inside).reshape(states, actions).any(-1)
+    # States without a way out come last in each tree, and nothing leads to them: they would be worth 0.
+    order = members[np.lexsort((~leaving[members], label[members]))]
     first = np.r_[True, np.diff(label[order]) > 0]
     start = np.flatnonzero(first)
     own = label[order]
     place = np.arange(len(order)) - start[own]
-    size = np.diff(np.r_[start, len(order)])[own]
+    size = np.add.reduceat(leaving[order].astype(np.int64), start)[own]
     root = np.arange(states)
     root[order] = order[start[own]]
     legal = np.zeros((states, actions + 3), bool)

@@ -49,16 +49,21 @@ def criterion_of(mdp: FiniteMDP, given: Any) -> str:
         ValueError: for an unknown name, one that does not fit the discount, and discount 1 where no episode can end.
     """
     gamma = float(mdp.discount)
-    if given not in (None, "discounted", "total"):
-        raise ValueError(f"criterion: expected 'discounted' or 'total', got {given!r}")
+    if given not in (None, "discounted", "total", "average"):
+        raise ValueError(f"criterion: expected 'discounted', 'total' or 'average', got {given!r}")
     if given == "discounted" and gamma == 1:
         raise ValueError("criterion: discounted needs a discount below 1; take criterion='total', or another discount")
     if given == "total" and gamma < 1:
         raise ValueError(f"criterion: total needs discount 1, got {gamma:g}; set the discount, or leave criterion out")
+    if given == "average" and gamma < 1:
+        raise ValueError(
+            f"criterion: average has no discount, and the model has {gamma:g}; take model.replace(discount=1), or "
+            "leave criterion out for the discounted sum"
+        )
     if given is None and gamma == 1 and not np.asarray(mdp.terminal).any():
         raise ValueError(
             "discount: at 1 episodes have to end somewhere; mark states as terminal, take a discount below 1, or "
-            "criterion='total' if rows that sum to less than 1 end them"
+            "criterion='total' if rows that sum to less than 1 end them, or criterion='average' if they never end"
         )
     return given or ("total" if gamma == 1 else "discounted")
 

@@ -34,12 +34,13 @@ class Solution:
     """v* of a regularised problem, with the interval that is proved.
 
     Attributes:
-        value: the middle of the interval, shape (states,); no further from v* than half the gap.
+        value: the middle of the interval, shape (states,); no further from v* than half the gap. For average rewards
+            v* is the optimal gain of each state.
         lower: proved lower bound, shape (states,): the best of all backups, and of what the rewards alone say.
         upper: proved upper bound.
         gap: max (upper − lower), rounded up.
         status: "certified" (gap ≤ tolerance), "tolerance below rounding floor", "no progress", "time limit" or
-            "interrupted"; and for total rewards "unbounded" or "undecided".
+            "interrupted"; for total rewards also "unbounded", and for total and average rewards "undecided".
         message: the status in a sentence.
         method: the method that was asked for.
         tolerance: the gap that was asked for.
@@ -48,9 +49,11 @@ class Solution:
         action: an action that attains the largest g + γ P v at the last v, shape (states,).
         trace: the gap that was proved after each backup.
         problem: the model with (λ, τ) and the prior, ready for backups.
-        criterion: how rewards make a value: as a discounted sum, or as their total.
+        criterion: how rewards make a value: as a discounted sum, as their total, or on average.
         component: the states that make values infinite, where the status is "unbounded"; else None.
         forced: the states where `action` alone is the policy, because other best actions go round for nothing.
+        bias: relative values, shape (states,), for average rewards, else None: an h with gain + h ≈ Th, up to a
+            constant in each set of states that share a gain, and 0 where `forced` says what to do. Nothing is proved.
 
     A solution is equal (`==`) to itself alone; compare `value`, `lower` and `upper` to compare what two solutions say.
     """
@@ -71,11 +74,12 @@ class Solution:
     criterion: Criterion = field(repr=False)
     component: Int[np.ndarray, " members"] | None = None
     forced: Bool[np.ndarray, " states"] | None = field(default=None, repr=False)
+    bias: Values | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return (
             f"Solution(status={self.status!r}, gap={self.gap:.3g}, tolerance={self.tolerance:.3g},\n"
-            f"         states={len(self.value)}, value in [{self.value.min():.6g}, {self.value.max():.6g}],\n"
+            f"         states={len(self.value)}, {self._noun} in [{self.value.min():.6g}, {self.value.max():.6g}],\n"
             f"         method={self.method!r}, backups={self.backups}, seconds={self.seconds:.3g})"
         )
 
@@ -95,6 +99,10 @@ class Solution:
         return self.problem.mdp
 
     @property
+    def _noun(self) -> str:
+        return "value" if self.bias is None else "gain"
+
+    @property
     def _columns(self) -> dict[str, Values]:
         return {"value": self.value, "lower": self.lower, "upper": self.upper}
 
@@ -102,12 +110,15 @@ class Solution:
     def q(self) -> Float[np.ndarray, "states actions"]:
         """r + γ P value, −∞ for illegal actions; 0 in terminal states, where nothing is chosen.
 
+        For average rewards r + P bias, which orders the actions of a state, and −∞ also for actions that give up gain
+        in a state from which `bias` alone does not tell.
+
         Raises:
             ValueError: where values are infinite.
         """
         if not np.isfinite(self.value).all():
             raise ValueError(f"{self.status}: {self.message}; where values are infinite there are no q and no policy")
-        q = self.problem.action_values(self.value)
+        q = self.problem.action_values(self.value if self.bias is None else self.bias)
         q = q if self.problem.offset is None else q - self.problem.offset
         return np.where(self.problem.mdp.terminal[:, None], 0.0, q)
 
@@ -162,6 +173,15 @@ class Solution:
 
         In terminal states, where nothing is chosen, it is uniform over the legal actions.
         """
+        out = self._greedy
+        if self.forced is not None:
+            only = np.arange(self.mdp.actions) == self.action[self.forced][:, None]
+            out[self.forced] = np.where(only, 0.0, -np.inf)
+        return out
+
+    @property
+    def _greedy(self) -> Float[np.ndarray, "states actions"]:
+        """Log π of the policy that is greedy at q."""
         problem, mdp = self.problem, self.problem.mdp
         legal, out = np.asarray(mdp.legal), np.empty(mdp.legal.shape)
         if problem.regularizer.rows is None:  # it may know the states by their place
@@ -173,7 +193,4 @@ class Solution:
             block = slice(first, first + _BLOCK)
             x = self.q[block] if problem.offset is None else self.q[block] + problem.offset[block]
             out[block] = problem.regularizer.log_policy(x, problem.temperature, legal[block])
-        if self.forced is not None:
-            only = np.arange(mdp.actions) == self.action[self.forced][:, None]
-            out[self.forced] = np.where(only, 0.0, -np.inf)
         return out

@@ -8,6 +8,7 @@ import numpy as np
 from mdvi.mdp.model import FiniteMDP
 from mdvi.mdp.names import model_of
 from mdvi.native import clock
+from mdvi.planning.average import solve_average
 from mdvi.planning.criteria import CRITERIA
 from mdvi.planning.criteria.base import Criterion
 from mdvi.planning.methods import METHODS
@@ -69,8 +70,8 @@ def solve(
         regularizer: Ω, or its name: "shannon", "tsallis:2", "divergence:2", "lazy", …
         reference: ρ, shape (states, actions): −τ D_Ω(π‖ρ) replaces −τ Ω(π); for Shannon's Ω it is −τ KL(π‖ρ). To
             "divergence:2" and its like, ρ is the policy that they diverge from, to "lazy" the default policy.
-        criterion: "discounted", for γ < 1; or "total" for the expected sum of all rewards at γ = 1, see
-            docs/undiscounted.md. By default that of γ; at γ = 1 episodes have to end somewhere.
+        criterion: "discounted", for γ < 1; "total" for the expected sum of all rewards at γ = 1, or "average" for their
+            long-run average, see docs/undiscounted.md. By default that of γ; at γ = 1 episodes have to end somewhere.
         start: where to start from, another `Solution` or values of shape (states,); default zero. A close start, such
             as the solution for a reward that differs little, saves work. The interval is proved from any start.
         progress: called after every backup with their number and the gap; False for nothing. By default, a solve of
@@ -93,7 +94,7 @@ def solve(
     omega, reference = regularizer_for(mdp, regularizer, prior, reference, entropy)
     log_policies = log_prior_of(mdp, kl, prior), log_reference_of(mdp, reference, omega)
     problem = problem_of(mdp, kl, entropy, log_policies[0], omega, log_policies[1])
-    first = None if start is None else start_of(mdp, start.value if isinstance(start, Solution) else start)
+    first = None if start is None else start_of(mdp, _values_of(start))
     with shown(progress, narrowing(tolerance)) as told:
         return solve_as(named, problem, tolerance, method, time_limit, told, began, first)
 
@@ -110,8 +111,15 @@ def solve_as(
 ) -> Solution:
     """`solve`, for a problem that is already prepared, by the name of the criterion."""
     began = clock() if began is None else began
-    solver = {"discounted": solve_problem, "total": solve_total}[criterion]
+    solver = {"discounted": solve_problem, "total": solve_total, "average": solve_average}[criterion]
     return solver(problem, tolerance, method, time_limit, progress, began, start)
+
+
+def _values_of(start: Any) -> Any:
+    """The values to start from: of a solution for average rewards, the relative ones."""
+    if not isinstance(start, Solution):
+        return start
+    return start.value if start.bias is None else start.bias
 
 
 def solve_problem(
