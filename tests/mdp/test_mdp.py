@@ -291,10 +291,11 @@ def test_a_square_array_is_taken_as_documented_unless_only_the_other_order_fits(
 def test_a_discount_of_1_is_for_finite_horizons_only(method):
     model = FiniteMDP(HALF, ZERO + 1.0, 1)
     assert mdvi.backward_induction(model, 5).value[0].tolist() == [5.0, 5.0]
-    refused = r"discount: expected a number in \[0, 1\), got 1.0; with discount 1 only finite horizons "
+    for use in (lambda: solve(model, method=method), lambda: mdvi.certify(model, [0, 0])):
+        with pytest.raises(ValueError, match="discount: at 1 episodes have to end somewhere"):
+            use()
+    refused = r"discount: expected a number in \[0, 1\), got 1.0; solve, evaluate, certify and backward_"
     for use in (
-        lambda: solve(model, method=method),
-        lambda: mdvi.certify(model, [0, 0]),
         lambda: iterate(model, Scheme.of(), 3),
         lambda: mdvi.bounds.entropy_bias(model, 0.1),
         lambda: mdvi.bounds.azuma(model, 0.1, 10, 0.1),

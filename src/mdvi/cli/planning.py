@@ -49,8 +49,8 @@ TimeLimit = Annotated[float | None, number("Stop after this time, with the inter
 Criterion = Annotated[
     str | None,
     typer.Option(
-        metavar="discounted|total",
-        help="What is added up; default: discounted, and total at discount 1.",
+        metavar="discounted|total|average",
+        help="What a value is; default: discounted, and total at discount 1.",
         show_default=False,
     ),
 ]
@@ -95,6 +95,7 @@ def solve_command(
 
     from mdvi.mdp.names import source_of
     from mdvi.planning import files
+    from mdvi.planning.requests import criterion_of
     from mdvi.planning.solve import solve
 
     given = source_of(source, discount, format_, reward)
@@ -120,7 +121,7 @@ def solve_command(
         results[certificate] = arrays.save(certificate_arrays(given.model, solution, kl, entropy, mu, rho))
     write(results)
     if json_:
-        typer.echo(json.dumps(_facts(solution)))
+        typer.echo(json.dumps(_facts(solution, criterion_of(given.model, criterion))))
     else:
         _table(given, solution, kl, entropy)
     for path in results:
@@ -252,16 +253,16 @@ def _interval_bar(tolerance: float) -> Iterator[Any]:
         yield update
 
 
-def _facts(solution: "Solution") -> dict[str, Any]:
+def _facts(solution: "Solution", criterion: str) -> dict[str, Any]:
     mdp, component = solution.problem.mdp, solution.component
     decided = math.isfinite(solution.gap)
     return {
         "status": solution.status,
-        "criterion": "total" if float(mdp.discount) == 1 else "discounted",
+        "criterion": criterion,
         "tolerance": solution.tolerance,
         "gap": finite(solution.gap),
         "lower_max_error": finite(solution.least_error) if decided else None,
-        "gain": None,
+        "gain": finite(float(solution.value[0])) if criterion == "average" and _constant(solution) else None,
         "component": None if component is None else [mdp.names.state(int(s)) for s in component],
         "states": mdp.states,
         "actions": mdp.actions,
@@ -270,16 +271,21 @@ def _facts(solution: "Solution") -> dict[str, Any]:
         "backups": solution.backups,
         "seconds": solution.seconds,
         "message": solution.message,
-    } | _cost_of(solution)
+    } | _cost_of(solution, criterion)
 
 
-def _cost_of(solution: "Solution") -> dict[str, Any]:
+def _constant(solution: "Solution") -> bool:
+    """Whether all states have the same gain, as far as it is known."""
+    return math.isfinite(solution.gap) and bool(solution.lower.max() <= solution.upper.min())
+
+
+def _cost_of(solution: "Solution", criterion: str) -> dict[str, Any]:
     """What the regulariser costs, where it is not Shannon's: two more solves."""
     from mdvi.planning.certificate import regularization_cost
 
     if solution.problem.regularizer.name == "shannon":
         return {"regularizer": "shannon"}
-    if not math.isfinite(solution.gap):
+    if not math.isfinite(solution.gap) or criterion == "average":
         return {"regularizer": solution.problem.regularizer.name, "bias_bound": None, "certified_optimal": False}
     cost, optimal = regularization_cost(solution)
     return {

@@ -46,7 +46,7 @@ def check_discount(discount: Any, *, finite: bool = False) -> float:
     number = isinstance(discount, int | float | np.floating | np.integer) and not isinstance(discount, bool)
     if number and (0 <= discount < 1 or (finite and discount == 1)):
         return float(discount)
-    advice = "; with discount 1 only finite horizons are supported, see mdvi.backward_induction"
+    advice = "; solve, evaluate, certify and backward_induction take discount 1, see docs/undiscounted.md"
     raise ValueError(
         f"discount: expected a number in [0, 1{']' if finite else ')'}, got {discount!r}"
         f"{advice if number and discount == 1 else ''}"
