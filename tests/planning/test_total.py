@@ -170,7 +170,7 @@ def exact_soft(model, kl, entropy):
                         matrix[place[s], place[u]] -= chance[s, a] * mpmath.mpf(float(p[s, a, u]))
         try:
             x = mpmath.lu_solve(matrix, right)
-        except ZeroDivisionError:
+        except (ZeroDivisionError, TypeError):  # mpmath finds no pivot
             return None
         new = [x[place[s]] if s in place else mpmath.mpf(0) for s in range(model.states)]
         if turn and max(abs(b - a) for a, b in zip(v, new, strict=True)) < mpmath.mpf(10) ** -40:

@@ -23,6 +23,7 @@ _KEPT = 0.9  # ω
 _ROUNDS, _ITERATIONS = 40, 5  # of the Krylov method; between two rounds it may be stopped
 
 
+@np.errstate(over="ignore", invalid="ignore")  # where the iteration diverges, which is looked at
 def solved(chain: Chain, b: Values, accuracy: float, watch: Watch) -> Values | None:
     """X = b + γ P_π x with max |b − A x| ≤ accuracy · max |b|, or as far as it goes. Overwrites the chain.
 
