@@ -392,3 +392,14 @@ def test_a_start_and_a_time_limit():
     stopped = solve(undiscounted(mdp.gambler(1000, 0.4)), time_limit=1e-9)
     assert stopped.status == "time limit"
     assert (stopped.lower <= 0.4).all()
+
+
+def test_a_divergence_to_the_uniform_policy_over_all_actions_is_paid_inside_a_loop():
+    """A loop that earns less than the KL of staying in it: with the KL to the loop's own actions it would pay."""
+    for reward, finite in ((0.005, True), (0.02, False)):
+        model = loops([reward, -1.0, -1.0, 0.0])
+        for name in ("kl-to-uniform", "divergence:1"):
+            found = solve(model, entropy=0.01, regularizer=name)
+            assert (found.status == "certified") == finite, (reward, name, found)
+        assert (solve(model, kl=0.01).status == "certified") == finite
+    assert solve(loops([1.0, 1.0, 0.0]), entropy=2.0, regularizer="divergence:2").status == "unbounded"

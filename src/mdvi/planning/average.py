@@ -11,7 +11,6 @@ Terminal states are worth 0 for ever.
 Sources: Odoni (1969) for the bounds; de Alfaro (1997) for the quotient; Puterman (1994), chapters 8 and 9.
 """
 
-import contextlib
 import math
 from dataclasses import replace
 
@@ -20,8 +19,8 @@ from jaxtyping import Bool, Int
 
 from mdvi.mdp.validation import row_tolerance
 from mdvi.native import clock
-from mdvi.planning.collapse import Collapsed, collapsed
-from mdvi.planning.components import NOWHERE, Graph, end_components, graph_of
+from mdvi.planning.collapse import Collapsed, collapsed, obstacle, restricted
+from mdvi.planning.components import Graph, end_components, graph_of
 from mdvi.planning.criteria.average import Average
 from mdvi.planning.problem import Problem, U, Values, problem_of
 from mdvi.planning.relative import METHODS, SLOW, Relative
@@ -89,10 +88,10 @@ def solve_average(
         label, inside = end_components(graph, graph.live)
         if not ends.any() and label.max() == 0:  # every policy comes to it, and no decision leaves it
             return _of_one_gain(search, search.run(watch, search.bias), method, began)
-        reason = _obstacle(problem, label, inside)
+        reason = obstacle(problem, label, inside)
         if reason is not None:
             return _undecided(problem, reason, tolerance, method, began)
-        parts = Relative(_restricted(problem, label, inside), Average(label), _INSIDE * tolerance, method, progress)
+        parts = Relative(restricted(problem, label, inside), Average(label), _INSIDE * tolerance, method, progress)
         status = parts.run(watch, v) if label.max() >= 0 else CERTIFIED
     return _of_several(problem, graph, label, inside, parts, status, tolerance, method, time_limit, began)
 
@@ -121,35 +120,6 @@ def _graph(problem: Problem) -> Graph:
     """The graph, in which only transitions to terminal states end episodes."""
     graph, mdp = graph_of(problem), problem.mdp
     return graph._replace(leaks=graph.live & (mdp.kernel.csr() @ np.asarray(mdp.terminal).astype(float) > 0))
-
-
-def _obstacle(problem: Problem, label: Int[np.ndarray, " states"], inside: Bool[np.ndarray, " rows"]) -> str | None:
-    """Why the components cannot be looked at one by one; None where they can."""
-    if problem.temperature == 0 or problem.regularizer.differentiable:
-        return None
-    live = np.asarray(problem.mdp.live)
-    leaving = (label != NOWHERE) & (live & ~inside.reshape(live.shape)).any(-1)
-    for s in np.flatnonzero(leaving)[:1]:
-        return (
-            f"several sets of states keep a gain of their own, and state {problem.mdp.names.state(int(s))!r} has "
-            f"actions that leave one: {problem.regularizer.name} says nothing of policies that are not to take some "
-            "actions"
-        )
-    return None
-
-
-def _restricted(problem: Problem, label: Int[np.ndarray, " states"], inside: Bool[np.ndarray, " rows"]) -> Problem:
-    """The components alone, each with the decisions that stay inside.
-
-    An Ω that refers to the uniform policy goes on to refer to the one over all legal actions.
-    """
-    legal, omega = np.asarray(problem.mdp.legal), problem.regularizer
-    if problem.temperature > 0:
-        with contextlib.suppress(ValueError):  # it has a reference of its own
-            omega = omega.referring(legal / legal.sum(-1, keepdims=True))[0]
-    stays, outside = inside.reshape(legal.shape), label == NOWHERE
-    mdp = problem.mdp.changed(terminal=outside, legal=stays | outside[:, None])
-    return replace(problem, mdp=mdp, gain=np.where(stays, problem.gain, -np.inf), regularizer=omega)
 
 
 def _of_one_gain(search: Relative, status: str, method: str, began: float) -> Solution:

@@ -10,6 +10,7 @@ has more than three actions more.
 Source: Baier, Klein, Leuschner, Parker and Wunderlich (2017), section 3.
 """
 
+import contextlib
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -130,6 +131,35 @@ def ended(problem: Problem, graph: Graph) -> Problem:
     mdp = problem.mdp.changed(kernel=kernel, terminal=np.asarray(problem.mdp.terminal) | over)
     rows = (unsigned(matrix.indptr), unsigned(matrix.indices), matrix.data)
     return replace(problem, mdp=mdp, rows=rows, gain=np.where(over[:, None], -np.inf, problem.gain))
+
+
+def obstacle(problem: Problem, label: Int[np.ndarray, " states"], inside: Bool[np.ndarray, " rows"]) -> str | None:
+    """Why the components cannot be looked at one by one; None where they can."""
+    if problem.temperature == 0 or problem.regularizer.differentiable:
+        return None
+    live = np.asarray(problem.mdp.live)
+    leaving = (label != NOWHERE) & (live & ~inside.reshape(live.shape)).any(-1)
+    for s in np.flatnonzero(leaving)[:1]:
+        return (
+            f"several sets of states keep a gain of their own, and state {problem.mdp.names.state(int(s))!r} has "
+            f"actions that leave one: {problem.regularizer.name} says nothing of policies that are not to take some "
+            "actions"
+        )
+    return None
+
+
+def restricted(problem: Problem, label: Int[np.ndarray, " states"], inside: Bool[np.ndarray, " rows"]) -> Problem:
+    """The components alone, each with the decisions that stay inside.
+
+    An Ω that refers to the uniform policy goes on to refer to the one over all legal actions.
+    """
+    legal, omega = np.asarray(problem.mdp.legal), problem.regularizer
+    if problem.temperature > 0:
+        with contextlib.suppress(ValueError):  # it has a reference of its own
+            omega = omega.referring(legal / legal.sum(-1, keepdims=True))[0]
+    stays, outside = inside.reshape(legal.shape), label == NOWHERE
+    mdp = problem.mdp.changed(terminal=outside, legal=stays | outside[:, None])
+    return replace(problem, mdp=mdp, gain=np.where(stays, problem.gain, -np.inf), regularizer=omega)
 
 
 def _row_of(matrix: scipy.sparse.csr_array) -> np.ndarray:

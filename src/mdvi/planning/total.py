@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 
 from mdvi.native import clock
 from mdvi.planning.chain import Chain, chain_of, ends, matrix_of
-from mdvi.planning.collapse import Collapsed, collapsed, ended
+from mdvi.planning.collapse import Collapsed, collapsed, ended, obstacle, restricted
 from mdvi.planning.components import NOWHERE, Graph, end_components, graph_of, surely_ending
 from mdvi.planning.criteria.total import Ending, Paying
 from mdvi.planning.ladder import Ladder
@@ -114,7 +114,8 @@ class _Total:
     def _ending(self, problem: Problem) -> Ending | None:
         """A weight: about the largest expected number of decisions until the end."""
         over = np.asarray(problem.mdp.terminal)
-        times = _rewarded(problem, np.where(np.isfinite(problem.gain), 1.0, -np.inf))
+        hard = replace(problem, temperature=0.0, offset=None, max_offset=0.0)
+        times = _rewarded(hard, np.where(np.isfinite(problem.gain), 1.0, -np.inf))
         w = self._improved(times, np.zeros(len(over)), _ENOUGH)
         if w is None:
             return None
@@ -233,10 +234,10 @@ class _Total:
 
         The first one, or all of them, if it is proved of `every` one.
         """
-        gain = np.where(inside.reshape(problem.gain.shape), problem.gain, -np.inf)
-        gain[label == NOWHERE] = -np.inf
         within = label != NOWHERE
-        part = _rewarded(problem, gain, np.isfinite(gain))
+        if obstacle(problem, label, inside) is not None:
+            return np.zeros(0, np.int64)
+        part = restricted(problem, label, inside & np.repeat(within, problem.gain.shape[1]))
         count, v = int(label.max()) + 1, np.zeros(len(label))
         names = np.unique(label[within])
         for turn in range(_ROUNDS):
@@ -318,16 +319,9 @@ def _nothing(problem: Problem, status: str, message: str, method: str, tolerance
     )
 
 
-def _rewarded(problem: Problem, gain: np.ndarray, live: np.ndarray | None = None) -> Problem:
-    """The same problem with another gain; without a temperature where every decision is worth the same."""
-    finite = gain[np.isfinite(gain)]
-    same = len(finite) > 0 and finite.min() == finite.max() == 1.0
-    return replace(
-        problem,
-        gain=gain,
-        temperature=0.0 if same else problem.temperature,
-        max_gain=float(np.abs(finite).max(initial=0.0)),
-    )
+def _rewarded(problem: Problem, gain: np.ndarray) -> Problem:
+    """The same problem with another gain."""
+    return replace(problem, gain=gain, max_gain=float(np.abs(gain[np.isfinite(gain)]).max(initial=0.0)))
 
 
 def _chain_of_actions(problem: Problem, graph: Graph, choice: np.ndarray) -> Chain:
