@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdvi.regularizers.family import PowerFamily, logarithm
 from mdvi.regularizers.shannon import Legal, Values, log_soft_argmax
-from mdvi.types import Array, Scalar
+from mdvi.types import Scalar
 
 if TYPE_CHECKING:
     from mdvi.regularizers.rows import Rows
@@ -66,9 +66,6 @@ class Tsallis(PowerFamily):
     def referring(self, reference: Any) -> "tuple[Tsallis, Any]":
         """Ω, and all of the reference, for the Bregman divergence of Ω."""
         return self, reference
-
-    def weights(self, x: Array, legal: Legal) -> None:
-        """None: ρ = 1."""
 
     def log_policy(self, x: Values, temperature: Scalar, legal: Legal = None) -> Values:
         """Its logarithm; −∞ where the probability is zero."""

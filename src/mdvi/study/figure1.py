@@ -55,10 +55,6 @@ def run(
         "right": (betas, errors.sampled(1)),
     }
     curves = []
-
-    def track(panel: str) -> Callable[[int], None] | Literal[False]:
-        return False if progress is None else lambda done: progress(panel, done)
-
     for panel, (schemes, error_model) in panels.items():
         trace = iterate(
             mdps,
@@ -68,12 +64,17 @@ def run(
             seed,
             initial_q=_corners(mdps, len(schemes), seed) if panel == "middle" else None,
             record=("normalized_loss", "bound"),
-            progress=track(panel),
+            progress=told(progress, panel),
         )
         scale = np.abs(trace.optimal_q).mean((-1, -2))[:, :, None]
         for i, (label, scheme) in enumerate(schemes.items()):
             curves.append(curve_of(panel, label, scheme, trace.normalized_loss[i], trace.bound[i] / scale[i]))
     return curves
+
+
+def told(progress: Callable[[str, int], None] | None, part: str) -> Callable[[int], None] | Literal[False]:
+    """The callback of a part of the experiment."""
+    return False if progress is None else lambda done: progress(part, done)
 
 
 def models(garnets: int, seed: int, iterations: int, schemes: int) -> list[FiniteMDP]:

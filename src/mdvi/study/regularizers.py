@@ -8,7 +8,6 @@ Source: the paper, section 5.1, for the experiment; `mdvi.bounds` for the bound.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from mdvi.laboratory import errors
 from mdvi.laboratory.iterate import iterate
 from mdvi.report.curves import Curve
 from mdvi.scheme import Scheme
-from mdvi.study.figure1 import curve_of, models
+from mdvi.study.figure1 import curve_of, models, told
 
 KLS = (0.1, 1.0)
 FORMS = (
@@ -45,10 +44,6 @@ def run(
         progress: called with the regulariser and its form, and the iterations done.
     """
     mdps, curves = models(garnets, seed, iterations, len(KLS) + 1), []
-
-    def track(part: str) -> Callable[[int], None] | Literal[False]:
-        return False if progress is None else lambda done: progress(part, done)
-
     for regularizer, form in FORMS:
         kls = (0.0, *KLS) if regularizer == "shannon" else KLS
         floor = "own" if form == "agile" else None
@@ -59,7 +54,7 @@ def run(
             errors.sampled(1),
             seed,
             record=("normalized_loss", "bound"),
-            progress=track(f"{regularizer}, {form}"),
+            progress=told(progress, f"{regularizer}, {form}"),
         )
         scale = np.abs(trace.optimal_q).mean((-1, -2))[:, :, None]
         for i, scheme in enumerate(trace.scheme):

@@ -31,8 +31,43 @@ _STRETCH = 4.0  # of E, as in the discounted criterion: the rounding of the boun
 _HARDLY = 1e-2  # how exactly the number of decisions is solved for
 
 
+class Undiscounted:
+    """What both criteria of total rewards say, from what a reward is worth that every decision pays, `forever`."""
+
+    def known(self, problem: Problem) -> tuple[float | Values, float | Values]:
+        """Bounds on v* without a backup."""
+        return -math.inf, math.inf
+
+    def forever(self, problem: Problem, reward: float) -> float:
+        """What a reward is worth if every decision pays it."""
+        return reward
+
+    def bounds(self, problem: Problem, interval: Interval) -> tuple[Values, Values]:
+        """The lower and the upper bound on v* in every state."""
+        known = self.known(problem)
+        under, over = (1.0 if weight is None else weight for weight in (interval.under, interval.over))
+        lower, upper = interval.value - interval.below * under, interval.value + interval.above * over
+        return np.maximum(lower, known[0]), np.minimum(upper, known[1])
+
+    def least_error(self, problem: Problem, backup: Backup) -> float:
+        """‖v − v*‖ is at least ‖Tv − v‖/2: T does not enlarge distances."""
+        return max((max(-backup.low, backup.high) - problem.rounding(_size(backup))) / 2, 0.0)
+
+    def narrowest(self, problem: Problem, largest: float) -> float:
+        """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
+        return 2 * self.forever(problem, _STRETCH * problem.rounding(largest))
+
+    def width(self, problem: Problem, low: float, high: float) -> float:
+        """How wide the interval of a change between low and high is, rounding left out."""
+        return self.forever(problem, max(high, 0.0) + max(-low, 0.0))
+
+    def settled(self, problem: Problem, gap: float) -> float:
+        """A change of v that is too small to matter for an interval as wide as `gap`."""
+        return gap / max(self.forever(problem, 1.0), 1.0)
+
+
 @dataclass(frozen=True, eq=False)
-class Ending:
+class Ending(Undiscounted):
     """Every policy ends.
 
     Attributes:
@@ -62,36 +97,16 @@ class Ending:
         rounding = 2 * error / self.decrease * float(self.weight.max(initial=0.0))
         return Interval(backup.v, below, above, rounding, self.weight, self.weight)
 
-    def bounds(self, problem: Problem, interval: Interval) -> tuple[Values, Values]:
-        """The lower and the upper bound on v* in every state."""
-        return _within(self.known(problem), interval)
-
-    def least_error(self, problem: Problem, backup: Backup) -> float:
-        """‖v − v*‖ is at least ‖Tv − v‖/2: T does not enlarge distances."""
-        return _least_error(problem, backup)
-
     def floor(self, problem: Problem, interval: Interval) -> float:
         """The narrowest interval that rounding will let us prove."""
         return self.narrowest(problem, float(np.abs(interval.value).max(initial=0.0)))
-
-    def narrowest(self, problem: Problem, largest: float) -> float:
-        """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
-        return 2 * self.forever(problem, _STRETCH * problem.rounding(largest))
-
-    def width(self, problem: Problem, low: float, high: float) -> float:
-        """How wide the interval of a change between low and high is, rounding left out."""
-        return self.forever(problem, max(high, 0.0) + max(-low, 0.0))
-
-    def settled(self, problem: Problem, gap: float) -> float:
-        """(c / max w) gap: where |Tv − v| is no larger, |v* − v| is no larger than the gap."""
-        return gap / max(self.forever(problem, 1.0), 1.0)
 
     def forever(self, problem: Problem, reward: float) -> float:
         """What a reward is worth if every decision pays it: max w / c times as much, at the most."""
         return reward * float(self.weight.max(initial=0.0)) / self.decrease
 
 
-class Paying:
+class Paying(Undiscounted):
     """Going on for ever costs.
 
     Attributes:
@@ -151,44 +166,13 @@ class Paying:
             self.longest = float(self.times.max(initial=1.0))
         return self._leaves
 
-    def bounds(self, problem: Problem, interval: Interval) -> tuple[Values, Values]:
-        """The lower and the upper bound on v* in every state."""
-        return _within(self.known(problem), interval)
-
-    def least_error(self, problem: Problem, backup: Backup) -> float:
-        """‖v − v*‖ is at least ‖Tv − v‖/2: T does not enlarge distances."""
-        return _least_error(problem, backup)
-
     def floor(self, problem: Problem, interval: Interval) -> float:
         """The narrowest interval that rounding will let us prove."""
         return interval.rounding
 
-    def narrowest(self, problem: Problem, largest: float) -> float:
-        """The width of the interval when |v| ≤ `largest` and Tv = v to rounding."""
-        return 2 * self.forever(problem, _STRETCH * problem.rounding(largest))
-
-    def width(self, problem: Problem, low: float, high: float) -> float:
-        """How wide the interval of a change between low and high is, about."""
-        return self.forever(problem, max(high, 0.0) + max(-low, 0.0))
-
-    def settled(self, problem: Problem, gap: float) -> float:
-        """A change of v that is too small to matter for an interval as wide as `gap`, about."""
-        return gap / max(self.forever(problem, 1.0), 1.0)
-
     def forever(self, problem: Problem, reward: float) -> float:
         """What a reward is worth if every decision of the greedy policy pays it, about."""
         return reward * self.longest
-
-
-def _within(known: tuple[Values | float, Values | float], interval: Interval) -> tuple[Values, Values]:
-    """The interval of each state, cut to what is known."""
-    under, over = (1.0 if weight is None else weight for weight in (interval.under, interval.over))
-    lower, upper = interval.value - interval.below * under, interval.value + interval.above * over
-    return np.maximum(lower, known[0]), np.minimum(upper, known[1])
-
-
-def _least_error(problem: Problem, backup: Backup) -> float:
-    return max((max(-backup.low, backup.high) - problem.rounding(_size(backup))) / 2, 0.0)
 
 
 def _size(backup: Backup) -> float:
