@@ -96,13 +96,11 @@ def surely_ending(graph: Graph) -> tuple[Bool[np.ndarray, " states"], Int[np.nda
     inside = graph.live.reshape(states, actions).any(-1)
     while True:
         ok = graph.live & ~_touching(graph.matrix.indptr, graph.matrix.indices, ~inside)
-        distance = np.full(states, -1)
-        _backwards(graph.columns.indptr, graph.columns.indices, actions, ok, graph.leaks, distance)
+        distance = np.where((ok & graph.leaks).reshape(states, actions).any(-1), 0, -1)
+        _backwards(graph.columns.indptr, graph.columns.indices, actions, ok, distance)
         reached = np.logical_and(inside, distance >= 0)
         if np.array_equal(reached, inside):
-            choice = np.full(states, -1)
-            _closest(graph.matrix.indptr, graph.matrix.indices, graph.matrix.data, actions, ok, distance, choice)
-            return reached, choice
+            return reached, _closer(graph, ok, distance)
         inside = reached
 
 
@@ -110,9 +108,16 @@ def routes(
     graph: Graph, rows: Bool[np.ndarray, " rows"], goal: Int[np.ndarray, " goals"]
 ) -> Int[np.ndarray, " states"]:
     """Actions among these rows that lead to a goal with probability 1, where they stay inside; −1 elsewhere."""
-    choice = np.full(graph.states, -1)
-    columns = graph.columns
-    _towards(columns.indptr, columns.indices, graph.actions, rows, goal.astype(np.int64), choice)
+    distance = np.full(graph.states, -1)
+    distance[goal] = 0
+    _backwards(graph.columns.indptr, graph.columns.indices, graph.actions, rows, distance)
+    return _closer(graph, rows, distance)
+
+
+def _closer(graph: Graph, rows: Bool[np.ndarray, " rows"], distance: np.ndarray) -> Int[np.ndarray, " states"]:
+    """The action of these rows that is most likely to lead to a smaller distance; −1 where there is none."""
+    matrix, choice = graph.matrix, np.full(graph.states, -1)
+    _closest(matrix.indptr, matrix.indices, matrix.data, graph.actions, rows, distance, choice)
     return choice
 
 
@@ -170,15 +175,12 @@ def _touching(first, state, outside):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _backwards(first, row_of, actions, rows, leaks, distance):  # type: ignore[no-untyped-def]
-    """Writes how many decisions an end is away from each state, at the least, with these rows."""
+def _backwards(first, row_of, actions, rows, distance):  # type: ignore[no-untyped-def]
+    """Writes how many decisions the states with distance 0 are away from each other one, at the least, by these."""
     queue = np.empty(len(distance), np.int64)
-    size = 0
-    for row in range(len(rows)):
-        s = row // actions
-        if rows[row] and leaks[row] and distance[s] < 0:
-            distance[s], queue[size] = 0, s
-            size += 1
+    seeds = np.flatnonzero(distance == 0)
+    size = len(seeds)
+    queue[:size] = seeds
     begin = 0
     while begin < size:
         t = queue[begin]
@@ -204,25 +206,3 @@ def _closest(first, state, probability, actions, rows, distance, choice):  # typ
                     stays += probability[k] if distance[state[k]] >= distance[s] else 0.0
                 if 1.0 - stays > likely:
                     choice[s], likely = a, 1.0 - stays
-
-
-@njit(cache=True, nogil=True)
-def _towards(first, row_of, actions, rows, goal, choice):  # type: ignore[no-untyped-def]
-    """Writes, for each state from which these rows lead to a goal with positive probability, an action that does."""
-    seen = np.zeros(len(choice), np.bool_)
-    queue = np.empty(len(choice), np.int64)
-    size = len(goal)
-    for i in range(size):
-        queue[i] = goal[i]
-        seen[goal[i]] = True
-    begin = 0
-    while begin < size:
-        t = queue[begin]
-        begin += 1
-        for k in range(first[t], first[t + 1]):
-            row = row_of[k]
-            s = row // actions
-            if rows[row] and not seen[s]:
-                seen[s] = True
-                choice[s], queue[size] = row - s * actions, s
-                size += 1
